@@ -1,0 +1,72 @@
+"""Augmentation of one batch of training, beside the same job done slice by slice with SciPy.
+
+python -m benchmarks.augment [--quick] [--json FILE]
+"""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+import scipy.ndimage
+
+from benchmarks import timing
+from vfseg.data.augment import AugmentSettings, augment, source_coordinates
+
+SPACING = 1.25  # mm
+SETTINGS = {
+    "off": AugmentSettings(),
+    "mild": AugmentSettings(10, 0.1, 3, 1.5, 0.5, 0.1, 0.1, 15, 0.4, 0.3, 20),
+    "strong": AugmentSettings(20, 0.2, 6, 4, 0.5, 0.25, 0.2, 40, 0.8, 1, 40),
+}
+
+
+def scipy_augment(ct: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> None:
+    """Warp, blur, low resolution, gamma, contrast, shift and noise with one call a slice."""
+    for run, masks in zip(ct, target):
+        coordinates = np.asarray(source_coordinates(run.shape[1:], 0.1, 1.05, (1.0, 2.0)))
+        displacement = rng.normal(size=coordinates.shape)
+        coordinates = coordinates + scipy.ndimage.gaussian_filter(displacement, (0, 6, 6))
+        for image in run:
+            image = scipy.ndimage.map_coordinates(image, coordinates, order=1, mode="nearest")
+            image = scipy.ndimage.gaussian_filter(image, 0.5)
+            image = scipy.ndimage.zoom(scipy.ndimage.zoom(image, 0.75, order=1), 4 / 3, order=1)
+            image = 1800 * (image.clip(0, 1800) / 1800) ** 1.05 * 1.05 + 10
+            image += rng.normal(0, 20, image.shape)
+        for mask in masks:
+            scipy.ndimage.map_coordinates(mask, coordinates, order=1)
+
+
+def one_batch(b: int, r: int, k: int, size: int, rounds: int) -> timing.Table:
+    """Times all settings on random runs `b r size size` with `b k size size` masks."""
+    rng = np.random.default_rng(0)
+    ct = rng.normal(100, 300, (b, r, size, size)).astype(np.float32)
+    target = (rng.random((b, k, size, size)) > 0.99).astype(np.float32)
+    inputs = jax.random.key(0), *jax.device_put((ct, target))
+    competitors = {"SciPy, slice by slice": lambda: scipy_augment(ct, target, rng)}
+    for name, settings in SETTINGS.items():
+        step = functools.partial(
+            augment, settings=settings, plane="sagittal", voxel_spacing=SPACING
+        )
+        competitors[name] = functools.partial(jax.jit(step), *inputs)
+    return timing.race(
+        f"Augment runs of {r} slices, {k} masks, {size}x{size}, batch {b}",
+        competitors,
+        baseline="SciPy, slice by slice",
+        work=b * r,
+        unit="slices/s",
+        rounds=rounds,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints one table for each size."""
+    args = timing.arguments(__doc__ or "", argv)
+    tables = [one_batch(4, 8, 4, 48, rounds=5 if args.quick else 30)]
+    if not args.quick:
+        tables.append(one_batch(8, 8, 4, 96, rounds=20))
+    timing.publish(tables, args.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The harness of all benchmarks: competitors side by side, in one run, on the same work.
+
+How a time is taken:
+
+- Every competitor runs a few times first (compilation, caches, allocator), unmeasured.
+- A time ends when the results are on the device (`jax.block_until_ready`).
+- Rounds, not blocks: every round runs each competitor once, in an order that rotates from round to
+  round, so that whatever else the machine does meets all of them alike.
+- The ratio to the baseline is taken within each round; the median of the ratios is what counts,
+  and the quartiles say how far to trust it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Row:
+    """One competitor; times in seconds, triples are lower quartile, median, upper quartile.
+
+    Attributes:
+        seconds: time of one run.
+        ratio: time over the time of the baseline in the same round; below 1 is faster.
+        rate: work per second at the median time, in the unit of the table.
+    """
+
+    name: str
+    seconds: tuple[float, float, float]
+    ratio: tuple[float, float, float]
+    rate: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """Competitors on the same work."""
+
+    title: str
+    baseline: str
+    unit: str
+    rounds: int
+    rows: tuple[Row, ...]
+
+    def __str__(self) -> str:
+        width = max(len(row.name) for row in self.rows)
+        title = f"{self.title}; {self.rounds} rounds, ratio to {self.baseline}"
+        head = f"{'':{width}} {'ms':>9} {'quartiles':>17} {'ratio':>7} {'quartiles':>13}"
+        lines = [title, f"{head} {self.unit:>10}"]
+        for row in self.rows:
+            low, median, high = (1e3 * value for value in row.seconds)
+            time, ratio = f"{low:.2f}-{high:.2f}", f"{row.ratio[0]:.2f}-{row.ratio[2]:.2f}"
+            lines.append(
+                f"{row.name:{width}} {median:9.2f} {time:>17} {row.ratio[1]:7.2f} {ratio:>13}"
+                f" {row.rate:10.1f}"
+            )
+        return "\n".join(lines)
+
+
+def race(
+    title: str,
+    competitors: Mapping[str, Callable[[], Any]],
+    *,
+    baseline: str,
+    work: float,
+    unit: str,
+    rounds: int,
+    warm_up: int = 2,
+) -> Table:
+    """Times competitors against each other.
+
+    Args:
+        title: what is done, with its sizes.
+        competitors: name -> function that does the work once and returns its results.
+        baseline: the competitor to which the others are compared.
+        work: amount of work in one run, in units of which `unit` is the rate (`GB/s`: GB).
+        unit: name of the rate.
+        rounds: measured runs of each competitor.
+        warm_up: unmeasured runs of each.
+    """
+    names = list(competitors)
+    for name in names:
+        for _ in range(warm_up):
+            jax.block_until_ready(competitors[name]())
+    seconds = np.zeros((rounds, len(names)))
+    for i in range(rounds):
+        for j in np.roll(np.arange(len(names)), -i):
+            begin = time.perf_counter()
+            jax.block_until_ready(competitors[names[j]]())
+            seconds[i, j] = time.perf_counter() - begin
+    ratio = seconds / seconds[:, names.index(baseline), None]
+    rows = (
+        Row(
+            name,
+            _quartiles(seconds[:, j]),
+            _quartiles(ratio[:, j]),
+            float(work / np.median(seconds[:, j])),
+        )
+        for j, name in enumerate(names)
+    )
+    return Table(title, baseline, unit, rounds, tuple(rows))
+
+
+def arguments(description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The flags that all benchmarks share."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds: seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
+    return parser.parse_args(argv)
+
+
+def publish(tables: Sequence[Table], json_file: Path | None) -> None:
+    """Prints where it ran and the tables; writes both to a file if one is named."""
+    where = environment()
+    print(", ".join(f"{key} {value}" for key, value in where.items()))
+    for table in tables:
+        print(f"\n{table}")
+    if json_file:
+        result = {"environment": where, "tables": [asdict(table) for table in tables]}
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Date, commit, device and versions: what a figure means nothing without."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit or None,
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "backend": jax.default_backend(),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _processor() -> str:
+    """Cores this process may use and, where the system tells, their name."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    return f"{cores} x {names[0] if names else platform.machine()}"
+
+
+def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
+    low, median, high = np.percentile(values, [25, 50, 75])
+    return float(low), float(median), float(high)

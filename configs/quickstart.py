@@ -1,0 +1,69 @@
+"""Quickstart: the whole job on synthetic spines, in a few minutes on two CPU cores.
+
+A cohort of phantom CTs at 1.25 mm (5 levels each, virtual fractures, unlabelled look-alikes) is
+made in the workdir, then prepared, trained on, evaluated and reported. Expect a voxel Dice and a
+voxel PR-AUC of 0.5 to 0.6 on 8 unseen synthetic cases, where a HU threshold reaches 0.05.
+
+    python -m vfseg.main --config configs/quickstart.py
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+    config.parallel = "jit"
+    config.compute_dtype = "float32"
+    config.manifest = ""  # empty: make the cohort below
+    config.hu_windows = ((0, 1800), (-200, 300))
+
+    config.phantom = ConfigDict()
+    config.phantom.seed = 2024
+    config.phantom.train = 18
+    config.phantom.validation = 6
+    config.phantom.test = 8
+
+    config.prepare = ConfigDict()
+    config.prepare.voxel_spacing = 1.25
+    config.prepare.crop_shape = (48, 48, 48)
+    config.prepare.vertebra_scheme = ""
+    config.prepare.boxes_inclusive = False
+
+    config.windows = ConfigDict()
+    config.windows.plane = "sagittal"
+    config.windows.length = 5
+    config.windows.stride_mm = 1.25
+    config.windows.targets = 4
+    config.windows.batch_size = 4
+    config.windows.positive_share = 0.5
+
+    config.augment = ConfigDict()
+    config.augment.left_right_flip = 0.5
+
+    config.generator = ConfigDict()
+    config.generator.features = (16, 32, 64, 128)
+    config.generator.recurrent_scales = (2, 3)
+    config.generator.recurrent_features = 32
+    config.generator.bidirectional = False
+
+    config.discriminator = ConfigDict()
+    config.discriminator.features = (16, 32, 64)
+
+    config.losses = ConfigDict()
+    config.losses.adversarial = 0.05
+    config.losses.l1 = 1.0
+    config.losses.dice = 1.0
+    config.losses.cross_entropy = 10.0
+
+    config.train = ConfigDict()
+    config.train.steps = 600
+    config.train.generator_learning_rate = 2e-3
+    config.train.discriminator_learning_rate = 2e-4
+    config.train.adversarial_from = 0.75
+    config.train.log_every = 20
+    config.train.validate_every = 300
+
+    config.inference = ConfigDict()
+    config.inference.fusion = "mean"
+    return config

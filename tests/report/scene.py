@@ -1,0 +1,45 @@
+"""A small spine for the tests of the report: two box-shaped vertebrae and a sheet in one."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from vfseg.data.anatomy import Vertebra
+from vfseg.data.volume import Volume, geometry_from
+
+SPACING = (1.5, 1.0, 2.0)  # mm along d, h, w
+
+
+class Scene(NamedTuple):
+    ct: Volume
+    probability: np.ndarray
+    truth: np.ndarray
+    labels: np.ndarray
+    vertebrae: tuple[Vertebra, ...]
+
+
+def ras_geometry(shape, spacing=SPACING):
+    """File axes R, A, S; canonical shape (d, h, w)."""
+    d, h, w = spacing
+    return geometry_from(tuple(shape)[::-1], np.diag([w, h, d, 1.0]))
+
+
+def make_scene() -> Scene:
+    shape = (48, 60, 36)
+    ct = np.full(shape, 40, np.int16)
+    labels = np.zeros(shape, np.uint8)
+    vertebrae = []
+    for level, label, start in (("L1", 20, (28, 25, 8)), ("L2", 21, (8, 25, 8))):
+        stop = (start[0] + 14, 50, 28)
+        box = tuple(slice(a, b) for a, b in zip(start, stop))
+        ct[box] = 300
+        labels[box] = label
+        centre = (np.array(start) + np.array(stop) - 1) / 2
+        voxels = int(np.prod(np.array(stop) - start))
+        vertebrae.append(Vertebra(level, label, start, stop, centre, voxels, voxels * 3.0 / 1000))
+    truth = np.zeros(shape, np.uint8)
+    truth[36:38, 30:48, 10:26] = 3
+    probability = np.zeros(shape, np.float32)
+    probability[36:38, 30:48, 10:26] = 0.9
+    probability[14, 40, 12] = 0.6  # a false alarm in L2
+    return Scene(Volume(ct, ras_geometry(shape)), probability, truth, labels, tuple(vertebrae))

@@ -1,0 +1,73 @@
+"""Losses against values and gradients derived by hand; empty and full masks stay finite."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from vfseg.training import losses
+
+
+def test_cross_entropy_by_hand():
+    logits, target = jnp.array([0.0, 2.0, -1.0]), jnp.array([1.0, 1.0, 0.0])
+    # -log sigmoid(0), -log sigmoid(2), -log(1 - sigmoid(-1)) = log(1 + e^-1)
+    want = np.mean([np.log(2), np.log1p(np.exp(-2)), np.log1p(np.exp(-1))])
+    assert_allclose(losses.cross_entropy(logits, target), want, rtol=1e-6)
+    gradient = jax.grad(losses.cross_entropy)(logits, target)
+    assert_allclose(gradient, (1 / (1 + np.exp([0.0, -2, 1])) - np.array([1, 1, 0])) / 3, rtol=1e-5)
+
+
+def test_dice_by_hand_and_its_gradient():
+    p, y = jnp.array([0.5, 0.25, 0.0]), jnp.array([1.0, 0.0, 1.0])
+    overlap, size, s = 0.5, 2.75, 1.0
+    assert_allclose(losses.dice_loss(p, y), 1 - (2 * overlap + s) / (size + s), rtol=1e-6)
+    # d/dp_i = -(2 y_i (size + s) - (2 overlap + s)) / (size + s)^2
+    want = -(2 * np.array(y) * (size + s) - (2 * overlap + s)) / (size + s) ** 2
+    assert_allclose(jax.grad(losses.dice_loss)(p, y), want, rtol=1e-5)
+
+
+def test_l1_by_hand():
+    assert float(losses.l1(jnp.array([0.25, 1.0]), jnp.array([1.0, 0.0]))) == 0.875
+
+
+def test_patch_accuracy_weighs_real_and_fake_alike():
+    real, fake = jnp.array([1.0, 1.0, -1.0, 1.0]), jnp.array([-1.0, 1.0])
+    assert float(losses.patch_accuracy(real, fake)) == (0.75 + 0.5) / 2
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("logit", [-200.0, 0.0, 200.0])
+def test_empty_and_full_masks_are_finite_with_finite_gradients(value, logit):
+    target, logits = jnp.full((4, 4), value), jnp.full((4, 4), logit)
+
+    def total(logits):
+        p = jax.nn.sigmoid(logits)
+        return (
+            losses.dice_loss(p, target)
+            + losses.l1(p, target)
+            + losses.cross_entropy(logits, target)
+        )
+
+    loss, gradient = jax.value_and_grad(total)(logits)
+    assert np.isfinite(loss)
+    assert np.isfinite(gradient).all()
+
+
+def test_empty_against_empty_costs_nothing():
+    assert float(losses.dice_loss(jnp.zeros(9), jnp.zeros(9))) == 0.0
+
+
+def test_split_over_devices_it_is_the_same_number():
+    """The pooled Dice of a batch is not the mean of its parts, so the sums have to cross."""
+    rng = np.random.default_rng(0)
+    p, y = rng.uniform(size=(4, 3, 8)), (rng.uniform(size=(4, 3, 8)) < 0.2)
+    p, y = p.astype(np.float32), y.astype(np.float32)
+
+    def dice_of(p, y):
+        return losses.dice_loss(p, y, axis_name="data")
+
+    split = jax.pmap(dice_of, "data")(p, y)
+    assert_allclose(
+        split, np.full(4, losses.dice_loss(p.reshape(12, 8), y.reshape(12, 8))), rtol=1e-6
+    )

@@ -1,0 +1,4 @@
+"""vfseg: 3D maps of vertebral fracture probability from CT, in JAX/Flax.
+
+Research use only. Not a medical device.
+"""

@@ -1,0 +1,1 @@
+"""From files to windows of slices: volumes, vertebrae, phantoms, crops, store, feeding."""

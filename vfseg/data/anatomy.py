@@ -1,0 +1,218 @@
+"""Which vertebra is where: levels, boxes and body centres from a label map."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from nibabel.affines import apply_affine
+from scipy import ndimage
+
+from vfseg.data.boxes import vertebrae_from_boxes
+from vfseg.data.levels import (
+    LEVELS,
+    SCHEMES,
+    SPINE_IDS,
+    Sighting,
+    Vertebra,
+    decide_scheme,
+    is_fragment,
+    missing_levels,
+)
+from vfseg.data.resample import sample_nearest
+from vfseg.data.volume import Volume
+from vfseg.errors import UserError
+
+__all__ = [
+    "LEVELS",
+    "SCHEMES",
+    "LabelReading",
+    "Vertebra",
+    "read_vertebrae",
+    "vertebrae_from_boxes",
+]
+
+_CENTRE_STEP_MM = 2.0
+_SIGMA_MM = 8.0
+_PEAK_SHARE = 0.7
+_TILT_MM = 30.0
+_ARCH_SHIFT_MM = 8.0
+_LARGEST_EXTENT_MM = 250.0
+_CUT_SHARE = 0.25
+_ONE_PART_SHARE = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class LabelReading:
+    """What a label map holds.
+
+    Attributes:
+        scheme: the label scheme it was read by.
+        vertebrae: T4 to L5, cranial to caudal.
+        left_out: (id, name, reason) of the other parts of the spine, and of unknown ids.
+        notes: remarks for the reader of a report: how the scheme was found, missing levels,
+            fragments, cuts, supernumerary vertebrae, implausible volumes and distances.
+    """
+
+    scheme: str
+    vertebrae: tuple[Vertebra, ...]
+    left_out: tuple[tuple[int, str, str], ...]
+    notes: tuple[str, ...]
+
+
+def read_vertebrae(labels: Volume, scheme: str | None, source: str) -> LabelReading:
+    """Find T4 to L5 in a label map.
+
+    Args:
+        labels: the map.
+        scheme: a key of `SCHEMES`; None takes the only one that fits (see `decide_scheme`).
+        source: the file, for messages.
+
+    Raises:
+        UserError: empty map; no T4 to L5; scheme unknown, contradicted or not to be told.
+    """
+    boxes = ndimage.find_objects(labels.array)
+    ids = [label for label, box in enumerate(boxes, 1) if box is not None]
+    if not ids:
+        raise UserError(f"{source}: the label map is empty. Give the one of this CT.")
+    seen: dict[int, _Seen] = {}
+
+    def sight(label: int) -> Sighting:
+        if label not in seen:
+            seen[label] = _look(labels, label, boxes[label - 1])
+        return seen[label].sighting
+
+    scheme, notes = decide_scheme(ids, sight, scheme, source)
+    vertebrae, left_out, organs = [], [], []
+    for label in ids:
+        name = SPINE_IDS[scheme].get(label)
+        if name in LEVELS:
+            vertebrae.append(_vertebra(name, label, seen[label]))
+        elif name:
+            left_out.append((label, name, "not among T4 to L5"))
+        elif scheme.startswith("totalsegmentator"):
+            organs.append(label)
+        else:
+            left_out.append((label, "unknown", f"not an id of the scheme {scheme}"))
+    vertebrae.sort(key=lambda vertebra: LEVELS.index(vertebra.level))
+    notes += [f"{level} is missing" for level in missing_levels([v.level for v in vertebrae])]
+    notes += [
+        f"{name} (id {label}) is present: the levels next to it may be counted otherwise elsewhere"
+        for label, name, _ in left_out
+        if name in ("T13", "L6")
+    ]
+    notes += [note for vertebra in vertebrae for note in _remarks(vertebra, seen[vertebra.label])]
+    touching = [v.level for v in vertebrae if seen[v.label].touches and "cut" not in v.flags]
+    if touching:
+        notes.append(
+            f"only arch or processes reach the border of the volume: {', '.join(touching)}"
+        )
+    if organs:
+        notes.append(f"{len(organs)} other ids (organs) are not looked at")
+    return LabelReading(scheme, tuple(vertebrae), tuple(left_out), tuple(notes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    sighting: Sighting
+    box: tuple[slice, ...]
+    centre: np.ndarray
+    voxels: int
+    touches: bool
+    parts: int
+
+
+def _look(labels: Volume, label: int, box: tuple[slice, ...]) -> _Seen:
+    """Measure one id within its bounding box."""
+    mask = labels.array[box] == label
+    voxels = int(np.count_nonzero(mask))
+    touches, cut = _border(mask, box, labels.shape)
+    centre, parts = _body_centre(labels, label, box)
+    sighting = Sighting(
+        apply_affine(labels.affine, centre),
+        voxels * float(abs(np.linalg.det(labels.affine[:3, :3]))) / 1000,
+        cut,
+    )
+    return _Seen(sighting, box, centre, voxels, touches, parts)
+
+
+def _border(mask: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[bool, bool]:
+    """Whether a mask touches the border of the volume, and whether the border cuts its bulk.
+
+    It does where the cross-section in the border is at least a quarter of the largest parallel
+    one: the tip of a process that reaches the border cuts nothing.
+    """
+    touches = cut = False
+    for axis in range(3):
+        ends = [0] * (box[axis].start == 0) + [-1] * (box[axis].stop == shape[axis])
+        if ends:
+            areas = np.count_nonzero(mask, axis=tuple(a for a in range(3) if a != axis))
+            touches = True
+            cut = cut or max(areas[end] for end in ends) >= _CUT_SHARE * areas.max()
+    return touches, bool(cut)
+
+
+def _body_centre(labels: Volume, label: int, box: tuple[slice, ...]) -> tuple[np.ndarray, int]:
+    """Canonical voxel of the middle of the body, and the number of parts the mask is in.
+
+    The depth below the surface, smoothed by half a body, is largest in the middle of the body;
+    the mean of that peak above 70 % of its height is steadier than its summit. A crushed thoracic
+    body is thinner than its arch: where a tilt of the map towards the front (e-fold in 30 mm)
+    moves the centre by more than 8 mm (3 to 6 mm otherwise), the peak was in the arch, and the
+    tilted map has the body's. Against the 36 centres that came with four label maps: 1.0 mm off
+    in the mean, and 8.8 mm, within its body, for a crushed L1.
+    """
+    start, stop = (np.array([getattr(s, end) for s in box]) for end in ("start", "stop"))
+    middle, extent = (start + stop - 1) / 2, (stop - start) * labels.voxel_spacing
+    if extent.max() > _LARGEST_EXTENT_MM:  # no vertebra
+        return middle, 1
+    step = _CENTRE_STEP_MM / labels.voxel_spacing
+    shape = np.ceil(extent / _CENTRE_STEP_MM).astype(int) + 4
+    origin = middle - step * (shape - 1) / 2
+    mask = sample_nearest(labels.array, origin, step, shape) == label
+    if not mask.any():  # a few voxels between the samples
+        return middle, 1
+    depth = ndimage.distance_transform_edt(mask).astype(np.float32)
+    depth = ndimage.gaussian_filter(depth, _SIGMA_MM / _CENTRE_STEP_MM, mode="constant")
+    front_mm = _CENTRE_STEP_MM * np.arange(shape[1], dtype=np.float32)
+    centre = _peak_centre(depth, depth)
+    tilted = _peak_centre(depth, depth * np.exp(front_mm / _TILT_MM)[None, :, None])
+    if np.linalg.norm(tilted - centre) * _CENTRE_STEP_MM > _ARCH_SHIFT_MM:
+        centre = tilted
+    parts, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    largest = np.bincount(parts.ravel())[1:].max() / np.count_nonzero(mask)
+    return origin + step * centre, count if largest < _ONE_PART_SHARE else 1
+
+
+def _peak_centre(weights: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """Weighted mean index, [3], of the highest peak of `heights`, down to 70 % of its height."""
+    peaks, _ = ndimage.label(heights > _PEAK_SHARE * heights.max())
+    return np.array(ndimage.center_of_mass(weights, peaks, peaks.flat[heights.argmax()]))
+
+
+def _vertebra(level: str, label: int, seen: _Seen) -> Vertebra:
+    volume_ml = seen.sighting.volume_ml or 0.0
+    flags = ["fragment"] * is_fragment(level, volume_ml) + ["cut"] * seen.sighting.cut
+    start, stop = (tuple(int(getattr(s, e)) for s in seen.box) for e in ("start", "stop"))
+    return Vertebra(
+        level,
+        label,
+        start,  # type: ignore[arg-type]
+        stop,  # type: ignore[arg-type]
+        seen.centre,
+        seen.voxels,
+        volume_ml,
+        tuple(flags),
+    )
+
+
+def _remarks(vertebra: Vertebra, seen: _Seen) -> list[str]:
+    who = f"{vertebra.level} (id {vertebra.label})"
+    found = []
+    if "fragment" in vertebra.flags:
+        found.append(
+            f"{who} is a fragment of {vertebra.voxels} voxels ({vertebra.volume_ml:.1f} mL)"
+        )
+    if "cut" in vertebra.flags:
+        found.append(f"{who} is cut by the border of the volume")
+    if seen.parts > 1:
+        found.append(f"{who} is in {seen.parts} parts")
+    return found

@@ -1,0 +1,166 @@
+"""Cases of a data set: the manifest, a CSV file with one case a line and paths relative to it."""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from vfseg.data.volume import atomic_file
+from vfseg.errors import UserError
+
+COLUMNS = ("case_id", "patient_id", "ct", "vertebrae", "boxes", "fractures", "grades", "split")
+SPLITS = ("train", "validation", "test", "")
+_FILES = ("ct", "vertebrae", "boxes", "fractures", "grades")
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """One CT and what is known about it.
+
+    Attributes:
+        case_id: unique name, also of the case's folder in the output.
+        patient_id: cases of one patient share it, and stay in one split.
+        ct: file (or DICOM folder) of the CT.
+        vertebrae: label map of the vertebrae.
+        boxes: box file, an alternative to `vertebrae`.
+        fractures: mask of fracture instances.
+        grades: table of grades by vertebra.
+        split: "train", "validation", "test", or "" where not decided.
+    """
+
+    case_id: str
+    patient_id: str
+    ct: Path
+    vertebrae: Path | None = None
+    boxes: Path | None = None
+    fractures: Path | None = None
+    grades: Path | None = None
+    split: str = ""
+
+
+def read_manifest(path: str | os.PathLike) -> tuple[Case, ...]:
+    """Read a manifest. It has all of `COLUMNS`; further columns are ignored, cells may be empty.
+
+    Raises:
+        UserError: no such file, not a UTF-8 CSV, a missing column, no case; or, for all lines
+            together: an id that is empty, doubled or unfit as a folder name, an unknown split, a
+            patient in two splits, a path that is absolute, climbs out of the manifest's folder or
+            does not exist.
+    """
+    path = Path(path)
+    problems: list[str] = []
+    cases: list[Case] = []
+    seen: dict[str, int] = {}
+    split_of: dict[str, tuple[str, int]] = {}
+    for line, row in _rows(path):
+        found: list[str] = []
+        case_id, patient_id, split = row["case_id"], row["patient_id"], row["split"]
+        if not re.fullmatch(r"\w[\w.-]*", case_id):
+            found.append(f"case_id {case_id!r}: use letters, digits, '_', '-' and '.'")
+        elif case_id.casefold() in seen:
+            found.append(f"case_id {case_id!r} is taken by line {seen[case_id.casefold()]}")
+        seen.setdefault(case_id.casefold(), line)
+        if not patient_id:
+            found.append("patient_id is empty: repeat the case_id where each case is a patient")
+        if split not in SPLITS:
+            found.append(f"split {split!r}: use train, validation, test or leave it empty")
+        elif split and patient_id:
+            other, where = split_of.setdefault(patient_id, (split, line))
+            if other != split:
+                found.append(
+                    f"patient {patient_id!r} is in {split!r} and, line {where}, in {other!r}: "
+                    "keep a patient in one split"
+                )
+        files = {column: _file(path.parent, column, row[column], found) for column in _FILES}
+        problems += [f"line {line}: {problem}" for problem in found]
+        if not found and files["ct"]:
+            cases.append(Case(case_id, patient_id, split=split, **files))  # type: ignore[arg-type]
+    if problems:
+        more = len(problems) - _SHOWN
+        shown = problems[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+        raise UserError("\n  ".join([f"{path}: mend these lines of the manifest:", *shown]))
+    if not cases:
+        raise UserError(f"{path}: no case in the manifest. Add one line for each CT.")
+    return tuple(cases)
+
+
+def write_manifest(path: str | os.PathLike, cases: Iterable[Case]) -> None:
+    """Write a manifest, atomically.
+
+    Raises:
+        UserError: a file lies outside the manifest's folder, or the manifest cannot be written.
+    """
+    path = Path(path)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for case in cases:
+        row = {"case_id": case.case_id, "patient_id": case.patient_id, "split": case.split}
+        for column in _FILES:
+            file = getattr(case, column)
+            relative = os.path.relpath(file, path.parent) if file else ""
+            if relative.startswith(".."):
+                raise UserError(
+                    f"{path}: {file} lies outside the manifest's folder, to which paths are "
+                    "relative. Put the manifest above its files."
+                )
+            row[column] = relative.replace(os.sep, "/")
+        writer.writerow(row)
+    with atomic_file(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Lines of the CSV with their numbers, cells stripped, empty lines left out."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such manifest. Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text. Save the manifest as CSV in UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    columns = [column.strip() for column in reader.fieldnames or ()]
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing:
+        raise UserError(
+            f"{path}: the first line lacks {', '.join(missing)}. It names the columns, separated "
+            f"by commas: {','.join(COLUMNS)}; cells of files that you do not have stay empty."
+        )
+    reader.fieldnames = columns
+    rows = []
+    try:
+        for row in reader:
+            if None in row:
+                raise UserError(
+                    f"{path}: line {reader.line_num} has more cells than the first line. Put "
+                    "quotes around a cell that holds a comma."
+                )
+            cells = {key: (value or "").strip() for key, value in row.items()}
+            if any(cells.values()):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: line {reader.line_num} is not CSV ({error}). Save the manifest again."
+        ) from error
+    return rows
+
+
+def _file(folder: Path, column: str, cell: str, problems: list[str]) -> Path | None:
+    """Path of a cell; says in `problems` what is wrong with it."""
+    if not cell:
+        if column == "ct":
+            problems.append("ct is empty: name the CT of this case")
+        return None
+    if PurePosixPath(cell).is_absolute() or PureWindowsPath(cell).drive:
+        problems.append(f"{column} {cell!r} is absolute: give it relative to the manifest")
+    elif os.path.normpath(cell).split(os.sep)[0] == "..":
+        problems.append(f"{column} {cell!r} climbs out of the manifest's folder: move the files")
+    elif not (folder / cell).exists():
+        problems.append(f"{column} {cell!r} does not exist in {folder}: check the path")
+    return folder / os.path.normpath(cell)

@@ -1,0 +1,1 @@
+"""Metrics of slices, voxels, lesions and vertebrae."""

@@ -1,0 +1,1 @@
+"""From a CT to its 3D fracture-probability map."""

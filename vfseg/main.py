@@ -1,0 +1,241 @@
+"""Command line of vfseg: parses, checks and dispatches; nothing else.
+
+    python -m vfseg.main --config configs/NAME.py [--workdir DIR] [--mode MODE] [--config.KEY=VALUE]
+    python -m vfseg.main --mode predict --input CT --vertebrae LABELS --output DIR
+
+Exit status: 0 done, 2 something that the user can mend (one message), 1 anything else.
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from vfseg.errors import UserError
+
+MODES = ("run", "audit", "prepare", "train", "evaluate", "predict", "report")
+
+FLAGS = flags.FlagValues()
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "configs/NAME.py; override a key with --config.KEY=VALUE", flag_values=FLAGS
+)
+
+
+def _string(name: str, default: str | None, text: str) -> flags.FlagHolder:
+    return flags.DEFINE_string(name, default, text, flag_values=FLAGS)
+
+
+def _boolean(name: str, text: str) -> flags.FlagHolder:
+    return flags.DEFINE_boolean(name, False, text, flag_values=FLAGS)
+
+
+_MODE = _string("mode", "run", f"one of {', '.join(MODES)}")
+_WORKDIR = _string("workdir", None, "where results go; default runs/NAME")
+_INPUT = _string("input", None, "predict: the CT, a NIfTI file")
+_VERTEBRAE = _string("vertebrae", None, "predict: label map of the vertebrae, on the CT's grid")
+_BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
+_SCHEME = _string("vertebra_scheme", None, "label scheme of --vertebrae; default: by the anatomy")
+_INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
+_CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step's folder in it")
+_OUTPUT = _string("output", None, "predict: folder of the results")
+_OVERWRITE = _boolean("overwrite", "predict: replace existing results")
+_HELP = flags.DEFINE_boolean("help", False, "show this text", short_name="h", flag_values=FLAGS)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the program with `sys.argv`; returns the exit status."""
+    try:
+        _parse(arguments)
+        if _HELP.value:
+            print(__doc__ + "\n" + FLAGS.get_help())
+            return 0
+        _dispatch()
+    except UserError as error:
+        print(f"vfseg: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vfseg: interrupted; the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+def entry_point() -> None:
+    """The `vfseg` command."""
+    sys.exit(main(sys.argv))
+
+
+def _parse(arguments: Sequence[str]) -> None:
+    normal = [_with_underscores(argument) for argument in arguments]
+    path = _config_path(normal)
+    if path is not None and not Path(path).is_file():
+        known = sorted(str(p) for p in Path("configs").glob("*.py"))
+        hint = f" There are {', '.join(known)}." if known else ""
+        raise UserError(f"--config {path}: no such file.{hint}")
+    try:
+        rest = FLAGS(normal)
+    except flags.Error as error:
+        raise UserError(f"{error}. See --help.") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(_key_message(normal, error)) from error
+    except Exception as error:
+        # Whatever the user's own config file raises while it is imported.
+        raise UserError(f"--config {path}: {type(error).__name__}: {error}") from error
+    if len(rest) > 1:
+        raise UserError(f"{rest[1]!r}: expected flags only. See --help.")
+    if _MODE.value not in MODES:
+        raise UserError(f"--mode {_MODE.value}: expected one of {', '.join(MODES)}.")
+
+
+def _with_underscores(argument: str) -> str:
+    """`--boxes-inclusive=x` -> `--boxes_inclusive=x`; values and config keys stay as they are."""
+    name, separator, value = argument.partition("=")
+    if name.startswith("--") and not name.startswith("--config"):
+        name = "--" + name[2:].replace("-", "_")
+    return name + separator + value
+
+
+def _config_path(arguments: Sequence[str]) -> str | None:
+    """Path given with --config, without the `:variant`."""
+    for index, argument in enumerate(arguments):
+        if argument == "--config" and index + 1 < len(arguments):
+            return arguments[index + 1].partition(":")[0]
+        if argument.startswith("--config="):
+            return argument.partition("=")[2].partition(":")[0]
+    return None
+
+
+def _key_message(arguments: Sequence[str], error: Exception) -> str:
+    """Names the key that does not fit, and its nearest relative."""
+    config = _loaded_config()
+    keys = [] if config is None else _keys(config)
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("--config.") and name[9:] not in keys:
+            near = difflib.get_close_matches(name[9:], keys, 1)
+            hint = f" Did you mean --config.{near[0]}?" if near else ""
+            return f"{name}: no such key in the config.{hint}"
+    return f"the config cannot be read ({error}). See --help."
+
+
+def _loaded_config() -> ConfigDict | None:
+    try:
+        return FLAGS["config"].value
+    except Exception:
+        return None
+
+
+def _keys(config: ConfigDict, prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in config.items():
+        keys.append(prefix + name)
+        if isinstance(value, ConfigDict):
+            keys += _keys(value, f"{prefix}{name}.")
+    return keys
+
+
+def _dispatch() -> None:
+    _prepare_logging()
+    _prepare_jax()
+    # Imported here, so that --help and a wrong flag answer at once.
+    from vfseg import pipeline
+
+    if _MODE.value == "audit":
+        raise UserError("--mode audit does not work yet.")
+    if _MODE.value == "predict":
+        pipeline.predict(
+            input_ct=_required(_INPUT),
+            vertebrae=_optional(_VERTEBRAE),
+            boxes=_optional(_BOXES),
+            output=_required(_OUTPUT),
+            checkpoints=_checkpoints(),
+            vertebra_scheme=_SCHEME.value,
+            boxes_inclusive=_INCLUSIVE.value,
+            overwrite=_OVERWRITE.value,
+        )
+        return
+    config = _loaded_config()
+    if config is None:
+        raise UserError("name a config, for instance --config configs/quickstart.py")
+    config.lock()
+    workdir = _workdir()
+    stages = {
+        "run": pipeline.run,
+        "prepare": pipeline.prepare,
+        "train": pipeline.train_model,
+        "evaluate": pipeline.evaluate,
+        "report": pipeline.report,
+    }
+    stages[_MODE.value](config, workdir)
+
+
+def _workdir() -> Path:
+    if _WORKDIR.value:
+        workdir = Path(_WORKDIR.value)
+    else:
+        workdir = Path("runs") / Path(_config_path(_with_equals()) or "default").stem
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"--workdir {workdir}: cannot be written ({error.strerror}). Choose another folder."
+        ) from error
+    return workdir
+
+
+def _with_equals() -> list[str]:
+    return [_with_underscores(argument) for argument in sys.argv]
+
+
+def _checkpoints() -> Path:
+    if _CHECKPOINT.value:
+        return Path(_CHECKPOINT.value)
+    if _WORKDIR.value:
+        return Path(_WORKDIR.value) / "checkpoints"
+    raise UserError(
+        "predict needs a model: name one with --workdir (a run) or --checkpoint (its checkpoints). "
+        "No model is shipped with the package yet."
+    )
+
+
+def _required(holder: flags.FlagHolder) -> Path:
+    if not holder.value:
+        raise UserError(f"--mode predict needs --{holder.name}.")
+    return Path(holder.value)
+
+
+def _optional(holder: flags.FlagHolder) -> Path | None:
+    return Path(holder.value) if holder.value else None
+
+
+def _prepare_logging() -> None:
+    """Our own lines from INFO on, those of libraries from WARNING on; plain text."""
+    import logging as standard
+
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(standard.Formatter("%(message)s"))
+    ours = os.path.dirname(os.path.abspath(__file__))
+    handler.addFilter(
+        lambda record: record.levelno >= standard.WARNING or record.pathname.startswith(ours)
+    )
+
+
+def _prepare_jax() -> None:
+    """Compiled programs are kept between runs, unless JAX_COMPILATION_CACHE_DIR says where."""
+    import jax
+
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        jax.config.update("jax_compilation_cache_dir", os.path.join(cache, "vfseg", "xla"))
+
+
+if __name__ == "__main__":
+    entry_point()

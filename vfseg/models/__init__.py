@@ -1,0 +1,1 @@
+"""The networks: generator (Attention U-Net with ConvLSTM) and discriminator (PatchGAN)."""

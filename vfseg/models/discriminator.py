@@ -1,0 +1,47 @@
+"""PatchGAN: is this fracture map, given this CT slice, drawn or predicted?
+
+Reference:
+  Isola et al., 2017, CVPR: Image-to-image translation with conditional adversarial networks.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from vfseg.models.layers import group_count
+
+
+class Discriminator(nn.Module):
+    """One logit for each overlapping patch of (CT slice, fracture map).
+
+    4x4 convolutions with LeakyReLU(0.2): stride 2 for all but the last listed features, then
+    stride 1, then one logit. GroupNorm after all but the first, in place of pix2pix's
+    BatchNorm, so that training and inference agree at every batch size.
+
+    Attributes:
+      features: channels of the convolutions.
+      dtype: compute dtype; the logits are float32.
+    """
+
+    features: Sequence[int]
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, ct: jax.Array, fracture: jax.Array) -> jax.Array:
+        """Maps CT slices `n h w c` (-1..1) and fracture maps `n h w` (0..1) to logits `n h' w'`.
+
+        A logit above 0 says: drawn by a reader.
+        """
+        fracture = (2 * fracture - 1)[..., None]
+        x = jnp.concatenate([ct.astype(self.dtype), fracture.astype(self.dtype)], axis=-1)
+        for index, features in enumerate(self.features):
+            first, last = index == 0, index == len(self.features) - 1
+            strides = (1, 1) if last else (2, 2)
+            x = nn.Conv(features, (4, 4), strides, use_bias=first, dtype=self.dtype)(x)
+            if not first:
+                x = nn.GroupNorm(group_count(features), dtype=self.dtype)(x)
+            x = nn.leaky_relu(x, 0.2)
+        return nn.Conv(1, (4, 4), dtype=self.dtype, name="head")(x)[..., 0].astype(jnp.float32)

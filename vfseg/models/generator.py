@@ -1,0 +1,78 @@
+"""The generator: an Attention U-Net whose decoder also sees a ConvLSTM over the neighbours."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from vfseg.models.attention_unet import Decoder, Encoder
+from vfseg.models.conv_lstm import ConvLSTM
+
+
+class Generator(nn.Module):
+    """Fracture logits of the middle slices of all windows of a run.
+
+    A run of r slices holds k = r - (T - 1) * dilation windows of T slices. Every slice is encoded
+    once; skip connections carry the middle slice, the ConvLSTM what the whole window shows. The
+    plain window of the method is the run with r = T and dilation 1, hence k = 1.
+
+    Attributes:
+      features: channels of each scale, finest first; the last is the bottleneck.
+      window: slices of a window, T, odd; 1 leaves the recurrence out.
+      recurrent_scales: scales with a ConvLSTM, 0 the finest; default the bottleneck and the
+        scale above it.
+      recurrent_features: channels of each ConvLSTM.
+      bidirectional: see `ConvLSTM`.
+      dtype: compute dtype; parameters and logits are float32.
+    """
+
+    features: Sequence[int]
+    window: int
+    recurrent_scales: Sequence[int]
+    recurrent_features: int
+    bidirectional: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, run: jax.Array, dilation: int = 1) -> jax.Array:
+        """Maps runs of slices `b r h w c` to logits `b k h w`, float32.
+
+        Args:
+          run: slices, each channel an HU window scaled to -1..1.
+          dilation: step between the slices of a window, in slices of the run.
+
+        Raises:
+          ValueError: the run is shorter than one window.
+        """
+        b, r, h, w, c = run.shape
+        k = r - (self.window - 1) * dilation
+        if k < 1:
+            raise ValueError(f"a run of {r} slices holds no window of {self.window} at {dilation}")
+        encoder = Encoder(self.features, self.dtype, name="encoder")
+        scales = encoder(run.reshape(b * r, h, w, c).astype(self.dtype))
+        scales = [f.reshape(b, r, *f.shape[1:]) for f in scales]  # b r h/2**s w/2**s f
+
+        recurrent = {}
+        if self.window > 1:
+            for scale in self.recurrent_scales:
+                lstm = ConvLSTM(
+                    self.recurrent_features,
+                    self.window,
+                    dilation,
+                    self.bidirectional,
+                    self.dtype,
+                    name=f"conv_lstm{scale}",
+                )
+                recurrent[scale] = _merge(lstm(scales[scale]))
+
+        first = self.window // 2 * dilation
+        skips = [_merge(f[:, first : first + k]) for f in scales]
+        logits = Decoder(self.features, dtype=self.dtype, name="decoder")(skips, recurrent)
+        return logits.reshape(b, k, h, w)
+
+
+def _merge(x: jax.Array) -> jax.Array:
+    """`b k ...` -> `(b k) ...`."""
+    return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])

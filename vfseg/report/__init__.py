@@ -1,0 +1,1 @@
+"""Pictures, meshes and the offline page."""

@@ -1,0 +1,78 @@
+"""Training curves, one small picture a quantity."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from vfseg.data.volume import atomic_file
+from vfseg.report.figures import Picture
+from vfseg.report.results_table import name_of
+from vfseg.training.writer import read_metrics
+
+_GREY = "#808080"  # legible on a light and on a dark page
+_COLOURS = {"train": "#3b8ed0", "validation": "#e07b39"}
+_OTHER_COLOURS = ("#6aa84f", "#b45bb5", "#c0504d")
+_MOST_POINTS = 400
+
+
+def training_curves(metrics: Path, directory: Path) -> list[Picture]:
+    """Draws every scalar of a run over the steps.
+
+    Scalars that differ only in what stands before the last "/" share a picture: `train/loss` and
+    `validation/loss` are two lines in "loss".
+
+    Args:
+        metrics: `metrics.jsonl` of a run; may be missing or end in a broken line.
+        directory: where the SVG files go.
+
+    Returns:
+        The pictures, those with a validation line first; none where there is nothing to draw.
+    """
+    quantities: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for line in read_metrics(metrics):
+        for name, value in line.items():
+            if name == "step" or not np.isfinite(value):
+                continue
+            group, _, quantity = name.rpartition("/")
+            series = quantities.setdefault(quantity, {}).setdefault(group or "run", [])
+            series.append((line["step"], value))
+    ordered = sorted(quantities, key=lambda q: "validation" not in quantities[q])  # stable
+    pictures = []
+    for number, quantity in enumerate(ordered):
+        path = directory / f"curve-{number:02d}.svg"
+        with atomic_file(path) as file:
+            _curve(quantity, quantities[quantity]).savefig(
+                file, format="svg", transparent=True, metadata={"Date": None}
+            )
+        lines = ", ".join(quantities[quantity])
+        pictures.append(Picture(path, f"{name_of(quantity)} ({lines})"))
+    return pictures
+
+
+def _curve(quantity: str, groups: dict[str, list[tuple[float, float]]]) -> Figure:
+    figure = Figure(figsize=(3.6, 2.2))
+    FigureCanvasSVG(figure)
+    axes = figure.add_axes((0.16, 0.17, 0.81, 0.69))
+    spare = iter(_OTHER_COLOURS * len(groups))
+    for group, series in groups.items():
+        steps, values = np.array(series, float)[:: -(-len(series) // _MOST_POINTS)].T
+        colour = _COLOURS.get(group) or next(spare)
+        marker = "o" if len(steps) < 30 else ""
+        axes.plot(steps, values, color=colour, marker=marker, markersize=3, linewidth=1.3)
+        axes.plot([], [], color=colour, label=group)
+    axes.set_title(name_of(quantity), color=_GREY, fontsize=10, loc="left")
+    axes.legend(
+        frameon=False, labelcolor=_GREY, fontsize=7, ncols=2, loc="lower right",
+        bbox_to_anchor=(1.02, 0.97), borderpad=0.1,
+    )  # fmt: skip
+    axes.set_xlabel("step", color=_GREY, fontsize=8, labelpad=1)
+    axes.tick_params(colors=_GREY, labelsize=7)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.grid(color=_GREY, alpha=0.25, linewidth=0.5)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(_GREY)
+    return figure

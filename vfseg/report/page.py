@@ -1,0 +1,245 @@
+"""One offline page of a run: results first, then training, then every case."""
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from vfseg.data.volume import atomic_file
+from vfseg.errors import UserError
+from vfseg.report.curves import training_curves
+from vfseg.report.figures import Picture
+from vfseg.report.results_table import interval_of, lift, name_of, results_table, shown
+
+RESEARCH_USE = "Research use only. Not a medical device, not for diagnosis."
+_DOWNLOADS = {
+    "probability.nii.gz": "probability map (NIfTI)",
+    "mask.nii.gz": "mask at the threshold (NIfTI)",
+    "spine.glb": "3D meshes (GLB)",
+}
+_STYLE = """
+:root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --text: #1d2229; --faint: #5c6672;
+  --line: #dde1e6; --link: #0b62c4; --warn: #fff4d6; --warn-text: #5c4300; }
+@media (prefers-color-scheme: dark) { :root { --page: #111418; --card: #1a1f25; --text: #e6e9ed;
+  --faint: #9aa5b1; --line: #2e353d; --link: #7db7ff; --warn: #3a2f10; --warn-text: #ffdf94; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 72rem; padding: 1.2rem; background: var(--page);
+  color: var(--text); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: .2rem 0 .8rem; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
+a { color: var(--link); }
+.note { background: var(--warn); color: var(--warn-text); border-radius: .5rem;
+  padding: .7rem 1rem; margin: 0 0 1rem; }
+.note strong { display: block; }
+.headline, .curves { display: grid; gap: .8rem;
+  grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
+.headline div, .curves figure, .scroll, section.case { background: var(--card);
+  border: 1px solid var(--line); border-radius: .5rem; }
+.headline div { padding: .8rem 1rem; }
+.headline b, .headline span { display: block; }
+.headline b { font-size: 1.9rem; line-height: 1.2; }
+.headline span, figcaption, .faint, nav { color: var(--faint); font-size: .9rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .4rem .8rem; border-top: 1px solid var(--line);
+  vertical-align: top; }
+thead th { border-top: 0; color: var(--faint); font-size: .85rem; font-weight: 500; }
+tbody th { font-weight: 400; }
+tr.level th { font-weight: 600; background: var(--page); }
+tr.beside td { border-top: 0; padding-top: 0; color: var(--faint); font-size: .9rem; }
+figure { margin: 0 0 1rem; }
+.curves figure { margin: 0; padding: .4rem; }
+.curves img { width: 100%; height: auto; }
+section.case { padding: 1rem; margin: 1rem 0; }
+section.case h3 { margin: 0 0 .4rem; font-size: 1.05rem; }
+section.case figure > div { overflow-x: auto; border-radius: .4rem; background: #0b0d10; }
+section.case img { display: block; width: 100%; min-width: 40rem; height: auto; }
+section.case img.tall { width: auto; min-width: 0; max-width: 100%; margin: 0 auto; }
+@media (max-width: 30rem) { th, td { padding: .35rem .45rem; } body { padding: .8rem; } }
+dl { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: 0 0 .8rem; }
+dl div { display: flex; gap: .4rem; }
+dt { color: var(--faint); }
+dd { margin: 0; font-variant-numeric: tabular-nums; }
+"""
+
+
+def write_page(workdir: Path, pictures: Mapping[str, Sequence[Picture]]) -> Path:
+    """Writes `report/index.html` from what stands in the workdir.
+
+    Reads `evaluation/summary.json`, `evaluation/cases.csv` and `metrics.jsonl`, and links the
+    files in `predictions/CASE/` and `report/CASE/`; whatever is missing is said to be. The page
+    refers to nothing outside the workdir and holds no script.
+
+    Args:
+        workdir: of the run.
+        pictures: of each case, by case id, in the order to show them.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        UserError: `summary.json` cannot be read as JSON, or the page cannot be written.
+    """
+    report = workdir / "report"
+    summary = _summary(workdir / "evaluation" / "summary.json")
+    rows = _rows(workdir / "evaluation" / "cases.csv")
+    curves = training_curves(workdir / "metrics.jsonl", report / "curves")
+    cases = [*rows, *(case for case in pictures if case not in rows)]
+    parts = [
+        f"<h1>Vertebral fracture map: {escape(workdir.resolve().name)}</h1>",
+        _notice(summary),
+        *_results(summary),
+        *_training(curves, report),
+        *_contents(cases),
+        *(
+            _case(number, case, rows.get(case, {}), pictures.get(case, ()), workdir)
+            for number, case in enumerate(cases, start=1)
+        ),
+    ]
+    page = report / "index.html"
+    with atomic_file(page) as file:
+        file.write(_document(workdir.resolve().name, parts).encode())
+    return page
+
+
+def _summary(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: is not JSON ({error}). Run --mode evaluate again to write it anew."
+        ) from error
+
+
+def _rows(path: Path) -> dict[str, dict[str, str]]:
+    """Rows of `cases.csv` by case id; none where it is missing."""
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        return {row["case_id"]: row for row in csv.DictReader(file)}
+
+
+def _document(title: str, parts: Sequence[str]) -> str:
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>vfseg report: {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(parts)
+        + f'\n<p class="faint">{escape(RESEARCH_USE)}</p>\n</body>\n</html>\n'
+    )
+
+
+def _notice(summary: Mapping[str, Any] | None) -> str:
+    words = "There is no reference: nothing here has been measured against a truth."
+    if summary:
+        words = "The reference is what the data set gives as fractures."
+        if summary.get("synthetic"):
+            words = (
+                "The truth is synthetic: spines and fractures were made by a program. "
+                "These results say nothing about patients."
+            )
+    return f'<p class="note"><strong>{escape(RESEARCH_USE)}</strong>{escape(words)}</p>'
+
+
+def _results(summary: Mapping[str, Any] | None) -> list[str]:
+    if summary is None:
+        return ["<h2>Results</h2>", "<p>Not evaluated: evaluation/summary.json is missing.</p>"]
+    cards = []
+    for level, key, name in (
+        ("voxel", "dice", "voxel Dice"),
+        ("voxel", "pr_auc", "voxel PR-AUC"),
+        ("slice", "pr_auc", "slice PR-AUC"),
+        ("lesion", "average_precision", "lesion average precision"),
+        ("vertebra", "roc_auc", "vertebra ROC-AUC"),
+    ):
+        measures = summary.get(level) or {}
+        if key not in measures:
+            continue
+        lines = [name, f"95 % interval {interval_of(measures[key])}"]
+        if key == "pr_auc" and lift(measures):
+            lines.append(lift(measures))
+        value = escape(shown(measures[key]["value"]))
+        spans = "".join(f"<span>{escape(line)}</span>" for line in lines)
+        cards.append(f"<div><b>{value}</b>{spans}</div>")
+    threshold = summary.get("threshold") or {}
+    words = f"{summary.get('cases', '–')} cases of the split “{summary.get('split', '–')}”."
+    if threshold:
+        words += f" Threshold {shown(threshold['value'])}, chosen on {threshold['chosen_on']}."
+    words += " Intervals: bootstrap over patients."
+    return [
+        "<h2>Results</h2>",
+        f'<div class="headline">{"".join(cards)}</div>',
+        f'<p class="faint">{escape(words)}</p>',
+        f'<div class="scroll">{results_table(summary)}</div>',
+    ]
+
+
+def _training(curves: Sequence[Picture], report: Path) -> list[str]:
+    if not curves:
+        return []
+    figures = "".join(
+        f'<figure><img src="{_link(curve.path, report)}" alt="{escape(curve.caption)}" '
+        'loading="lazy"></figure>'
+        for curve in curves
+    )
+    return ["<h2>Training</h2>", f'<div class="curves">{figures}</div>']
+
+
+def _contents(cases: Sequence[str]) -> list[str]:
+    links = (f'<a href="#case-{i}">{escape(case)}</a>' for i, case in enumerate(cases, start=1))
+    nav = f"<nav>{' · '.join(links)}</nav>"
+    return ["<h2>Cases</h2>", nav if cases else "<p>No case yet.</p>"]
+
+
+def _case(
+    number: int, case: str, row: Mapping[str, str], pictures: Sequence[Picture], workdir: Path
+) -> str:
+    report = workdir / "report"
+    facts = "".join(
+        f"<div><dt>{escape(name_of(key))}</dt><dd>{escape(_short(value))}</dd></div>"
+        for key, value in row.items()
+        if key != "case_id"
+    )
+    files = [
+        (folder / name, words)
+        for folder in (workdir / "predictions" / case, report / case)
+        for name, words in _DOWNLOADS.items()
+        if (folder / name).exists()
+    ]
+    links = " · ".join(
+        f'<a href="{_link(path, report)}">{escape(words)}</a>' for path, words in files
+    )
+    figures = "".join(_figure(picture, report) for picture in pictures)
+    return (
+        f'<section class="case" id="case-{number}"><h3>{escape(case)}</h3>'
+        f'<dl>{facts}</dl><p class="faint">{links}</p>{figures}</section>'
+    )
+
+
+def _figure(picture: Picture, report: Path) -> str:
+    link, caption = _link(picture.path, report), escape(picture.caption)
+    kind = ' class="tall"' if picture.tall else ""
+    image = f'<img{kind} src="{link}" alt="{caption}" loading="lazy">'
+    below = f"<figcaption>{caption}</figcaption>"
+    return f'<figure><div><a href="{link}">{image}</a></div>{below}</figure>'
+
+
+def _short(value: str | None) -> str:
+    """A cell of the table: figures shortened, words as they are, nothing as a dash."""
+    if not value:
+        return "–"
+    try:
+        return shown(float(value))
+    except ValueError:
+        return value
+
+
+def _link(path: Path, folder: Path) -> str:
+    """Relative link, safe inside an attribute."""
+    return escape(quote(os.path.relpath(path, folder).replace(os.sep, "/")))

@@ -1,0 +1,139 @@
+"""The summary of an evaluation as a table: HTML for the page, plain text for the terminal."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+_LEVELS = {
+    "voxel": "Voxel: fused map on the CT's own grid, inside the crops",
+    "slice": "Slice: unfused target slices",
+    "lesion": "Lesion",
+    "vertebra": "Vertebra",
+}
+_NAMES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "precision": "Precision",
+    "recall": "Recall",
+    "pr_auc": "PR-AUC",
+    "roc_auc": "ROC-AUC",
+    "average_precision": "Average precision",
+    "sensitivity_at_1_fp": "Sensitivity at 1 false positive per case",
+    "truth_ml": "Truth, mL",
+    "predicted_ml": "Predicted, mL",
+}
+
+
+def name_of(key: str) -> str:
+    """How a measure is called on the page.
+
+    >>> name_of("pr_auc"), name_of("dice_loss")
+    ('PR-AUC', 'Dice loss')
+    """
+    return _NAMES.get(key) or key.replace("_", " ").capitalize()
+
+
+def shown(value: float | None) -> str:
+    """A figure with three significant places below 0.1, three decimals above.
+
+    >>> shown(0.5678), shown(0.00231), shown(None)
+    ('0.568', '0.00231', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.3g}"
+
+
+def interval_of(measure: Mapping[str, Any]) -> str:
+    """95 % interval of a measure, or why there is none."""
+    if measure.get("ci95"):
+        low, high = measure["ci95"]
+        return f"{shown(low)}\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}{shown(high)}"
+    return "–" if measure.get("value") is None else "none (too few patients)"
+
+
+def is_measure(entry: Any) -> bool:
+    """Whether an entry of the summary is {"value", "ci95", "n"}."""
+    return isinstance(entry, Mapping) and "value" in entry
+
+
+def lift(level: Mapping[str, Any]) -> str:
+    """PR-AUC over prevalence: how many times better than a random scorer; "" where unknown."""
+    value, prevalence = level["pr_auc"]["value"], level.get("prevalence")
+    if value is None or not prevalence:
+        return ""
+    return f"{value / prevalence:.3g} × prevalence"
+
+
+def results_table(summary: Mapping[str, Any]) -> str:
+    """One body a level; every PR-AUC stands beside its prevalence, its lift and its floor.
+
+    Args:
+        summary: content of `summary.json`. Levels that are null say so.
+
+    Returns:
+        HTML of the table.
+    """
+    bodies = []
+    for level, title in _LEVELS.items():
+        measures = summary.get(level)
+        rows = [f'<tr class="level"><th colspan="4" scope="rowgroup">{escape(title)}</th></tr>']
+        if not measures:
+            rows.append('<tr><td colspan="4">not measured</td></tr>')
+            measures = {}
+        for key, measure in measures.items():
+            if is_measure(measure):
+                rows.append(_row(name_of(key), measure))
+                if key == "pr_auc":
+                    beside = escape(_beside_pr_auc(measures))
+                    rows.append(f'<tr class="beside"><td colspan="4">{beside}</td></tr>')
+        bodies.append(f"<tbody>{''.join(rows)}</tbody>")
+    heads = ("Measure", "Value", "95 % interval", "Patients")
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    return f"<table><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
+
+
+def results_text(summary: Mapping[str, Any]) -> str:
+    """The same table for the terminal.
+
+    Args:
+        summary: content of `summary.json`. Levels that are null say so.
+
+    Returns:
+        Lines of text, the last without a line break.
+    """
+    lines = [f"{'measure':<42}{'value':>8}   {'95 % interval':<24}{'patients':>8}"]
+    for level in _LEVELS:
+        measures = summary.get(level)
+        if not measures:
+            lines.append(f"{level}: not measured")
+            continue
+        for key, measure in measures.items():
+            if is_measure(measure):
+                bounds = interval_of(measure).replace("\N{NO-BREAK SPACE}", " ")
+                name = f"{level} {name_of(key)}"
+                value, patients = shown(measure["value"]), measure.get("n", "–")
+                lines.append(f"{name:<42}{value:>8}   {bounds:<24}{patients:>8}")
+            if key == "pr_auc":
+                lines.append(f"  {_beside_pr_auc(measures)}")
+    if summary.get("synthetic"):
+        lines.append("The truth is synthetic: these results say nothing about patients.")
+    return "\n".join(lines)
+
+
+def _row(name: str, measure: Mapping[str, Any]) -> str:
+    cells = (shown(measure["value"]), interval_of(measure), str(measure.get("n", "–")))
+    data = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+    return f'<tr><th scope="row">{escape(name)}</th>{data}</tr>'
+
+
+def _beside_pr_auc(level: Mapping[str, Any]) -> str:
+    parts = [lift(level)] if lift(level) else []
+    for key, words in (
+        ("prevalence", "prevalence"),
+        ("prevalence_whole_ct", "prevalence in the whole CT"),
+        ("pr_auc_hu_threshold", "best of 50 HU thresholds"),
+    ):
+        if key in level:
+            parts.append(f"{words} {shown(level[key])}")
+    return "; ".join(parts)

@@ -1,0 +1,1 @@
+"""Losses, state, the alternating step and the loop around it."""

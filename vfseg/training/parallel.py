@@ -1,0 +1,120 @@
+"""One step function on one device or many, by `jax.jit` over a mesh or by `jax.pmap`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from clu import metrics
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from vfseg.errors import UserError
+from vfseg.training.state import TrainState
+
+AXIS = "data"
+
+Step = Callable[..., tuple[TrainState, metrics.Collection]]
+
+
+class JitRunner:
+    """The compiler sees the whole batch and splits it over the mesh; state is on every device.
+
+    The batch is the global one: with several processes each hands over its share and the arrays
+    are joined without leaving the device that holds them.
+    """
+
+    def __init__(self, step: Step, devices: Sequence[jax.Device]):
+        """Compiles nothing yet.
+
+        Args:
+          step: `(state, batch, *, adversarial, axis_name)` -> `(state, metrics)`.
+          devices: the mesh, along one axis.
+        """
+        mesh = Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
+        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
+        self._whole = NamedSharding(mesh, PartitionSpec())
+        self._step = jax.jit(
+            step, static_argnames="adversarial", donate_argnums=0, out_shardings=self._whole
+        )
+
+    def put_state(self, state: TrainState) -> TrainState:
+        """State on every device."""
+        # device_put may alias the host's memory, and the step donates its state: copy first.
+        return jax.device_put(jax.tree.map(np.array, state), self._whole)
+
+    def put_batch(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+        """This process's share of the batch, split over its devices."""
+        return {
+            name: jax.make_array_from_process_local_data(self._split, array)
+            for name, array in batch.items()
+        }
+
+    def step(self, state: TrainState, batch: Mapping[str, jax.Array], *, adversarial: bool):
+        """Runs one step; the state given is consumed. Returns the next state and the metrics."""
+        return self._step(state, batch, adversarial=adversarial)
+
+    def get(self, tree: Any) -> Any:
+        """One copy, on the host."""
+        return jax.device_get(tree)
+
+
+class PmapRunner:
+    """Each device runs the step on its share of the batch; sums and means cross by collectives."""
+
+    def __init__(self, step: Step, devices: Sequence[jax.Device]):
+        """As `JitRunner`."""
+        self._devices = devices
+
+        def mapped(adversarial: bool):
+            def call(state, batch):
+                return step(state, batch, adversarial=adversarial, axis_name=AXIS)
+
+            return jax.pmap(call, AXIS, devices=devices, donate_argnums=0)
+
+        self._steps = {adversarial: mapped(adversarial) for adversarial in (False, True)}
+
+    def put_state(self, state: TrainState) -> TrainState:
+        """One copy a device, along a new leading axis."""
+        copies = len(self._devices)
+        return jax.tree.map(lambda x: np.stack([np.asarray(x)] * copies), state)
+
+    def put_batch(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """`b ...` -> `device b/device ...`."""
+        copies = len(self._devices)
+        return {name: x.reshape(copies, -1, *x.shape[1:]) for name, x in batch.items()}
+
+    def step(self, state: TrainState, batch: Mapping[str, Any], *, adversarial: bool):
+        """As `JitRunner.step`."""
+        return self._steps[adversarial](state, batch)
+
+    def get(self, tree: Any) -> Any:
+        """The first device's copy, on the host."""
+        return jax.device_get(jax.tree.map(lambda x: x[0], tree))
+
+
+RUNNERS = {"jit": JitRunner, "pmap": PmapRunner}
+
+
+def make_runner(
+    step: Step, parallel: str, batch_size: int, devices: Sequence[jax.Device] | None = None
+) -> JitRunner | PmapRunner:
+    """The runner that the config names.
+
+    Args:
+      step: see `JitRunner`.
+      parallel: "jit" or "pmap".
+      batch_size: runs of a batch; divides among the devices.
+      devices: all of them by default.
+
+    Raises:
+      UserError: another name, or a batch that does not divide.
+    """
+    devices = jax.devices() if devices is None else devices
+    if parallel not in RUNNERS:
+        raise UserError(f"config.parallel={parallel!r}: expected one of {', '.join(RUNNERS)}")
+    if batch_size % len(devices):
+        raise UserError(
+            f"config.windows.batch_size={batch_size} does not divide among {len(devices)} devices. "
+            "Choose a multiple."
+        )
+    return RUNNERS[parallel](step, devices)

@@ -1,0 +1,42 @@
+"""Scalars of a run: one JSON object a line, and TensorBoard events."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+
+class MetricWriter:
+    """Appends to `metrics.jsonl` and `tensorboard/` of a workdir."""
+
+    def __init__(self, workdir: Path, *, resume_at: int = 0):
+        """Opens both; lines past `resume_at`, left by a run that went on without saving, are dropped."""
+        self._path = workdir / "metrics.jsonl"
+        kept = [line for line in read_metrics(self._path) if line["step"] <= resume_at]
+        self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_at + 1)
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes the scalars of a step."""
+        with open(self._path, "a") as file:
+            file.write(json.dumps({"step": step, **scalars}) + "\n")
+        for name, value in scalars.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes the events."""
+        self._events.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Lines of a `metrics.jsonl`; a last line cut short by a crash is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
