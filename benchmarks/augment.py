@@ -42,7 +42,7 @@ def one_batch(b: int, r: int, k: int, size: int, rounds: int) -> timing.Table:
     rng = np.random.default_rng(0)
     ct = rng.normal(100, 300, (b, r, size, size)).astype(np.float32)
     target = (rng.random((b, k, size, size)) > 0.99).astype(np.float32)
-    inputs = jax.random.key(0), *jax.device_put((ct, target))
+    inputs = jax.random.split(jax.random.key(0), b), *jax.device_put((ct, target))
     competitors = {"SciPy, slice by slice": lambda: scipy_augment(ct, target, rng)}
     for name, settings in SETTINGS.items():
         step = functools.partial(

@@ -5,12 +5,16 @@ made in the workdir, then prepared, trained on, evaluated and reported. Expect a
 voxel PR-AUC of 0.5 to 0.6 on 8 unseen synthetic cases, where a HU threshold reaches 0.05.
 
     python -m vfseg.main --config configs/quickstart.py
+
+`configs/quickstart.py:tiny` is the same job at a size that only shows that everything runs.
 """
 
 from ml_collections import ConfigDict
 
 
-def get_config() -> ConfigDict:
+def get_config(variant: str = "") -> ConfigDict:
+    if variant not in ("", "tiny"):
+        raise ValueError(f"no variant {variant!r}; there is 'tiny'")
     config = ConfigDict()
     config.seed = 0
     config.parallel = "jit"
@@ -23,11 +27,13 @@ def get_config() -> ConfigDict:
     config.phantom.train = 18
     config.phantom.validation = 6
     config.phantom.test = 8
+    config.phantom.levels_per_case = (5, 5)
+    config.phantom.fracture_probability = 0.4
 
     config.prepare = ConfigDict()
     config.prepare.voxel_spacing = 1.25
     config.prepare.crop_shape = (48, 48, 48)
-    config.prepare.vertebra_scheme = ""
+    config.prepare.vertebra_scheme = "verse"
     config.prepare.boxes_inclusive = False
 
     config.windows = ConfigDict()
@@ -40,6 +46,8 @@ def get_config() -> ConfigDict:
 
     config.augment = ConfigDict()
     config.augment.left_right_flip = 0.5
+    config.augment.noise = 0.0
+    config.augment.hu_shift = 0.0
 
     config.generator = ConfigDict()
     config.generator.features = (16, 32, 64, 128)
@@ -66,4 +74,16 @@ def get_config() -> ConfigDict:
 
     config.inference = ConfigDict()
     config.inference.fusion = "mean"
+
+    if variant == "tiny":
+        config.phantom.train, config.phantom.validation, config.phantom.test = 2, 1, 1
+        config.phantom.levels_per_case = (2, 2)
+        config.phantom.fracture_probability = 0.95
+        config.prepare.crop_shape = (32, 32, 32)
+        config.windows.batch_size, config.windows.targets = 4, 2
+        config.generator.features = (4, 8)
+        config.generator.recurrent_scales, config.generator.recurrent_features = (0, 1), 2
+        config.discriminator.features = (4, 8)
+        config.train.steps, config.train.log_every, config.train.validate_every = 4, 1, 2
+        config.train.adversarial_from = 0.5
     return config

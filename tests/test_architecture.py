@@ -21,7 +21,7 @@ def imported_parts(source):
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "vfseg":
-                    yield (alias.name.split(".") + [""])[1]
+                    yield [*alias.name.split("."), ""][1]
 
 
 def test_modules_import_only_from_their_own_folder_and_earlier_ones():

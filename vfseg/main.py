@@ -8,6 +8,7 @@ Exit status: 0 done, 2 something that the user can mend (one message), 1 anythin
 
 import difflib
 import os
+import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,11 +50,11 @@ _HELP = flags.DEFINE_boolean("help", False, "show this text", short_name="h", fl
 def main(arguments: Sequence[str]) -> int:
     """Runs the program with `sys.argv`; returns the exit status."""
     try:
-        _parse(arguments)
+        config_path = _parse(arguments)
         if _HELP.value:
-            print(__doc__ + "\n" + FLAGS.get_help())
+            print(f"{__doc__}\n{FLAGS.get_help()}")
             return 0
-        _dispatch()
+        _dispatch(config_path)
     except UserError as error:
         print(f"vfseg: {error}", file=sys.stderr)
         return 2
@@ -68,10 +69,12 @@ def entry_point() -> None:
     sys.exit(main(sys.argv))
 
 
-def _parse(arguments: Sequence[str]) -> None:
+def _parse(arguments: Sequence[str]) -> str | None:
+    """Reads the flags; returns PATH or PATH:VARIANT of the config."""
     normal = [_with_underscores(argument) for argument in arguments]
-    path = _config_path(normal)
-    if path is not None and not Path(path).is_file():
+    config_path = _config_path(normal)
+    path = (config_path or "").partition(":")[0]
+    if config_path is not None and not Path(path).is_file():
         known = sorted(str(p) for p in Path("configs").glob("*.py"))
         hint = f" There are {', '.join(known)}." if known else ""
         raise UserError(f"--config {path}: no such file.{hint}")
@@ -88,6 +91,7 @@ def _parse(arguments: Sequence[str]) -> None:
         raise UserError(f"{rest[1]!r}: expected flags only. See --help.")
     if _MODE.value not in MODES:
         raise UserError(f"--mode {_MODE.value}: expected one of {', '.join(MODES)}.")
+    return config_path
 
 
 def _with_underscores(argument: str) -> str:
@@ -99,19 +103,23 @@ def _with_underscores(argument: str) -> str:
 
 
 def _config_path(arguments: Sequence[str]) -> str | None:
-    """Path given with --config, without the `:variant`."""
+    """What is given with --config."""
     for index, argument in enumerate(arguments):
         if argument == "--config" and index + 1 < len(arguments):
-            return arguments[index + 1].partition(":")[0]
+            return arguments[index + 1]
         if argument.startswith("--config="):
-            return argument.partition("=")[2].partition(":")[0]
+            return argument.partition("=")[2]
     return None
 
 
 def _key_message(arguments: Sequence[str], error: Exception) -> str:
     """Names the key that does not fit, and its nearest relative."""
-    config = _loaded_config()
-    keys = [] if config is None else _keys(config)
+    path, _, variant = (_config_path(arguments) or "").partition(":")
+    try:
+        get_config = runpy.run_path(path)["get_config"]
+        keys = _keys(get_config(variant) if variant else get_config())
+    except Exception:
+        keys = []
     for argument in arguments:
         name = argument.partition("=")[0]
         if name.startswith("--config.") and name[9:] not in keys:
@@ -137,7 +145,7 @@ def _keys(config: ConfigDict, prefix: str = "") -> list[str]:
     return keys
 
 
-def _dispatch() -> None:
+def _dispatch(config_path: str | None) -> None:
     _prepare_logging()
     _prepare_jax()
     # Imported here, so that --help and a wrong flag answer at once.
@@ -158,10 +166,10 @@ def _dispatch() -> None:
         )
         return
     config = _loaded_config()
-    if config is None:
+    if config is None or config_path is None:
         raise UserError("name a config, for instance --config configs/quickstart.py")
     config.lock()
-    workdir = _workdir()
+    workdir = _workdir(config_path or "")
     stages = {
         "run": pipeline.run,
         "prepare": pipeline.prepare,
@@ -172,11 +180,11 @@ def _dispatch() -> None:
     stages[_MODE.value](config, workdir)
 
 
-def _workdir() -> Path:
-    if _WORKDIR.value:
-        workdir = Path(_WORKDIR.value)
-    else:
-        workdir = Path("runs") / Path(_config_path(_with_equals()) or "default").stem
+def _workdir(config_path: str) -> Path:
+    """`--workdir`, else `runs/NAME` or `runs/NAME-VARIANT`; made, and known to be writable."""
+    path, _, variant = config_path.partition(":")
+    name = "-".join(part for part in (Path(path).stem, variant) if part)
+    workdir = Path(_WORKDIR.value) if _WORKDIR.value else Path("runs") / name
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / ".writable"
@@ -187,10 +195,6 @@ def _workdir() -> Path:
             f"--workdir {workdir}: cannot be written ({error.strerror}). Choose another folder."
         ) from error
     return workdir
-
-
-def _with_equals() -> list[str]:
-    return [_with_underscores(argument) for argument in sys.argv]
 
 
 def _checkpoints() -> Path:
@@ -218,6 +222,7 @@ def _prepare_logging() -> None:
     """Our own lines from INFO on, those of libraries from WARNING on; plain text."""
     import logging as standard
 
+    flags.FLAGS.mark_as_parsed()  # absl's own; unparsed, it warns at the first line
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()

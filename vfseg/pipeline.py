@@ -18,19 +18,34 @@ from vfseg.errors import UserError
 from vfseg.evaluation.evaluate import RESEARCH_USE, Evaluator, summarise, write_evaluation
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.inference.case import predict_case, write_prediction
-from vfseg.inference.model import load_model, load_thresholds, make_predictor, save_thresholds
+from vfseg.inference.model import (
+    best_step,
+    load_model,
+    load_thresholds,
+    make_predictor,
+    save_thresholds,
+)
 from vfseg.inference.predict import FUSIONS
 from vfseg.report.case import draw_case
 from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
 from vfseg.training.loop import train
+from vfseg.training.parallel import RUNNERS
 from vfseg.training.recipe import prepare_settings
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Prepare, train, evaluate, report."""
-    for stage in (prepare, train_model, evaluate, report):
-        stage(config, workdir)
+    """Prepare, train, evaluate, report; an evaluation of the best checkpoint stands."""
+    train_model(config, workdir)
+    summary = workdir / "evaluation" / "summary.json"
+    best = best_step(workdir / "checkpoints")
+    if not summary.exists() or json.loads(summary.read_text())["step"] != best:
+        evaluate(config, workdir)
+    page = workdir / "report" / "index.html"
+    if page.exists() and page.stat().st_mtime > summary.stat().st_mtime:
+        _print_results(_read_summary(workdir), page)
+    else:
+        report(config, workdir)
 
 
 def prepare(config: ConfigDict, workdir: Path) -> tuple[tuple[Case, ...], tuple[CaseRecord, ...]]:
@@ -80,6 +95,7 @@ def evaluate(config: ConfigDict, workdir: Path) -> None:
     summary = summarise(
         scores, thresholds, split="test", synthetic=not config.manifest, seed=config.seed
     )
+    summary["step"] = model.step
     write_evaluation(workdir / "evaluation", summary, scores)
 
 
@@ -107,8 +123,7 @@ def report(config: ConfigDict, workdir: Path) -> None:
             directory=workdir / "report" / case.case_id,
         )
     page = write_page(workdir, pictures)
-    print(results_text(summary))
-    print(f"report: {page}")
+    _print_results(summary, page)
 
 
 def predict(
@@ -130,7 +145,9 @@ def predict(
         raise UserError("--mode predict needs --vertebrae LABELMAP or --boxes FILE.")
     model = load_model(checkpoints)
     slice_threshold, threshold = load_thresholds(checkpoints, model.step)
-    print(f"model: {checkpoints}, step {model.step}, threshold {threshold:.3f}. {RESEARCH_USE}")
+    trained_on = "real" if model.config.manifest else "synthetic"
+    print(f"model: {checkpoints}, step {model.step}, trained on {trained_on} fractures")
+    print(f"threshold {threshold:.3f}, chosen on validation. {RESEARCH_USE}")
     settings = dataclasses.replace(
         model.prepare, vertebra_scheme=vertebra_scheme or "", boxes_inclusive=boxes_inclusive
     )
@@ -152,8 +169,8 @@ def predict(
     for vertebra, highest in zip(found.vertebrae, found.highest):
         print(f"{vertebra.level:5}  {highest:7.3f}  {', '.join(vertebra.flags)}")
     print(
-        f"volume at the threshold: {found.predicted_ml:.3f} mL (false positive as far as this spine "
-        f"is healthy)\nwritten: {output}"
+        f"volume at the threshold: {found.predicted_ml:.3f} mL (false positive as far as this "
+        f"spine is healthy)\nwritten: {output}"
     )
 
 
@@ -164,6 +181,11 @@ def _evaluator_of(config: ConfigDict, workdir: Path):
         return Evaluator(predictor, g_params, workdir / "store", config.inference.fusion)
 
     return evaluator
+
+
+def _print_results(summary: dict, page: Path) -> None:
+    print(results_text(summary))
+    print(f"report: {page}")
 
 
 def _read_summary(workdir: Path) -> dict:
@@ -188,6 +210,10 @@ def _check(config: ConfigDict) -> None:
     plane, shape = config.windows.plane, tuple(config.prepare.crop_shape)
     if plane not in PLANES:
         raise UserError(f"config.windows.plane={plane!r}: expected one of {', '.join(PLANES)}.")
+    if config.parallel not in RUNNERS:
+        raise UserError(
+            f"config.parallel={config.parallel!r}: expected one of {', '.join(RUNNERS)}."
+        )
     if config.inference.fusion not in FUSIONS:
         raise UserError(
             f"config.inference.fusion={config.inference.fusion!r}: expected one of "
@@ -198,7 +224,7 @@ def _check(config: ConfigDict) -> None:
     if len(shape) != 3 or any(size % factor for size in in_plane):
         raise UserError(
             f"config.prepare.crop_shape={shape}: expected three sizes (superior, anterior, right), "
-            f"multiples of {factor} in the {plane} plane for {len(config.generator.features)} scales."
+            f"multiples of {factor} in the {plane} plane for these generator.features."
         )
     if config.windows.length % 2 == 0:
         raise UserError(
@@ -229,7 +255,7 @@ def _remember(config: ConfigDict, workdir: Path) -> None:
 
 
 def _flat(tree: dict, prefix: str = "") -> dict:
-    flat = {}
+    flat: dict = {}
     for key, value in tree.items():
         flat |= (
             _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}

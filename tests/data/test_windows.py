@@ -18,7 +18,7 @@ def settings(**changes):
 
 @pytest.fixture
 def cohort(tmp_path):
-    """Three cases of two crops; voxel values tell case, crop and place; the last case is healthy."""
+    """Three cases of two crops; voxels tell case, crop and place; the last case is healthy."""
     records, arrays = [], []
     for number in range(3):
         ct = np.arange(2 * np.prod(SHAPE), dtype=np.int16).reshape(2, *SHAPE) + 1000 * number

@@ -37,7 +37,7 @@ def test_encoder_halves_and_says_so_where_it_cannot():
 
 
 def test_recurrent_features_join_at_their_own_scale():
-    """The convolution at a scale sees upsampled + gated skip + recurrent channels, elsewhere not."""
+    """A scale with recurrence convolves upsampled, gated skip and recurrent channels."""
     features, recurrent_features = (4, 8, 16), 5
     skips = [jnp.zeros((1, 16 >> s, 16 >> s, f)) for s, f in enumerate(features)]
     recurrent = {s: jnp.zeros((1, 16 >> s, 16 >> s, recurrent_features)) for s in (1, 2)}

@@ -18,7 +18,7 @@ def _run(r=7, seed=0):
 
 
 def _plain_states(params, name, slices):
-    """All states of the recurrence over a list of slices `n h w c`, in a Python loop, by flax's cell."""
+    """All states over a list of slices `n h w c`, in a Python loop, by flax's cell."""
     # flax names its two convolutions ih and hh, and orders the gates i, g, f, o.
     cell_params = {"ih": params[f"{name}_input"], "hh": {**params[name]["hidden"]}}
     cell_params["hh"]["bias"] = jnp.zeros(4 * FEATURES)
@@ -97,7 +97,7 @@ def _scans(jaxpr):
 
 
 def test_program_holds_one_scan_of_length_t():
-    """The recurrence is a scan, not an unrolled Python loop: T copies of the cell would be T convs."""
+    """The recurrence is a scan, no Python loop: T copies of the cell would be T convolutions."""
     for window in (3, 5):
         model = ConvLSTM(FEATURES, window)
         run = _run(window)

@@ -157,8 +157,9 @@ def _body_centre(labels: Volume, label: int, box: tuple[slice, ...]) -> tuple[np
     the mean of that peak above 70 % of its height is steadier than its summit. A crushed thoracic
     body is thinner than its arch: where a tilt of the map towards the front (e-fold in 30 mm)
     moves the centre by more than 8 mm (3 to 6 mm otherwise), the peak was in the arch, and the
-    tilted map has the body's. Against the 36 centres that came with four label maps: 1.0 mm off
-    in the mean, and 8.8 mm, within its body, for a crushed L1.
+    tilted map has the body's. Against 36 centres that were published with label maps and 14 that
+    were built from known shapes, together: 1.0 mm off in the mean, and 8.8 mm, within its body,
+    for a crushed L1.
     """
     start, stop = (np.array([getattr(s, end) for s in box]) for end in ("start", "stop"))
     middle, extent = (start + stop - 1) / 2, (stop - start) * labels.voxel_spacing

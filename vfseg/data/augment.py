@@ -75,7 +75,7 @@ class AugmentSettings:
 
 
 def augment(
-    key: jax.Array,
+    keys: jax.Array,
     ct: jax.Array,
     target: jax.Array,
     settings: AugmentSettings,
@@ -86,7 +86,7 @@ def augment(
     """Transforms every sample of a batch in its own random way.
 
     Args:
-      key: typed key; a sample's draws depend on it and on the sample's place in the batch.
+      keys: typed keys `b`, one a sample; its draws depend on nothing else.
       ct: HU float32 `b r h w`.
       target: 0 or 1, float32 `b k h w`; mask j belongs to slice j + (r - k) / 2.
       settings: strengths, static.
@@ -111,7 +111,7 @@ def augment(
             ct, target = warp(ct, target, coordinates)
         return _change_intensity(noise_key, numbers, ct, settings, voxel_spacing), target
 
-    return jax.vmap(one)(jax.random.split(key, (ct.shape[0], 2)), ct, target)
+    return jax.vmap(one)(jax.vmap(jax.random.split)(keys), ct, target)
 
 
 def source_coordinates(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from vfseg.data.dicom import is_series_path
 from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
 
@@ -24,8 +25,8 @@ class Case:
     Attributes:
         case_id: unique name, also of the case's folder in the output.
         patient_id: cases of one patient share it, and stay in one split.
-        ct: file (or DICOM folder) of the CT.
-        vertebrae: label map of the vertebrae.
+        ct: file (or DICOM folder) of the CT, see `vfseg.data.volume.read_ct`.
+        vertebrae: label map of the vertebrae, or folder with a mask for each.
         boxes: box file, an alternative to `vertebrae`.
         fractures: mask of fracture instances.
         grades: table of grades by vertebra.
@@ -46,23 +47,44 @@ def read_manifest(path: str | os.PathLike) -> tuple[Case, ...]:
     """Read a manifest. It has all of `COLUMNS`; further columns are ignored, cells may be empty.
 
     Raises:
-        UserError: no such file, not a UTF-8 CSV, a missing column, no case; or, for all lines
-            together: an id that is empty, doubled or unfit as a folder name, an unknown split, a
-            patient in two splits, a path that is absolute, climbs out of the manifest's folder or
-            does not exist.
+        UserError: as in `check_manifest`; or, for all lines together, what that finds.
+    """
+    cases, problems = check_manifest(path)
+    if problems:
+        more = len(problems) - _SHOWN
+        shown = [*problems[:_SHOWN]] + ([f"and {more} more"] if more > 0 else [])
+        raise UserError("\n  ".join([f"{path}: mend these lines of the manifest:", *shown]))
+    return cases
+
+
+def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+    """Read the sound lines of a manifest, and say what is wrong with the others.
+
+    Wrong are: an id that is empty, doubled (the first line of it counts) or unfit as a folder name,
+    an unknown split, a patient in a second split, a path that is absolute, climbs out of the
+    manifest's folder or does not exist.
+
+    Raises:
+        UserError: no such file, not a UTF-8 CSV, a missing column, no line.
     """
     path = Path(path)
     problems: list[str] = []
     cases: list[Case] = []
     seen: dict[str, int] = {}
     split_of: dict[str, tuple[str, int]] = {}
-    for line, row in _rows(path):
+    rows = _rows(path)
+    if not rows:
+        raise UserError(f"{path}: no case in the manifest. Add one line for each CT.")
+    for line, row in rows:
         found: list[str] = []
         case_id, patient_id, split = row["case_id"], row["patient_id"], row["split"]
         if not re.fullmatch(r"\w[\w.-]*", case_id):
             found.append(f"case_id {case_id!r}: use letters, digits, '_', '-' and '.'")
         elif case_id.casefold() in seen:
-            found.append(f"case_id {case_id!r} is taken by line {seen[case_id.casefold()]}")
+            found.append(
+                f"case_id {case_id!r} is taken by line {seen[case_id.casefold()]}: give each case "
+                "an id of its own"
+            )
         seen.setdefault(case_id.casefold(), line)
         if not patient_id:
             found.append("patient_id is empty: repeat the case_id where each case is a patient")
@@ -79,13 +101,7 @@ def read_manifest(path: str | os.PathLike) -> tuple[Case, ...]:
         problems += [f"line {line}: {problem}" for problem in found]
         if not found and files["ct"]:
             cases.append(Case(case_id, patient_id, split=split, **files))  # type: ignore[arg-type]
-    if problems:
-        more = len(problems) - _SHOWN
-        shown = problems[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
-        raise UserError("\n  ".join([f"{path}: mend these lines of the manifest:", *shown]))
-    if not cases:
-        raise UserError(f"{path}: no case in the manifest. Add one line for each CT.")
-    return tuple(cases)
+    return tuple(cases), tuple(problems)
 
 
 def write_manifest(path: str | os.PathLike, cases: Iterable[Case]) -> None:
@@ -161,6 +177,6 @@ def _file(folder: Path, column: str, cell: str, problems: list[str]) -> Path | N
         problems.append(f"{column} {cell!r} is absolute: give it relative to the manifest")
     elif os.path.normpath(cell).split(os.sep)[0] == "..":
         problems.append(f"{column} {cell!r} climbs out of the manifest's folder: move the files")
-    elif not (folder / cell).exists():
+    elif not ((folder / cell).exists() or (column == "ct" and is_series_path(folder / cell))):
         problems.append(f"{column} {cell!r} does not exist in {folder}: check the path")
     return folder / os.path.normpath(cell)

@@ -75,7 +75,9 @@ class Geometry:
         return tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
 
 
-def geometry_from(shape_stored: tuple[int, ...], affine_stored: np.ndarray) -> Geometry:
+def geometry_from(
+    shape_stored: tuple[int, ...], affine_stored: np.ndarray, name: str = "new volume"
+) -> Geometry:
     """Geometry of a new volume stored with this shape and affine (RAS+ mm).
 
     The affine is rounded to float32, as NIfTI keeps it, so that a file reads back identically.
@@ -87,7 +89,7 @@ def geometry_from(shape_stored: tuple[int, ...], affine_stored: np.ndarray) -> G
     header.set_qform(affine_stored, code=1)
     if not np.allclose(header.get_qform(), affine_stored, atol=1e-3):
         header["qform_code"] = 0  # a quaternion cannot say shear
-    return geometry_of_header(header, "new volume")
+    return geometry_of_header(header, name)
 
 
 def geometry_of_header(source: nib.Nifti1Header, name: str) -> Geometry:

@@ -1,30 +1,21 @@
-"""Volumes on disk and in memory: NIfTI in, canonical arrays, NIfTI out in the same geometry.
+"""Volumes on disk and in memory: NIfTI or DICOM in, canonical arrays, NIfTI out on the same grid.
 
 Canonical arrays are `d h w`: index grows towards superior, anterior and the patient's right. The
 affine of a `Geometry` takes a canonical index (d, h, w) to RAS+ world millimetres. A volume goes
 out on the grid on which its CT came in: same shape, same affine, same sform and qform codes.
-
-Voxels are read and written in slabs of a few MiB, so the peak is the array itself plus a slab.
 """
 
-import contextlib
-import gzip
 import os
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 
-from vfseg.data.geometry import (
-    Geometry,
-    check_same_geometry,
-    geometry_from,
-    geometry_of_header,
-)
+from vfseg.data.dicom import is_series_path, open_series, read_slices
+from vfseg.data.geometry import Geometry, check_same_geometry, geometry_from
+from vfseg.data.nifti import atomic_file, map_int16, open_nifti, read_slabs, write_nifti
 from vfseg.errors import UserError
 
 __all__ = [
@@ -32,6 +23,7 @@ __all__ = [
     "Volume",
     "atomic_file",
     "check_same_geometry",
+    "ct_files",
     "geometry_from",
     "read_ct",
     "read_geometry",
@@ -41,9 +33,6 @@ __all__ = [
     "write_labels",
     "write_probability",
 ]
-
-_SLAB_VOXELS = 4 * 2**20
-_TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,39 +63,46 @@ class Volume:
 
 
 def read_geometry(path: str | os.PathLike) -> Geometry:
-    """Geometry of a NIfTI file; reads the header only. Errors as in `read_ct`."""
-    return _open(Path(path))[1]
+    """Geometry of a NIfTI file or DICOM series; reads headers only. Errors as in `read_ct`."""
+    return open_series(path).geometry if is_series_path(path) else open_nifti(Path(path))[1]
+
+
+def ct_files(path: str | os.PathLike) -> tuple[Path, ...]:
+    """The files that a CT is read from: itself, or the slices of its DICOM series, in order."""
+    return open_series(path).files if is_series_path(path) else (Path(path),)
 
 
 def read_ct(path: str | os.PathLike) -> Volume:
     """CT in Hounsfield units: slope and intercept applied, rounded and clipped to int16.
 
+    The array of an uncompressed int16 NIfTI file without a slope stays on disk: it is mapped into
+    memory, read-only, and only the parts that are looked at are read.
+
+    Args:
+        path: NIfTI file, or folder of a DICOM series; where the folder holds several series, also
+            '#' and a part of the UID of one of them (see `open_series`).
+
     Raises:
         UserError: no such file, not NIfTI, truncated, not 3D, zero or absurd spacing, singular or
-            absent affine, 8-bit or normalised values, NaN or infinite voxels.
+            absent affine, 8-bit or normalised values, NaN or infinite voxels; for DICOM as in
+            `open_series` and `read_slices`.
     """
+    parts: Iterator[tuple[slice, np.ndarray]]
+    if is_series_path(path):
+        series = open_series(path)
+        geometry, parts = series.geometry, read_slices(series)
+        return _volume(_as_int16(geometry, parts)[0], geometry)
     path = Path(path)
-    image, geometry = _open(path)
-    if image.dataobj.dtype.itemsize == 1:
-        raise UserError(
-            f"{path}: stored as {image.dataobj.dtype}, whose 256 values cannot hold Hounsfield "
-            "units (an image windowed for display, or a label map?). Give the CT as exported "
-            "from the scanner, as int16 or float."
-        )
-    flat = np.empty(np.prod(geometry.shape), np.int16)
-    low, high = np.inf, -np.inf
-    for part, values in _slabs(path, image):
-        low, high = min(low, values.min()), max(high, values.max())
-        if high > 32767:
-            values = np.minimum(values, 32767)
-        if low < -32768:
-            values = np.maximum(values, -32768)
-        flat[part] = np.rint(values) if values.dtype.kind == "f" else values
-    if image.dataobj.dtype.kind == "f" and -1 <= low < high <= 1:
-        raise UserError(
-            f"{path}: values from {low:g} to {high:g} are not Hounsfield units (normalised?). "
-            "Give the CT as exported from the scanner: air near -1000, water near 0."
-        )
+    image, geometry = open_nifti(path)
+    _check_bits(path, image)
+    flat = map_int16(path, image)
+    if flat is None:
+        flat, low, high = _as_int16(geometry, read_slabs(path, image))
+        if image.dataobj.dtype.kind == "f" and -1 <= low < high <= 1:
+            raise UserError(
+                f"{path}: values from {low:g} to {high:g} are not Hounsfield units (normalised?). "
+                "Give the CT as exported from the scanner: air near -1000, water near 0."
+            )
     return _volume(flat, geometry)
 
 
@@ -119,9 +115,9 @@ def read_labels(path: str | os.PathLike) -> Volume:
         UserError: as in `read_ct`; labels that are fractional, negative or above 65535.
     """
     path = Path(path)
-    image, geometry = _open(path)
+    image, geometry = open_nifti(path)
     flat: np.ndarray = np.empty(np.prod(geometry.shape), np.uint8)
-    for part, values in _slabs(path, image):
+    for part, values in read_slabs(path, image):
         if values.dtype.kind == "f":
             whole = np.rint(values)
             if np.abs(values - whole).max() > 1e-3:
@@ -151,9 +147,9 @@ def read_probability(path: str | os.PathLike) -> Volume:
         UserError: as in `read_ct`; values outside [0, 1].
     """
     path = Path(path)
-    image, geometry = _open(path)
+    image, geometry = open_nifti(path)
     flat = np.empty(np.prod(geometry.shape), np.float32)
-    for part, values in _slabs(path, image):
+    for part, values in read_slabs(path, image):
         if values.min() < 0 or values.max() > 1:
             raise UserError(
                 f"{path}: values from {values.min():g} to {values.max():g} are not probabilities. "
@@ -180,150 +176,48 @@ def write_probability(path: str | os.PathLike, array: np.ndarray, geometry: Geom
 
     # One step below float32(1/65535), so that no reader sees a probability above 1.
     slope = float(np.nextafter(np.float32(1 / 65535), np.float32(0)))
-    _write(Path(path), array, geometry, np.dtype(np.uint16), slope, encode)
+    write_nifti(Path(path), array, geometry, np.dtype(np.uint16), slope, encode)
 
 
 def write_labels(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
     """Write a uint8 or uint16 `d h w` label map. Raises `UserError` where it cannot be written."""
     if array.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"labels are uint8 or uint16, not {array.dtype}")
-    _write(Path(path), array, geometry, np.dtype(array.dtype))
+    write_nifti(Path(path), array, geometry, np.dtype(array.dtype))
 
 
 def write_ct(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
     """Write an int16 `d h w` CT in HU. Raises `UserError` where it cannot be written."""
     if array.dtype != np.int16:
         raise ValueError(f"a CT is int16, not {array.dtype}")
-    _write(Path(path), array, geometry, np.dtype(np.int16))
+    write_nifti(Path(path), array, geometry, np.dtype(np.int16))
 
 
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open `path` for writing so that it appears complete or not at all.
-
-    Makes the folder where it is missing. Raises `UserError` where the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    except OSError as error:
+def _check_bits(path: Path, image: Any) -> None:
+    if image.dataobj.dtype.itemsize == 1:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}). Choose a folder that can be "
-            "written to and has space left."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _write(
-    path: Path,
-    array: np.ndarray,
-    geometry: Geometry,
-    dtype: np.dtype,
-    slope: float = 1.0,
-    encode: Callable[[np.ndarray], np.ndarray] = lambda values: values,
-) -> None:
-    """Write `encode(array)` in file order, slab by slab; gzip level 1 unless named `.nii`."""
-    stored = geometry.to_stored(np.asarray(array)).reshape(geometry.stored_shape[:3])
-    header = geometry.header.copy()
-    header.set_data_dtype(dtype)
-    header.set_slope_inter(slope, 0)
-    header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
-    thickness = max(1, _SLAB_VOXELS // max(1, stored.shape[0] * stored.shape[1]))
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(atomic_file(path))
-        if path.suffix != ".nii":  # no name and no time inside: equal volumes, equal files
-            file = stack.enter_context(
-                gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0)  # type: ignore
-            )
-        file.write(header.binaryblock.ljust(header.single_vox_offset, b"\0"))
-        for first in range(0, stored.shape[2], thickness):
-            file.write(encode(stored[:, :, first : first + thickness]).tobytes(order="F"))
-
-
-def _open(path: Path) -> tuple[Any, Geometry]:
-    """Read the header; the voxels stay on disk."""
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder. Give one NIfTI file (.nii or .nii.gz).")
-    if not path.exists():
-        raise UserError(f"{path}: no such file. Check the path.")
-    try:
-        with nib.openers.Opener(str(path)) as file:
-            start = file.read(2**16)
-        image: Any = nib.load(path)
-    except (EOFError, zlib.error) as error:
-        raise _truncated(path) from error
-    except PermissionError as error:
-        raise UserError(f"{path}: may not be read. Change its permissions.") from error
-    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError) as e:
-        raise UserError(
-            f"{path}: not a NIfTI file that can be read ({e}). Convert the CT to NIfTI, for "
-            "instance with dcm2niix or 3D Slicer."
-        ) from e
-    kind, dtype = type(image), image.dataobj.dtype
-    if kind not in (nib.Nifti1Image, nib.Nifti2Image):
-        raise UserError(f"{path}: {kind.__name__}, not NIfTI in one file. Convert it to .nii.gz.")
-    if dtype.kind not in "iuf":
-        raise UserError(
-            f"{path}: voxels of type {dtype}, expected one number a voxel. Export it as a "
-            "grey-value volume."
+            f"{path}: stored as {image.dataobj.dtype}, whose 256 values cannot hold Hounsfield "
+            "units (an image windowed for display, or a label map?). Give the CT as exported "
+            "from the scanner, as int16 or float."
         )
-    raw = image.header_class(start[: image.header_class.sizeof_hdr], check=False)
-    if not raw["pixdim"][1:4].all():  # on loading, nibabel turns a spacing of 0 into 1
-        raise UserError(
-            f"{path}: voxel spacing of 0 in the header (pixdim). Mend the header, or convert the "
-            "CT again from DICOM."
-        )
-    return image, geometry_of_header(image.header, str(path))
+
+
+def _as_int16(
+    geometry: Geometry, parts: Iterator[tuple[slice, np.ndarray]]
+) -> tuple[np.ndarray, float, float]:
+    """Flat array in the order of the file, lowest and highest value before clipping."""
+    flat = np.empty(np.prod(geometry.shape), np.int16)
+    low, high = np.inf, -np.inf
+    for part, values in parts:
+        low, high = min(low, values.min()), max(high, values.max())
+        if high > 32767:
+            values = np.minimum(values, 32767)
+        if low < -32768:
+            values = np.maximum(values, -32768)
+        flat[part] = np.rint(values) if values.dtype.kind == "f" else values
+    return flat, float(low), float(high)
 
 
 def _volume(flat: np.ndarray, geometry: Geometry) -> Volume:
     stored = flat.reshape(geometry.stored_shape, order="F")
     return Volume(geometry.to_canonical(stored), geometry)
-
-
-def _slabs(path: Path, image: Any) -> Iterator[tuple[slice, np.ndarray]]:
-    """Voxels in file order, a slab at a time: flat index range and values, slope applied.
-
-    Integers without a slope keep their type; everything else is float32.
-    """
-    proxy = image.dataobj
-    total = int(np.prod(proxy.shape))
-    try:
-        with image.file_map["image"].get_prepare_fileobj("rb") as file:
-            file.seek(proxy.offset)
-            for first in range(0, total, _SLAB_VOXELS):
-                part = slice(first, min(first + _SLAB_VOXELS, total))
-                size = (part.stop - part.start) * proxy.dtype.itemsize
-                data = file.read(size)
-                if len(data) < size:
-                    raise _truncated(path)
-                yield part, _scaled(path, np.frombuffer(data, proxy.dtype), proxy)
-            file.read(1)  # makes gzip check its sum
-    except _TRUNCATED as error:
-        raise _truncated(path) from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error}). Copy the file again.") from error
-
-
-def _scaled(path: Path, raw: np.ndarray, proxy) -> np.ndarray:
-    if raw.dtype.kind != "f" and proxy.slope == 1 and proxy.inter == 0:
-        return raw
-    with np.errstate(over="ignore"):
-        values = raw.astype(np.float32)
-        values *= np.float32(proxy.slope)
-        values += np.float32(proxy.inter)
-    if not np.isfinite(values).all():
-        raise UserError(
-            f"{path}: NaN or infinite voxels. Replace them (in a CT by -1024, the value of air) "
-            "and save the file again."
-        )
-    return values
-
-
-def _truncated(path: Path) -> UserError:
-    return UserError(f"{path}: damaged or cut short. Copy, download or export the file again.")

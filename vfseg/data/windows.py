@@ -87,7 +87,8 @@ class RunSource:
         self._axis = PLANES[settings.plane]
         self._slices = records[0].crop_shape[self._axis]
         self._arrays = [CaseArrays(store, record.case_id) for record in records]
-        positive, negative = [], []
+        positive: list[tuple[int, int, int]] = []
+        negative: list[tuple[int, int, int]] = []
         firsts = np.arange(self._slices - settings.targets + 1)
         for case, record in enumerate(records):
             for number, crop in enumerate(record.crops):

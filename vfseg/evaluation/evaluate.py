@@ -235,8 +235,8 @@ def write_evaluation(folder: Path, summary: dict[str, Any], scores: Sequence[Cas
 def _truth(case: Case, ct: Any) -> np.ndarray:
     if case.fractures is None:
         raise UserError(
-            f"{case.case_id}: no fracture mask, so nothing to score against. Name one in the column "
-            "'fractures' of the manifest, or take the case out of the split."
+            f"{case.case_id}: no fracture mask, so nothing to score against. Name one in the "
+            "column 'fractures' of the manifest, or take the case out of the split."
         )
     truth = read_labels(case.fractures)
     check_same_geometry(ct.geometry, truth.geometry, str(case.ct), str(case.fractures))

@@ -64,6 +64,15 @@ def load_model(checkpoints: Path) -> Model:
     return Model(config, step, make_predictor(config), state.g_params)
 
 
+def best_step(checkpoints: Path) -> int | None:
+    """Step of the best checkpoint of a folder; None where there is none."""
+    store = Checkpoints(checkpoints)
+    try:
+        return store.best
+    finally:
+        store.close()
+
+
 def make_predictor(config: ConfigDict) -> Predictor:
     """The compiled prediction of a config, for any parameters."""
     return Predictor(

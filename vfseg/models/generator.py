@@ -51,8 +51,8 @@ class Generator(nn.Module):
         if k < 1:
             raise ValueError(f"a run of {r} slices holds no window of {self.window} at {dilation}")
         encoder = Encoder(self.features, self.dtype, name="encoder")
-        scales = encoder(run.reshape(b * r, h, w, c).astype(self.dtype))
-        scales = [f.reshape(b, r, *f.shape[1:]) for f in scales]  # b r h/2**s w/2**s f
+        encoded = encoder(run.reshape(b * r, h, w, c).astype(self.dtype))
+        scales = [f.reshape(b, r, *f.shape[1:]) for f in encoded]  # b r h/2**s w/2**s f
 
         recurrent = {}
         if self.window > 1:

@@ -103,9 +103,7 @@ class Checkpoints:
             shapes = {_name(p): tuple(x.shape) for p, x in _leaves(written.metadata["state"])}
             loaded = self._checkpointer.load(step, abstract)
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(
-                f"{where}: this checkpoint cannot be read ({error}). {remedy}"
-            ) from error
+            raise UserError(f"{where}: cannot be read ({error}). {remedy}") from error
         for path, leaf in _leaves(abstract["state"]):
             found = shapes.get(_name(path))
             if found != leaf.shape:

@@ -129,7 +129,7 @@ def _steps(
         state, step_metrics = runner.step(state, batch, adversarial=number >= start)
         pending.append(step_metrics)
         done = number + 1
-        turning = done == start or done == steps
+        turning = done in (start, steps)
         validating = done % config.train.validate_every == 0 or done == steps
         if done % config.train.log_every == 0 or turning or validating:
             scalars = _reduce(runner.get(pending))

@@ -92,7 +92,7 @@ class PmapRunner:
         return jax.device_get(jax.tree.map(lambda x: x[0], tree))
 
 
-RUNNERS = {"jit": JitRunner, "pmap": PmapRunner}
+RUNNERS: dict[str, type[JitRunner] | type[PmapRunner]] = {"jit": JitRunner, "pmap": PmapRunner}
 
 
 def make_runner(
@@ -107,11 +107,9 @@ def make_runner(
       devices: all of them by default.
 
     Raises:
-      UserError: another name, or a batch that does not divide.
+      UserError: the batch does not divide among the devices.
     """
     devices = jax.devices() if devices is None else devices
-    if parallel not in RUNNERS:
-        raise UserError(f"config.parallel={parallel!r}: expected one of {', '.join(RUNNERS)}")
     if batch_size % len(devices):
         raise UserError(
             f"config.windows.batch_size={batch_size} does not divide among {len(devices)} devices. "

@@ -43,8 +43,9 @@ def step_settings(config: ConfigDict) -> StepSettings:
     linearly over half of the steps in which there is one.
     """
     train, start = config.train, adversarial_start(config)
+    warm_up = max(1, train.steps // 20)
     rate = optax.warmup_cosine_decay_schedule(
-        0.0, train.generator_learning_rate, max(1, train.steps // 20), train.steps
+        0.0, train.generator_learning_rate, warm_up, max(train.steps, warm_up + 1)
     )
     ramp = max(1, (train.steps - start) // 2)
     return StepSettings(

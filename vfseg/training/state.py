@@ -24,12 +24,12 @@ class TrainState:
       key_data: raw data of the random key, uint32; each step folds its number into it.
     """
 
-    step: jax.Array
+    step: Any
     g_params: Any
     d_params: Any
     g_opt_state: optax.OptState
     d_opt_state: optax.OptState
-    key_data: jax.Array
+    key_data: Any
 
 
 def create_state(
@@ -68,11 +68,12 @@ def create_state(
 
 
 def initial_params(module: nn.Module, seed: int, *inputs: jax.ShapeDtypeStruct) -> Any:
-    """Parameters of `module` as NumPy arrays: kernels normal with variance 1 / fan-in, scales 1, biases 0.
+    """Parameters of `module` at the start, as NumPy arrays.
 
-    The shapes come from `jax.eval_shape`; nothing is compiled, which saves a quarter of a minute
-    for networks of this size, and the values do not depend on the backend. Each array has a
-    stream of its own, named by its path, so that adding a layer leaves the others as they were.
+    Kernels are normal with variance 1 / fan-in, scales 1, biases 0. The shapes come from
+    `jax.eval_shape`; nothing is compiled, which saves a quarter of a minute for networks of this
+    size, and the values do not depend on the backend. Each array has a stream of its own, named
+    by its path, so that adding a layer leaves the others as they were.
 
     Raises:
       ValueError: a parameter is neither kernel, scale nor bias.

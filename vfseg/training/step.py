@@ -101,7 +101,7 @@ def train_step(
 
     dilation = (run.shape[1] - k) // max(settings.generator.window - 1, 1)
 
-    def generate(g_params: Any) -> jax.Array:
+    def generate(g_params: Any) -> Any:
         return settings.generator.apply({"params": g_params}, run, dilation)
 
     logits, pull_back = jax.vjp(generate, state.g_params)
@@ -111,7 +111,7 @@ def train_step(
     real = target.reshape(b * k, h, w)
     fake = nn.sigmoid(logits).reshape(b * k, h, w)
 
-    outputs = {}
+    outputs: dict[str, Any] = {}
     d_params, d_opt_state = state.d_params, state.d_opt_state
     if adversarial:
         d_gradient, d_outputs = jax.grad(discriminator_loss, has_aux=True)(
@@ -129,7 +129,7 @@ def train_step(
             target,
             settings.loss_weights,
             judge=(settings.discriminator, d_params, ct) if adversarial else None,
-            adversarial_weight=outputs.get("adversarial_weight"),
+            adversarial_weight=outputs.get("adversarial_weight", 0.0),
             axis_name=axis_name,
         )
 
@@ -158,12 +158,17 @@ def prepare_batch(
     settings: StepSettings,
     axis_name: str | None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Augments on the device and scales HU: runs `b r h w c` in -1..1, targets `b k h w` in 0..1."""
+    """Augments on the device and scales HU: runs `b r h w c` in -1..1, targets `b k h w` in 0..1.
+
+    A sample's random numbers depend on the step and on its place in the global batch, so one
+    device and many draw the same.
+    """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
+    places = jnp.arange(batch["ct"].shape[0])
     if axis_name is not None:
-        key = jax.random.fold_in(key, lax.axis_index(axis_name))
+        places += lax.axis_index(axis_name) * len(places)
     ct, target = augment(
-        key,
+        jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places),
         batch["ct"].astype(jnp.float32),
         batch["target"].astype(jnp.float32),
         settings.augment,
@@ -192,7 +197,7 @@ def discriminator_loss(
       axis_name: pmap axis, if any.
     """
     pairs = jnp.concatenate([ct, ct]), jnp.concatenate([real, fake])
-    logits = discriminator.apply({"params": d_params}, *pairs)
+    logits: Any = discriminator.apply({"params": d_params}, *pairs)
     real_logits, fake_logits = jnp.split(logits, 2)
     loss = 0.5 * (
         losses.adversarial_loss(real_logits, True, axis_name=axis_name)
@@ -208,7 +213,7 @@ def generator_loss(
     weights: Mapping[str, float],
     *,
     judge: tuple[nn.Module, Any, jax.Array] | None,
-    adversarial_weight: jax.Array | None,
+    adversarial_weight: jax.Array | float,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Weighted sum of L1, Dice, cross-entropy and, with a judge, the adversarial term.
@@ -234,7 +239,8 @@ def generator_loss(
     )
     if judge is not None:
         discriminator, d_params, ct = judge
-        verdict = discriminator.apply({"params": d_params}, ct, probability.reshape(ct.shape[:-1]))
+        fracture = probability.reshape(ct.shape[:-1])
+        verdict: Any = discriminator.apply({"params": d_params}, ct, fracture)
         outputs["adversarial"] = losses.adversarial_loss(verdict, True, axis_name=axis_name)
         loss += adversarial_weight * outputs["adversarial"]
     return loss, outputs | {"loss": loss}

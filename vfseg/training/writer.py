@@ -11,7 +11,7 @@ class MetricWriter:
     """Appends to `metrics.jsonl` and `tensorboard/` of a workdir."""
 
     def __init__(self, workdir: Path, *, resume_at: int = 0):
-        """Opens both; lines past `resume_at`, left by a run that went on without saving, are dropped."""
+        """Opens both; drops lines past `resume_at`, left by a run that went on without saving."""
         self._path = workdir / "metrics.jsonl"
         kept = [line for line in read_metrics(self._path) if line["step"] <= resume_at]
         self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -130,15 +130,30 @@ def make_case(
         painter.ribs(vertebra, rng["lookalikes"])
 
     ct = acquire(rng["noise"], painter.hu, grid, scanner)
+    mask, facts = _renumbered(average_labels(painter.mask, scanner.layers), facts)
     geometry = geometry_from(*stored_affine(scanner, ct.shape))
     return PhantomCase(
         ct=Volume(ct, geometry),
         vertebrae=Volume(average_labels(painter.labels, scanner.layers), geometry),
-        fractures=Volume(average_labels(painter.mask, scanner.layers), geometry),
+        fractures=Volume(mask, geometry),
         facts=tuple(facts),
         patient=patient,
         scanner=scanner,
     )
+
+
+def _renumbered(
+    mask: np.ndarray, facts: Sequence[VertebraFacts]
+) -> tuple[np.ndarray, list[VertebraFacts]]:
+    """Number the instances 1..n: thick slices can lose a thin sheet."""
+    present = np.flatnonzero(np.bincount(mask.ravel()))[1:]
+    number = {int(old): new for new, old in enumerate(present, 1)}
+    table = np.zeros(256, np.uint8)
+    table[present] = np.arange(1, len(present) + 1)
+    kept = [
+        replace(f, instances=tuple(number[i] for i in f.instances if i in number)) for f in facts
+    ]
+    return table[mask], kept
 
 
 def _draw_levels(rng: np.random.Generator, settings: PhantomSettings) -> tuple[str, ...]:
@@ -202,9 +217,9 @@ def _field_of_view(
     """A grid around the labelled bodies, and the spine moved so that voxel (0, 0, 0) is at 0 mm."""
     centres = np.array([v.frame.centre for v in spine if v.level in levels])
     behind, ahead, beside = rng.uniform(88, 112), rng.uniform(42, 58), rng.uniform(48, 58)
-    ends = rng.uniform(26, 36, 2)
-    low = centres.min(0) - np.array([ends[0], behind, beside])
-    high = centres.max(0) + np.array([ends[1], ahead, beside])
+    below, above = rng.uniform(36, 44), rng.uniform(26, 36)  # spinous processes hang down
+    low = centres.min(0) - np.array([below, behind, beside])
+    high = centres.max(0) + np.array([above, ahead, beside])
     shape = np.ceil((high - low) / scanner.voxel_spacing).astype(int)
     spacing = scanner.voxel_spacing / scanner.layers
     d, h, w = (int(n) for n in shape * scanner.layers)

@@ -81,13 +81,12 @@ class Painter:
 
         inner = within(body.box, bone.box)
         spongy = self._spongiosa(bone.box, density)
+        shell = 1080 + 2.0 * (spongy - np.float32(density))
         spongy *= 1.3
         inside = spongy[inner]  # a view: the body is less dense than the arch, and has more in it
-        inside *= 1 - np.float32(0.3 / 1.3) * ramp(body.distance, 1, -2)
-        inside *= 1 + 0.2 * patches.at(*body.local)
+        inside *= 1 + ramp(body.distance, 1, -2) * (0.2 * patches.at(*body.local) - 0.3 / 1.3)
         extras.paint(inside, *body.local, body.below_top, body.above_bottom, self._grid.width)
-        shell = np.full_like(bone.distance, 1000)
-        shell[inner] = 830 * (1 + 0.1 * roughness.at(*body.local))
+        shell[inner] *= 1 + ramp(body.distance, 4, 0) * (0.1 * roughness.at(*body.local) - 0.2)
         instances = self._break(body, fracture, inside, shell[inner])
         self._fill(bone, spongy, shell)
         for vein in extras.veins:

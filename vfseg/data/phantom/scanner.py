@@ -40,8 +40,11 @@ class Scanner:
 
 def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner:
     """Draw the acquisition of a case."""
-    drawn = {span: rng.uniform(*span) for span in dict.fromkeys(settings.voxel_spacing)}
-    spacing = np.array([drawn[span] for span in settings.voxel_spacing])
+    shares = rng.uniform(size=3)
+    spans = settings.voxel_spacing
+    spacing = np.array(
+        [low + shares[spans.index((low, high))] * (high - low) for low, high in spans]
+    )
     axis = rng.standard_normal(3)
     angle = np.radians(rng.uniform(-1, 1) * settings.oblique_degrees)
     return Scanner(

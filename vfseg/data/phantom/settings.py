@@ -14,7 +14,7 @@ from vfseg.data.anatomy import LEVELS
 from vfseg.errors import UserError
 
 # Raise it when the same settings begin to give other voxels, so that old cohorts are made again.
-VERSION = 1
+VERSION = 2
 
 # Share of slices that show a fracture, by level (a clinical series of T4-L5 crops), percent.
 CLINICAL_RATES = dict(

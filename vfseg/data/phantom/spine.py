@@ -128,7 +128,7 @@ def draw_spine(
     Returns:
         The vertebrae in the order of `levels`; the lowest lies at the origin.
     """
-    scale = rng.uniform(0.9, 1.08)
+    scale = rng.uniform(0.92, 1.14)
     flat = rng.uniform(0.6, 1.3, 2)  # of the lordosis and of the kyphosis
     lean = rng.normal(0, 3)
     waist = rng.uniform(0.09, 0.16)

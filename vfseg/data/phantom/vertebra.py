@@ -95,7 +95,7 @@ def shape_body(
         front - np.float32(back), right, narrow * np.float32(0.62 * size.depth),
         narrow * heart * half_width,
     )  # fmt: skip
-    hollow_back = np.maximum(1 - np.square(right / np.float32(0.4 * size.width)), 0)
+    hollow_back = np.maximum(1 - np.square(right / np.float32(0.4 * size.canal_width)), -1.2)
     behind = -(front + half_depth) + np.float32(1.6) * hollow_back + 1.0 * (1 - s * s)
     if fracture is not None and fracture.buckle:
         # The upper third of the anterior wall gives way and steps forward.
@@ -127,11 +127,15 @@ def shape_bone(
     box = _hull([body.box, *(part for _, part in placed)])
     distance = _join(grid, vertebra.frame, placed, box)
     inner = within(body.box, box)
-    relief = Ripple(roughness.waves[:4] * 0.7, roughness.phases[:4]).at(
-        *grid.local(box, vertebra.frame)
-    )
+    local, size = grid.local(box, vertebra.frame), vertebra.size
+    relief = Ripple(roughness.waves[:4] * 0.7, roughness.phases[:4]).at(*local)
     distance += 0.7 * relief
-    cortex = np.float32(1.0 + 0.5 * patient.cortex) * np.clip(1 - 0.35 * relief, 0.4, 1.9)
+    canal = ellipse_distance(
+        local[1] + np.float32((size.depth + size.canal_depth) / 2), local[2],
+        size.canal_depth / 2, size.canal_width / 2,
+    )  # fmt: skip
+    distance = smooth_max(distance, -canal, 1.5)
+    cortex = np.float32(0.8 + 0.5 * patient.cortex) * np.clip(1 - 0.35 * relief, 0.4, 1.9)
     up, front, right = body.local
     uneven = np.clip(1 + 0.28 * roughness.at(up, front, right), 0.35, 1.8)
     shell = np.float32(patient.cortex * (1.7 if healed else 1)) * uneven
@@ -202,24 +206,24 @@ def posterior_rods(rng: np.random.Generator, level: str, size: Size) -> list[Rod
         rods += [
             Rod((0.24 * h, wall + 4, root),
                 (0.2 * h, wall - mix(8, 9), side * (inner + thick * 0.9)),
-                (thick, mix(5.0, 7.0))),
+                (thick, mix(5.4, 7.4))),
             Rod(mass, (0.62 * h, wall - mix(9, 9.5), side * (inner + mix(0.5, 4.5))),
-                (mix(2.6, 3.6), mix(4.2, 5.0)), (0.2, 1, 0.4 * side)),
-            Rod(mass, (-0.74 * h, roof + mix(2, 0.5), side * (inner + mix(0.0, 1.0))),
-                (mix(2.5, 3.8), mix(4.5, 5.0)), (0, 1, 0.3 * side)),
+                (mix(3.1, 4.6), mix(4.8, 6.2)), (0.2, 1, 0.4 * side)),
+            Rod(mass, (-0.74 * h, roof + mix(2, 0.5), side * (inner + mix(0.5, 2.0))),
+                (mix(3.0, 4.8), mix(5.0, 6.2)), (0, 1, 0.3 * side)),
             Rod((0.02 * h, wall - mix(10, 11), side * (inner + 1.0)), (-0.3 * h, roof - 2.6, 0.0),
-                (2.4, mix(8.0, 8.5)), (0, 0.8, 0.7 * side)),
+                (3.0, mix(8.5, 9.5)), (0, 0.8, 0.7 * side)),
             Rod((mix(0.12, 0.1) * h, wall - mix(10, 9), side * (inner + 3)),
                 (mix(5, 2) + rng.normal(0, 1), wall - mix(21, 11) + rng.normal(0, 1),
                  side * (inner + mix(21, 29) * rng.uniform(0.85, 1.05))),
-                (mix(3.8, 2.4), mix(4.4, 4.4)), (0, 1, 0), 0.85),
+                (mix(4.2, 2.8), mix(5.0, 5.0)), (0, 1, 0), 0.85),
         ]  # fmt: skip
     # Two rods make the spinous process a blade that ends thicker and lower than it begins.
     tip = (-0.22 * h - drop, roof - 3 - length, rng.normal(0, 1.2))
     low = (tip[0] - mix(1.5, 5), tip[1] + mix(2, rng.uniform(1, 5)), tip[2])
     rods += [
-        Rod((-0.12 * h, roof - 3, 0.0), tip, (mix(2.0, 2.3), mix(3.6, 5.0)), (0, 0, 1), 1.25),
-        Rod((-0.4 * h, roof - 4, 0.0), low, (2.2, mix(3.4, 5.4)), (0, 0, 1), 1.3),
+        Rod((-0.12 * h, roof - 3, 0.0), tip, (mix(2.4, 2.9), mix(4.0, 5.4)), (0, 0, 1), 1.25),
+        Rod((-0.4 * h, roof - 4, 0.0), low, (mix(2.4, 2.8), mix(3.8, 5.8)), (0, 0, 1), 1.3),
     ]
     return rods
 

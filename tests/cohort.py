@@ -1,0 +1,51 @@
+"""A store of a few small crops with bright sheets as fractures, and the config that fits it."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+
+from vfseg.data.prepare import PLANES
+from vfseg.data.store import CaseRecord, CropRecord, write_case
+
+ROOT = Path(__file__).parent.parent
+
+
+def tiny_config(**changes):
+    """`configs/quickstart.py:tiny`, with dotted keys changed."""
+    config = runpy.run_path(str(ROOT / "configs" / "quickstart.py"))["get_config"]("tiny")
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+def write_store(store, config, cases=2, crops=2):
+    """Writes cases of noise with one bright sheet a crop; returns their records."""
+    shape = tuple(config.prepare.crop_shape)
+    rng = np.random.default_rng(0)
+    records = []
+    for number in range(cases):
+        ct = rng.integers(0, 200, (crops, *shape), np.int16)
+        fractures = np.zeros((crops, *shape), np.uint8)
+        fractures[:, shape[0] // 2, 4:-4, 4:-4] = 1
+        ct[fractures != 0] += 600
+        shown = {p: fractures[0].any(axis=tuple({0, 1, 2} - {a})) for p, a in PLANES.items()}
+        crop = CropRecord(
+            level="L1",
+            label=20,
+            start=(0, 0, 0),
+            fracture_voxels=int(fractures[0].sum()),
+            fractured_slices={p: np.flatnonzero(s).tolist() for p, s in shown.items()},
+        )
+        record = CaseRecord(
+            case_id=f"case{number}",
+            patient_id=f"case{number}",
+            split="train",
+            fingerprint="f",
+            voxel_spacing=config.prepare.voxel_spacing,
+            crop_shape=shape,
+            crops=(crop,) * crops,
+        )
+        arrays = {"ct": ct, "fractures": fractures, "vertebrae": np.ones_like(fractures)}
+        write_case(store, record, arrays)
+        records.append(record)
+    return records

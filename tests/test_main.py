@@ -1,0 +1,190 @@
+"""The command line in real processes: the whole tiny job, and what a user can get wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.cohort import ROOT
+from vfseg.main import MODES
+
+TINY = ["--config", "configs/quickstart.py:tiny"]
+
+
+def vfseg(*arguments, cwd=ROOT, status=0):
+    """Runs the program in a process of its own; returns what it printed."""
+    command = [sys.executable, "-m", "vfseg.main", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    assert done.returncode == status, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    if status == 2:
+        assert "Traceback" not in done.stderr
+        assert done.stderr.startswith("vfseg: ")
+    return done.stdout if status == 0 else done.stderr
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A finished tiny run."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    printed = vfseg(*TINY, "--workdir", folder)
+    assert "voxel PR-AUC" in printed
+    assert str(folder / "report" / "index.html") in printed
+    return folder
+
+
+def test_a_run_writes_the_files_of_the_contract(workdir):
+    for name in ("config.json", "metrics.jsonl", "evaluation/cases.csv", "report/index.html"):
+        assert (workdir / name).stat().st_size > 0
+    assert list((workdir / "tensorboard").glob("events.*"))
+    summary = json.loads((workdir / "evaluation" / "summary.json").read_text())
+    assert summary["synthetic"] is True
+    assert summary["split"] == "test"
+    assert summary["cases"] == 1
+    assert summary["threshold"]["chosen_on"] == "validation"
+    for level in ("slice", "voxel"):
+        assert set(summary[level]["dice"]) == {"value", "ci95", "n"}
+        assert 0 <= summary[level]["pr_auc"]["value"] <= 1
+        assert summary[level]["pr_auc"]["ci95"] is None, "one patient has no interval"
+    assert summary["lesion"] is None
+    assert summary["vertebra"] is None
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["train"]["steps"] == 4
+
+
+def test_maps_have_the_geometry_of_their_ct(workdir):
+    ct = nib.load(workdir / "cohort" / "cases" / "test_000" / "ct.nii.gz")
+    folder = workdir / "predictions" / "test_000"
+    for name in ("probability.nii.gz", "mask.nii.gz"):
+        image = nib.load(folder / name)
+        assert image.shape == ct.shape
+        np.testing.assert_array_equal(image.affine, ct.affine)
+    probability = nib.load(folder / "probability.nii.gz").get_fdata()
+    mask = nib.load(folder / "mask.nii.gz").get_fdata()
+    threshold = json.loads((workdir / "evaluation" / "summary.json").read_text())["threshold"]
+    # The stored map has steps of 1/65535, of which the threshold is one.
+    inside = probability > 0
+    np.testing.assert_array_equal(
+        mask[inside] == 1, (probability >= threshold["value"] - 0.5 / 65535)[inside]
+    )
+    assert not mask[~inside].any()
+
+
+def test_the_log_shows_the_discriminator_once_it_joins(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    train = {line["step"]: line for line in lines if "train/loss" in line}
+    assert "train/discriminator_accuracy" not in train[2]
+    assert 0 <= train[3]["train/discriminator_accuracy"] <= 1
+    assert train[4]["train/adversarial_weight"] > 0
+
+
+def test_a_second_run_redoes_nothing(workdir):
+    kept = ("store/test_000/record.json", "checkpoints/4", "evaluation/summary.json")
+    kept += ("predictions/test_000/mask.nii.gz", "report/index.html")
+    before = {name: (workdir / name).stat().st_mtime_ns for name in kept}
+    printed = vfseg(*TINY, "--workdir", workdir)
+    assert "voxel PR-AUC" in printed
+    assert before == {name: (workdir / name).stat().st_mtime_ns for name in kept}
+
+
+def test_evaluate_restores_the_checkpoint_and_scores_the_same(workdir):
+    path = workdir / "evaluation" / "summary.json"
+    before = path.read_text()
+    path.unlink()
+    vfseg(*TINY, "--workdir", workdir, "--mode", "evaluate")
+    assert path.read_text() == before
+
+
+def test_predict_writes_map_and_mask_and_keeps_them(workdir, tmp_path):
+    case = workdir / "cohort" / "cases" / "test_000"
+    command = ["--mode", "predict", "--workdir", workdir, "--input", case / "ct.nii.gz"]
+    command += ["--vertebrae", case / "vertebrae.nii.gz", "--output", tmp_path / "out"]
+    command += ["--vertebra-scheme=verse"]
+    printed = vfseg(*command)
+    assert "Research use only" in printed
+    assert "synthetic" in printed
+    assert "mL" in printed
+    want = nib.load(workdir / "predictions" / "test_000" / "probability.nii.gz").get_fdata()
+    got = nib.load(tmp_path / "out" / "probability.nii.gz").get_fdata()
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    written = (tmp_path / "out" / "mask.nii.gz").stat().st_mtime_ns
+    assert "--overwrite" in vfseg(*command)
+    assert (tmp_path / "out" / "mask.nii.gz").stat().st_mtime_ns == written
+
+
+def _other_grid(case, folder):
+    """The case's label map moved by 3 mm."""
+    image = nib.load(case / "vertebrae.nii.gz")
+    affine = image.affine.copy()
+    affine[0, 3] += 3
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine), folder / "moved.nii.gz")
+    return folder / "moved.nii.gz"
+
+
+def test_predict_names_what_is_wrong_with_its_input(workdir, tmp_path):
+    case = workdir / "cohort" / "cases" / "test_000"
+    ct, labels = case / "ct.nii.gz", case / "vertebrae.nii.gz"
+    text = tmp_path / "text.nii.gz"
+    text.write_text("not a volume")
+    output = tmp_path / "out"
+    base = ["--mode", "predict", "--workdir", workdir, "--output", output]
+    for arguments, said in (
+        (["--input", tmp_path / "no.nii.gz", "--vertebrae", labels], "no.nii.gz: no such file"),
+        (["--input", text, "--vertebrae", labels], "text.nii.gz"),
+        (["--input", ct, "--vertebrae", _other_grid(case, tmp_path)], "moved.nii.gz does not lie"),
+        (["--input", ct], "--vertebrae"),
+        (["--vertebrae", labels], "--input"),
+    ):
+        assert said in vfseg(*base, *arguments, status=2)
+        assert not output.exists(), "nothing half-written"
+
+
+def test_a_changed_config_is_named_key_by_key(workdir):
+    message = vfseg(*TINY, "--workdir", workdir, "--config.train.steps=5", status=2)
+    assert "config.train.steps: 4 -> 5" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config", "configs/none.py"], "configs/quickstart.py"),
+        ([*TINY, "--config.train.stepz=3"], "Did you mean --config.train.steps?"),
+        ([*TINY, "--config.train.steps=many"], "--config.train.steps=many"),
+        ([*TINY, "--wrkdir=x"], "wrkdir"),
+        ([*TINY, "--mode=trian"], f"expected one of {', '.join(MODES)}"),
+        ([*TINY, "stray"], "'stray'"),
+        ([], "--config"),
+        (["--config", "configs/quickstart.py:huge"], "no variant 'huge'"),
+        ([*TINY, "--config.windows.plane=oblique"], "axial, coronal, sagittal"),
+        ([*TINY, "--config.windows.length=4"], "odd"),
+        ([*TINY, "--config.prepare.crop_shape=(30,30,31)"], "multiples of 2"),
+        ([*TINY, "--config.inference.fusion=median"], "mean, vote"),
+        ([*TINY, "--config.parallel=tpu"], "jit, pmap"),
+    ],
+)
+def test_what_a_user_can_mistype_is_answered(tmp_path, arguments, said):
+    workdir = [] if "--wrkdir=x" in arguments or not arguments else ["--workdir", tmp_path / "w"]
+    assert said in vfseg(*arguments, *workdir, status=2)
+    assert not list(tmp_path.rglob("*.nii.gz")), "nothing was begun"
+
+
+def test_a_config_that_is_not_python_is_named(tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("def get_config(:\n")
+    assert "broken.py" in vfseg("--config", broken, status=2)
+
+
+def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert "cannot be written" in vfseg(*TINY, "--workdir", blocked / "w", status=2)
+
+
+def test_evaluate_and_report_say_what_is_missing(tmp_path, workdir):
+    os.symlink(workdir / "cohort", tmp_path / "cohort")
+    os.symlink(workdir / "store", tmp_path / "store")
+    assert "Train first" in vfseg(*TINY, "--workdir", tmp_path, "--mode=evaluate", status=2)
+    assert "--mode evaluate" in vfseg(*TINY, "--workdir", tmp_path, "--mode=report", status=2)

@@ -1,0 +1,125 @@
+"""Stopping and resuming changes nothing; every function is traced once."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.cohort import tiny_config, write_store
+from vfseg.data.windows import BatchFeed
+from vfseg.errors import UserError
+from vfseg.training import loop
+from vfseg.training.checkpoints import Checkpoints
+from vfseg.training.writer import read_metrics
+
+
+class Killed(Exception):
+    """Stands for whatever ends a process."""
+
+
+def _train(workdir, config, records, monkeypatch, killed_at=None):
+    """Trains, or is killed when it asks for batch `killed_at`; returns the windows it saw."""
+    seen, next_batch = [], BatchFeed.__next__
+
+    def noted(feed):
+        if len(seen) == killed_at:
+            raise Killed
+        batch = next_batch(feed)
+        seen.append(batch["ct"].copy())
+        return batch
+
+    def validate(g_params):
+        leaves = jax.tree.leaves(g_params)
+        return {"pr_auc": float(np.mean([np.abs(leaf).mean() for leaf in leaves]))}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BatchFeed, "__next__", noted)
+        try:
+            loop.train(config, workdir, workdir.parent / "store", records, validate)
+        except Killed:
+            assert killed_at is not None
+    return seen
+
+
+def _newest(workdir, config):
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    restored = checkpoints.restore(checkpoints.newest, loop.initial_state(config))
+    checkpoints.close()
+    return restored
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    config = tiny_config(**{"augment.noise": 10.0})
+    return config, write_store(tmp_path / "store", config)
+
+
+def test_two_and_two_steps_are_four_steps(tmp_path, cohort, monkeypatch):
+    """Bitwise: parameters, optimisers, step and key; and the same windows in the same order.
+
+    The run is killed in its third step, after the checkpoint of the second. The discriminator
+    joins at step 2, so both phases and the change between them are resumed.
+    """
+    config, records = cohort
+    straight_seen = _train(tmp_path / "straight", config, records, monkeypatch)
+    broken_seen = _train(tmp_path / "broken", config, records, monkeypatch, killed_at=2)
+    halfway = _newest(tmp_path / "broken", config)
+    assert int(halfway.state.step) == 2
+    assert halfway.next_sample == 2 * config.windows.batch_size
+    broken_seen += _train(tmp_path / "broken", config, records, monkeypatch)
+
+    straight, broken = (_newest(tmp_path / name, config) for name in ("straight", "broken"))
+    assert int(broken.state.step) == 4
+    jax.tree.map(np.testing.assert_array_equal, broken.state, straight.state)
+    assert broken.next_sample == straight.next_sample == 4 * config.windows.batch_size
+    assert len(straight_seen) == 4
+    for one, other in zip(straight_seen, broken_seen, strict=True):
+        np.testing.assert_array_equal(one, other)
+    lines = [line["step"] for line in read_metrics(tmp_path / "broken" / "metrics.jsonl")]
+    assert lines == [1, 2, 2, 3, 4, 4]
+
+
+def test_each_phase_is_traced_once(tmp_path, cohort, monkeypatch):
+    """Neither later batches, nor validation, nor a resumed run compile a step again."""
+    config, records = cohort
+    traces, original = [], loop.train_step
+
+    def counted(*arguments, adversarial, **rest):
+        traces.append(adversarial)
+        return original(*arguments, adversarial=adversarial, **rest)
+
+    monkeypatch.setattr(loop, "train_step", counted)
+    loop.train(config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
+    assert traces == [False, True]
+    loop.train(config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
+    assert traces == [False, True], "a finished run does not train again"
+
+
+def test_the_best_and_the_newest_checkpoint_are_kept(tmp_path, cohort):
+    config, records = cohort
+    config.train.validate_every = 1
+    scores = iter([0.2, 0.9, 0.1, 0.3])
+    loop.train(
+        config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": next(scores)}
+    )
+    checkpoints = Checkpoints(tmp_path / "w" / "checkpoints")
+    assert (checkpoints.best, checkpoints.newest) == (2, 4)
+    assert checkpoints.config(2)["seed"] == config.seed
+    checkpoints.close()
+    kept = {p.name for p in (tmp_path / "w" / "checkpoints").iterdir() if p.is_dir()}
+    assert kept == {"2", "4"}
+
+
+def test_a_checkpoint_of_other_networks_is_refused(tmp_path, cohort):
+    config, records = cohort
+    config.train.steps = 1
+    loop.train(config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
+    wider = tiny_config(**{"generator.features": (6, 8)})
+    checkpoints = Checkpoints(tmp_path / "w" / "checkpoints")
+    with pytest.raises(UserError, match=r"checkpoints/1: g_params/.* has shape .*"):
+        checkpoints.restore(1, loop.initial_state(wider))
+    checkpoints.close()
+
+
+def test_missing_checkpoints_are_named(tmp_path):
+    with pytest.raises(UserError, match="no checkpoints"):
+        Checkpoints(tmp_path / "nothing")

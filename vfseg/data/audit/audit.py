@@ -1,0 +1,51 @@
+"""The audit of a data set: every case by itself, then the cases against each other."""
+
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from vfseg.data.audit.case import examine_case
+from vfseg.data.audit.cohort import examine_cohort
+from vfseg.data.audit.findings import SEVERITIES, Audit
+from vfseg.data.cases import Case
+from vfseg.data.prepare import PLANES, PrepareSettings
+from vfseg.data.windows import WindowSettings
+
+
+def audit_cases(
+    cases: Sequence[Case],
+    settings: PrepareSettings,
+    progress: bool = True,
+    *,
+    windows: WindowSettings | None = None,
+) -> Audit:
+    """Finds what is wrong or odd with the cases; changes nothing.
+
+    The voxels of one case at a time are in memory. A case whose files cannot be read is a finding,
+    and the others go on. A CT is read a second time only where a smaller one has its affine.
+
+    Args:
+        cases: of the manifest.
+        settings: how crops are going to be cut.
+        progress: show a bar (only on a terminal).
+        windows: how windows are going to be drawn; says what they see.
+    """
+    facts, found = [], []
+    for case in tqdm(cases, "audit", unit="case", disable=None if progress else True):
+        of_case, findings = examine_case(case, settings)
+        facts.append(of_case)
+        found += findings
+    reach = 0.0
+    words = plane = ""
+    if windows is not None:
+        plane = windows.plane
+        step = windows.stride(settings.voxel_spacing) * settings.voxel_spacing
+        reach = windows.length // 2 * step
+        words = (
+            f"{windows.length} {plane} slices, {step:g} mm apart, see ±{reach:g} mm around the "
+            f"middle one (config.windows.length, stride_mm)."
+        )
+    axis = PLANES[plane] if plane else None
+    found = [*examine_cohort(facts, {c.case_id: c.ct for c in cases}, axis, reach), *found]
+    found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return Audit(tuple(found), tuple(facts), words, plane, reach)

@@ -1,0 +1,279 @@
+"""Finds the cases of a data set: by its manifest, or by how its files are named and laid out.
+
+What belongs to which CT is told by, in this order: the BIDS name, a case number that both names
+share, a name that begins with that of the CT, a folder with one CT in it. Whatever fits several
+CTs, or none, is reported and not used; a CT that has two files for one purpose is left out.
+"""
+
+import csv
+import dataclasses
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from vfseg.data.cases import Case, check_manifest
+from vfseg.data.dicom import holds_dicom, is_dicom_file, is_series_path
+from vfseg.data.grades import graded_subjects
+from vfseg.data.vertebra_labels import is_class_folder
+from vfseg.errors import UserError
+
+MANIFEST = "manifest.csv"
+_NIFTI = (".nii", ".nii.gz")
+_TABLES = (".csv", ".txt")
+_EDGES = {"x0", "x1", "y0", "y1", "z0", "z1"}
+_ROLES = ("vertebrae", "boxes", "fractures", "grades")
+_SHOWN = 8
+# Words of a name, BIDS entities included, that tell what a file is.
+_FRACTURE = re.compile(r"frac|(?<![a-z])fx(?![a-z])|lesion")
+_NOT_VERTEBRAE = re.compile(r"subreg|body|bodies|seg-vb|endplate|spinal_?c|(?<![a-z])disc|rib")
+_VERTEBRA = re.compile(r"vert|totalseg|(?<![a-z])d?seg|label")
+_OTHER_MASK = re.compile(r"mask|(?<![a-z])msk|(?<![a-z])gt(?![a-z])|prob")
+_CT_WORD = re.compile(r"[_.-]?(?<![a-z])ct(?![a-z])[_.-]?", re.IGNORECASE)
+_LAYOUTS = (
+    "Name the files in a manifest.csv, or lay them out as VerSe/BIDS (*_ct.nii.gz, "
+    "*_seg-vert_msk.nii.gz), as TotalSegmentator does (a label map, or a folder of masks, beside "
+    "the CT), or name them by a shared case number (cut_li7.txt)."
+)
+
+
+def find_cases(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+    """Find the cases of a manifest, of a folder, or the one case of a CT.
+
+    A folder with a `manifest.csv` is read by it. A folder that itself holds the slices of a DICOM
+    series is one case; so is a NIfTI file. Every other folder is searched with all folders below
+    it: VerSe/BIDS, TotalSegmentator's output beside a CT, files paired by a case number, DICOM
+    series in folders of their own.
+
+    Returns:
+        The cases by name, and notes: what was left out or not used, and why; what was assumed.
+
+    Raises:
+        UserError: no such path, a manifest that is none, or no case; with what was found instead.
+    """
+    path = Path(path)
+    if path.is_dir() and (path / MANIFEST).is_file():
+        path = path / MANIFEST
+    if path.suffix.lower() == ".csv":
+        cases, problems = check_manifest(path)
+        notes = tuple(f"{path}: left out, {problem}" for problem in problems)
+    elif path.is_dir() and not holds_dicom(path):
+        cases, notes = _search(path)
+    elif path.exists() or is_series_path(path):
+        name = _without_ct(_stem(path)) or path.parent.name
+        cases, notes = (Case(_id_of(name), _id_of(name), path),), ()
+    else:
+        raise UserError(f"{path}: no such file or folder. Check the path.")
+    if not cases:
+        raise UserError("\n  ".join([f"{path}: no case found. {_LAYOUTS}", *_some(notes)]))
+    return cases, notes
+
+
+@dataclasses.dataclass(frozen=True)
+class _Item:
+    """A file, or a folder that counts as one, and what its name says."""
+
+    path: Path
+    role: str  # "ct", one of `_ROLES`, "centroids", or "" where the name does not tell
+    stem: str
+    key: str  # BIDS entities without `seg`; "" where the name is not BIDS
+    numbers: frozenset[int]  # in the name
+
+
+def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+    notes: list[str] = []
+    items = list(_items(root))
+    scans = [item for item in items if item.role == "ct"]
+    if len(scans) > 1:  # a number that all CTs share, such as a spacing, tells nothing
+        shared = frozenset.intersection(*(scan.numbers for scan in scans))
+        if all(scan.numbers == shared for scan in scans):
+            shared = frozenset()
+        items = [dataclasses.replace(item, numbers=item.numbers - shared) for item in items]
+        scans = [item for item in items if item.role == "ct"]
+    owned: dict[Path, dict[str, list[Path]]] = {scan.path: {} for scan in scans}
+    unused = []
+    for item in items:
+        if item.role not in _ROLES:
+            if not item.role and item.path.name.lower().endswith((*_NIFTI, ".csv")):
+                unused.append(item.path)
+            continue
+        subjects = graded_subjects(item.path) if item.role == "grades" else ()
+        owners = _named(subjects, scans) if subjects else _owners(item, scans)
+        if len(owners) == 1 or item.role == "grades":
+            for owner in owners:
+                owned[owner.path].setdefault(item.role, []).append(item.path)
+        if not owners:
+            notes.append(f"{_at(root, item.path)}: belongs to no CT, not used")
+        elif len(owners) > 1 and item.role != "grades":
+            fitting = ", ".join(_at(root, owner.path) for owner in owners[:3])
+            notes.append(
+                f"{_at(root, item.path)}: fits {len(owners)} CTs ({fitting}), not used; name the "
+                "right one in a manifest"
+            )
+    if unused:
+        listed = ", ".join(_at(root, path) for path in unused[:_SHOWN])
+        more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
+        notes.append(
+            f"not used, their names do not tell what they are (a CT, vertebrae, fractures?): "
+            f"{listed}{more}"
+        )
+    cases = []
+    for scan, name in zip(scans, _names(root, scans)):
+        found = owned[scan.path]
+        double = next((role for role in _ROLES if len(found.get(role, ())) > 1), "")
+        if not name or double:
+            listed = ", ".join(_at(root, path) for path in found.get(double, ()))
+            why = (
+                f"several files for its {double}: {listed}" if double else "its name is not unique"
+            )
+            notes.append(f"{_at(root, scan.path)}: left out, {why}; choose in a manifest")
+            continue
+        if not found.keys() & {"vertebrae", "boxes"}:
+            notes.append(f"{name}: neither a label map of the vertebrae nor boxes")
+        patient = scan.key.split("_")[0] if scan.key.startswith("sub-") else name
+        files = {role: paths[0] for role, paths in found.items()}
+        cases.append(Case(name, patient, scan.path, **files))  # type: ignore[arg-type]
+    if any(case.patient_id == case.case_id for case in cases) and len(cases) > 1:
+        notes.append("without a manifest or BIDS names, each CT is taken for a patient of its own")
+    return tuple(sorted(cases, key=lambda case: case.case_id)), tuple(notes)
+
+
+def _items(root: Path) -> Iterable[_Item]:
+    """All files below a folder; folders of masks and of DICOM slices count as one."""
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        path = Path(folder)
+        if path != root and is_class_folder(path):
+            below[:] = []
+            yield _Item(path, "vertebrae", *_meaning(path))
+            continue
+        if path != root and holds_dicom(path):
+            yield _Item(path, "ct", *_meaning(path))
+        for name in sorted(names):
+            file = path / name
+            if not name.startswith(".") and not is_dicom_file(file):
+                yield _Item(file, _role(file), *_meaning(file))
+
+
+def _role(path: Path) -> str:
+    name = path.name.lower()
+    if name.endswith("_ctd.json"):
+        return "centroids"  # they say no more than the label map
+    if name.endswith(_TABLES):
+        if _is_box_file(path):
+            return "boxes"
+        return "grades" if graded_subjects(path) is not None else ""
+    if not name.endswith(_NIFTI):
+        return ""
+    stem = _stem(path).lower()
+    if _FRACTURE.search(stem):
+        return "fractures"
+    if _NOT_VERTEBRAE.search(stem):
+        return ""
+    if stem.startswith("sub-") and stem.endswith("_ct"):  # its entities may hold any word
+        return "ct"
+    if _VERTEBRA.search(stem):
+        return "vertebrae"
+    return "" if _OTHER_MASK.search(stem) or stem.startswith("sub-") else "ct"
+
+
+def _is_box_file(path: Path) -> bool:
+    """Whether a table is named as a box file, or its first line is one of a box file."""
+    if re.match(r"cut_li\d", path.name.lower()):
+        return True
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            cells = [cell.strip().lower() for cell in next(csv.reader(file), [])]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    while cells and not cells[-1]:
+        cells.pop()
+    numbers = all(cell.lstrip("-").isdecimal() for cell in cells[1:])
+    return set(cells) >= _EDGES or (len(cells) in (7, 11) and numbers)
+
+
+def _meaning(path: Path) -> tuple[str, str, frozenset[int]]:
+    """Stem, BIDS key and numbers of a name."""
+    stem = _stem(path)
+    entities = [part for part in stem.split("_") if "-" in part]
+    bids = stem.startswith("sub-")
+    key = "_".join(e for e in entities if not e.startswith(("seg-", "space-"))) if bids else ""
+    return stem, key, frozenset(int(run) for run in re.findall(r"\d+", stem))
+
+
+def _owners(item: _Item, scans: list[_Item]) -> list[_Item]:
+    """CTs to which an item belongs by the first rule that fits any."""
+    if item.key:
+        return [scan for scan in scans if scan.key == item.key]
+    folder = item.path.parent
+    beside = [scan for scan in scans if scan.path.parent == folder]
+    for nearby in (beside, scans):
+        owners = [scan for scan in nearby if item.numbers and item.numbers <= scan.numbers]
+        if owners:
+            return owners
+    owners = [
+        scan
+        for scan in beside
+        if any(
+            start and re.match(re.escape(start) + r"[^a-zA-Z0-9]", item.stem)
+            for start in (scan.stem, _without_ct(scan.stem))
+        )
+    ]
+    if owners:
+        longest = max(len(scan.stem) for scan in owners)
+        return [scan for scan in owners if len(scan.stem) == longest]
+    if item.numbers and any(scan.numbers for scan in scans):
+        return []  # of another case
+    beneath = [scan for scan in scans if folder in scan.path.parents]
+    return beneath if len(beneath) == 1 else []
+
+
+def _named(subjects: Iterable[str], scans: list[_Item]) -> list[_Item]:
+    """CTs of the subjects that a table of grades names."""
+    known = set(subjects) - {""}
+    return [
+        scan for scan in scans if {scan.key, scan.key.split("_")[0], _without_ct(scan.stem)} & known
+    ]
+
+
+def _names(root: Path, scans: list[_Item]) -> list[str]:
+    """A name for each CT; "" where no name is its own."""
+    own = [scan.key or _without_ct(scan.stem) for scan in scans]
+    names = list(own)
+    folders = [scan.path.parent.relative_to(root).as_posix().replace("/", "_") for scan in scans]
+    for index, (name, folder) in enumerate(zip(own, folders)):
+        if not name:
+            names[index] = folder if folder != "." else root.resolve().name
+        elif own.count(name) > 1 and not scans[index].key:
+            names[index] = f"{folder}_{name}"
+    names = [_id_of(name) for name in names]
+    lower = [name.casefold() for name in names]
+    return [name if lower.count(name.casefold()) == 1 else "" for name in names]
+
+
+def _id_of(name: str) -> str:
+    """A name as a case id, fit as a folder name."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("_.-") or "case"
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in (".nii.gz", *((path.suffix,) if path.is_file() else ())):
+        if name.lower().endswith(suffix.lower()):
+            return name[: -len(suffix)]
+    return name
+
+
+def _without_ct(stem: str) -> str:
+    """Name of the case in the name of its CT: `CT_12` -> `12`, `example_ct` -> `example`."""
+    return _CT_WORD.sub("_", stem).strip("_.-")
+
+
+def _at(root: Path, path: Path) -> str:
+    return str(path.relative_to(root))
+
+
+def _some(notes: Iterable[str]) -> list[str]:
+    notes = list(notes)
+    more = len(notes) - _SHOWN
+    return notes[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])

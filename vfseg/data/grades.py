@@ -1,0 +1,147 @@
+"""Fracture grades of vertebrae (Genant, 0 to 3) from a table."""
+
+import csv
+import os
+from pathlib import Path
+
+from vfseg.data.levels import LEVELS, SPINE_IDS
+from vfseg.errors import UserError
+
+GENANT = {0: "none", 1: "mild", 2: "moderate", 3: "severe"}
+"""Genant's semiquantitative grades (Genant et al., 1993, J Bone Miner Res 8:1137)."""
+
+_SUBJECT = ("subject", "case_id", "case")
+_LEVEL = ("vertebra", "level")
+_GRADE = ("genant_grade", "genant", "grade")
+_NUMBER = {f"{scheme}_label": scheme for scheme in SPINE_IDS}
+_KNOWN = {name for names in SPINE_IDS.values() for name in names.values()}
+
+
+def graded_subjects(path: str | os.PathLike) -> tuple[str, ...] | None:
+    """Subjects of a table of grades, () where it names none; None where a file is no such table."""
+    try:
+        columns, rows = _table(Path(path))
+        _column(columns, _GRADE)
+    except (UserError, KeyError):
+        return None
+    subject = next((name for name in _SUBJECT if name in columns), None)
+    return tuple(dict.fromkeys(row[subject] for _, row in rows)) if subject else ()
+
+
+def read_grades(path: str | os.PathLike, subject: str | None = None) -> dict[str, int]:
+    """Grade of each vertebra of T4 to L5 that has one: level -> 0 (none) to 3 (severe).
+
+    The first line names the columns: `genant_grade` (or `genant`, `grade`); the vertebra by name in
+    `vertebra` (or `level`: T4, L1) or by number in `verse_label`, `totalsegmentator_label` or the
+    like after a label scheme; where both are there they must agree. A table of several cases names
+    them in `subject` (or `case_id`, `case`). An empty grade is an unknown one.
+
+    Args:
+        path: the CSV file.
+        subject: the lines to take; None where the table is of one subject.
+
+    Raises:
+        UserError: no such file, no such columns, a vertebra that is unknown or doubled, a grade
+            other than 0 to 3; several subjects and none named, or no line of the named one.
+    """
+    path = Path(path)
+    columns, rows = _table(path)
+    try:
+        grade_column = _column(columns, _GRADE)
+        level_column = _column(columns, (*_LEVEL, *_NUMBER))
+    except KeyError:
+        raise UserError(
+            f"{path}: columns {', '.join(columns) or '(none)'}; expected genant_grade, and "
+            "vertebra (such as L1) or verse_label (its number). Name them in the first line."
+        ) from None
+    subject_column = next((name for name in _SUBJECT if name in columns), None)
+    if subject_column:
+        rows = _of_subject(path, rows, subject_column, subject)
+    grades: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    for line, row in rows:
+        level = _level(path, line, row, level_column)
+        if level in seen:
+            raise UserError(f"{path}: line {line}: a second grade of {level}. Keep one.")
+        seen[level] = line
+        grade = row[grade_column]
+        if not grade:
+            continue
+        if grade not in {str(known) for known in GENANT}:
+            raise UserError(
+                f"{path}: line {line}: grade {grade!r} of {level}, expected 0, 1, 2 or 3 (Genant). "
+                "Leave it empty where it is not known."
+            )
+        if level in LEVELS:
+            grades[level] = int(grade)
+    return grades
+
+
+def _of_subject(
+    path: Path, rows: list[tuple[int, dict[str, str]]], column: str, subject: str | None
+) -> list[tuple[int, dict[str, str]]]:
+    present = list(dict.fromkeys(row[column] for _, row in rows))
+    if subject is None and len(present) > 1:
+        raise UserError(
+            f"{path}: grades of {len(present)} subjects ({', '.join(present[:5])}, ...). Give a "
+            "table for each case, or name the cases as the table names them."
+        )
+    if subject is not None and subject not in present:
+        raise UserError(
+            f"{path}: no grade of {subject}, but of {', '.join(present[:5]) or 'nobody'}. Name the "
+            "case as the table names it."
+        )
+    return [(line, row) for line, row in rows if subject in (None, row[column])]
+
+
+def _level(path: Path, line: int, row: dict[str, str], column: str) -> str:
+    """Name of the vertebra of a line; every column that names it must agree."""
+    found = {}
+    for other in (column, *(name for name in (*_LEVEL, *_NUMBER) if row.get(name))):
+        cell = row[other]
+        if other in _NUMBER:
+            names = SPINE_IDS[_NUMBER[other]]
+            found[other] = names.get(int(cell), "") if cell.isdecimal() else ""
+        else:
+            found[other] = cell.upper() if cell.upper() in _KNOWN else ""
+        if not found[other]:
+            raise UserError(
+                f"{path}: line {line}: {other} {cell!r} is no vertebra. Write it as T12 or L1, or "
+                "as the number that the column's label scheme gives it."
+            )
+    if len(set(found.values())) > 1:
+        said = ", ".join(f"{name} {row[name]} ({level})" for name, level in found.items())
+        raise UserError(f"{path}: line {line}: {said} are different vertebrae. Mend the line.")
+    return found[column]
+
+
+def _column(columns: list[str], names: tuple[str, ...]) -> str:
+    for name in names:
+        if name in columns:
+            return name
+    raise KeyError(names)
+
+
+def _table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Columns, and lines with their numbers."""
+    try:
+        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file. Check the path.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: not a table of grades that can be read ({error}). Save it as CSV in UTF-8."
+        ) from error
+    columns = [cell.strip().lower() for cell in lines[0]] if lines else []
+    rows = []
+    for number, line in enumerate(lines[1:], 2):
+        cells = [cell.strip() for cell in line]
+        if not any(cells):
+            continue
+        if len(cells) < len(columns):
+            raise UserError(
+                f"{path}: line {number} has {len(cells)} cells, the first line {len(columns)}. "
+                "Mend the line."
+            )
+        rows.append((number, dict(zip(columns, cells))))
+    return columns, rows
