@@ -30,6 +30,14 @@ def get_config(variant: str = "") -> ConfigDict:
     config.phantom.levels_per_case = (5, 5)
     config.phantom.fracture_probability = 0.4
 
+    config.virtual_fractures = ConfigDict()
+    config.virtual_fractures.variants = 0  # of each CT of the manifest; 0 takes them as they are
+    config.virtual_fractures.seed = 0
+    config.virtual_fractures.fracture_probability = 0.26
+    config.virtual_fractures.fracture_rates = "clinical"
+    config.virtual_fractures.fewest = 1
+    config.virtual_fractures.vertebra_scheme = ""
+
     config.prepare = ConfigDict()
     config.prepare.voxel_spacing = 1.25
     config.prepare.crop_shape = (48, 48, 48)

@@ -160,7 +160,7 @@ def test_a_changed_config_is_named_key_by_key(workdir):
         (["--config", "configs/quickstart.py:huge"], "no variant 'huge'"),
         ([*TINY, "--config.windows.plane=oblique"], "axial, coronal, sagittal"),
         ([*TINY, "--config.windows.length=4"], "odd"),
-        ([*TINY, "--config.prepare.crop_shape=(30,30,31)"], "multiples of 2"),
+        ([*TINY, "--config.prepare.crop_shape=(31,30,30)"], "multiples of 2"),
         ([*TINY, "--config.inference.fusion=median"], "mean, vote"),
         ([*TINY, "--config.parallel=tpu"], "jit, pmap"),
     ],

@@ -36,8 +36,10 @@ def _boolean(name: str, text: str) -> flags.FlagHolder:
 
 _MODE = _string("mode", "run", f"one of {', '.join(MODES)}")
 _WORKDIR = _string("workdir", None, "where results go; default runs/NAME")
-_INPUT = _string("input", None, "predict: the CT, a NIfTI file")
-_VERTEBRAE = _string("vertebrae", None, "predict: label map of the vertebrae, on the CT's grid")
+_INPUT = _string("input", None, "predict: the CT (NIfTI file, DICOM folder) or a folder of cases")
+_VERTEBRAE = _string(
+    "vertebrae", None, "predict: label map of the vertebrae (file, or folder of masks), or auto"
+)
 _BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
 _SCHEME = _string("vertebra_scheme", None, "label scheme of --vertebrae; default: by the anatomy")
 _INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
@@ -81,7 +83,7 @@ def _parse(arguments: Sequence[str]) -> str | None:
     try:
         rest = FLAGS(normal)
     except flags.Error as error:
-        raise UserError(f"{error}. See --help.") from error
+        raise UserError(f"{_without_traceback(str(error))}. See --help.") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(_key_message(normal, error)) from error
     except Exception as error:
@@ -92,6 +94,14 @@ def _parse(arguments: Sequence[str]) -> str | None:
     if _MODE.value not in MODES:
         raise UserError(f"--mode {_MODE.value}: expected one of {', '.join(MODES)}.")
     return config_path
+
+
+def _without_traceback(message: str) -> str:
+    """First and last line of what ml_collections says of a config that raises."""
+    if "Traceback" not in message:
+        return message
+    lines = [line for line in message.splitlines() if line.strip()]
+    return f"{lines[0]} {lines[-1]}"
 
 
 def _with_underscores(argument: str) -> str:
@@ -151,11 +161,9 @@ def _dispatch(config_path: str | None) -> None:
     # Imported here, so that --help and a wrong flag answer at once.
     from vfseg import pipeline
 
-    if _MODE.value == "audit":
-        raise UserError("--mode audit does not work yet.")
     if _MODE.value == "predict":
         pipeline.predict(
-            input_ct=_required(_INPUT),
+            input_path=_required(_INPUT),
             vertebrae=_optional(_VERTEBRAE),
             boxes=_optional(_BOXES),
             output=_required(_OUTPUT),
@@ -172,6 +180,7 @@ def _dispatch(config_path: str | None) -> None:
     workdir = _workdir(config_path or "")
     stages = {
         "run": pipeline.run,
+        "audit": pipeline.audit,
         "prepare": pipeline.prepare,
         "train": pipeline.train_model,
         "evaluate": pipeline.evaluate,

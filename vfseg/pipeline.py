@@ -9,10 +9,14 @@ from absl import logging
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from vfseg.data.cases import Case, read_manifest
+from vfseg.data.audit import audit_cases, audit_text
+from vfseg.data.cases import Case
+from vfseg.data.discovery import find_cases
 from vfseg.data.phantom import make_cohort
-from vfseg.data.prepare import PLANES, find_vertebrae, prepare_cases
+from vfseg.data.prepare import PLANES, PrepareSettings, find_vertebrae, prepare_cases
 from vfseg.data.store import CaseRecord
+from vfseg.data.vertebra_labels import segment_vertebrae
+from vfseg.data.virtual_fractures import make_virtual_cohort
 from vfseg.data.volume import atomic_file, read_ct, read_labels, read_probability
 from vfseg.errors import UserError
 from vfseg.evaluation.evaluate import RESEARCH_USE, Evaluator, summarise, write_evaluation
@@ -26,12 +30,13 @@ from vfseg.inference.model import (
     save_thresholds,
 )
 from vfseg.inference.predict import FUSIONS
+from vfseg.report.audit_page import write_audit_page
 from vfseg.report.case import draw_case
 from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
 from vfseg.training.loop import train
 from vfseg.training.parallel import RUNNERS
-from vfseg.training.recipe import prepare_settings
+from vfseg.training.recipe import prepare_settings, window_settings
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -50,13 +55,22 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 def prepare(config: ConfigDict, workdir: Path) -> tuple[tuple[Case, ...], tuple[CaseRecord, ...]]:
     """Makes the synthetic cohort where no manifest is named, and brings the store up to date."""
-    _check(config)
-    if config.manifest:
-        manifest = Path(config.manifest)
-    else:
-        manifest = make_cohort(workdir / "cohort", config.phantom.to_dict())
-    cases = read_manifest(manifest)
+    cases, notes = _cases(config, workdir)
+    for note in notes:
+        logging.warning("%s", note)
     return cases, prepare_cases(cases, prepare_settings(config), workdir / "store")
+
+
+def audit(config: ConfigDict, workdir: Path) -> None:
+    """Reads the data set and says what is wrong with it; writes nothing but `audit/`."""
+    cases, left_out = _cases(config, workdir)
+    settings, windows = prepare_settings(config), window_settings(config)
+    found = audit_cases(cases, settings, windows=windows, left_out=left_out)
+    page = write_audit_page(found, cases, workdir / "audit")
+    print(audit_text(found))
+    print(f"audit: {page}")
+    if not found.usable:
+        raise UserError(f"no case can be used as it is: see {page}, and mend the errors.")
 
 
 def train_model(config: ConfigDict, workdir: Path) -> None:
@@ -93,7 +107,7 @@ def evaluate(config: ConfigDict, workdir: Path) -> None:
     output = (workdir / "predictions", thresholds.fused.value)
     scores = evaluator.score(cases, test, thresholds.slice.value, "test", output=output)
     summary = summarise(
-        scores, thresholds, split="test", synthetic=not config.manifest, seed=config.seed
+        scores, thresholds, split="test", synthetic=_synthetic(config), seed=config.seed
     )
     summary["step"] = model.step
     write_evaluation(workdir / "evaluation", summary, scores)
@@ -127,7 +141,7 @@ def report(config: ConfigDict, workdir: Path) -> None:
 
 
 def predict(
-    input_ct: Path,
+    input_path: Path,
     *,
     vertebrae: Path | None,
     boxes: Path | None,
@@ -137,21 +151,70 @@ def predict(
     boxes_inclusive: bool,
     overwrite: bool,
 ) -> None:
-    """Predicts one CT with a trained model and writes map, mask and pictures to `output`."""
-    if (output / "probability.nii.gz").exists() and not overwrite:
-        print(f"{output}: results stand and are kept; --overwrite replaces them")
+    """Predicts one CT into `output`, or each case of a folder into a folder of `output`.
+
+    `input_path` is a CT (see `read_ct`) or a folder of cases (see `find_cases`); `vertebrae` or
+    `boxes` belong to one CT, but "auto" has TotalSegmentator label every CT that has neither.
+    A case of a folder that cannot be predicted is left out and named at the end.
+    """
+    auto = vertebrae == Path("auto")
+    if boxes is None and (vertebrae is None or auto):
+        cases, notes = find_cases(input_path)
+    else:
+        cases, notes = (Case(output.name, output.name, input_path, vertebrae, boxes),), ()
+    for note in notes:
+        logging.warning("%s", note)
+    one = len(cases) == 1 and cases[0].ct == input_path
+    wanted = [(case, output if one else output / case.case_id) for case in cases]
+    todo = [(c, o) for c, o in wanted if overwrite or not (o / "probability.nii.gz").exists()]
+    if len(todo) < len(wanted):
+        print(
+            f"{output}: {len(wanted) - len(todo)} results stand and are kept; --overwrite "
+            "replaces them"
+        )
+    if not todo:
         return
-    if vertebrae is None and boxes is None:
-        raise UserError("--mode predict needs --vertebrae LABELMAP or --boxes FILE.")
     model = load_model(checkpoints)
     slice_threshold, threshold = load_thresholds(checkpoints, model.step)
-    trained_on = "real" if model.config.manifest else "synthetic"
+    trained_on = "synthetic" if _synthetic(model.config) else "the user's"
     print(f"model: {checkpoints}, step {model.step}, trained on {trained_on} fractures")
     print(f"threshold {threshold:.3f}, chosen on validation. {RESEARCH_USE}")
     settings = dataclasses.replace(
         model.prepare, vertebra_scheme=vertebra_scheme or "", boxes_inclusive=boxes_inclusive
     )
-    case = Case(output.name, output.name, ct=input_ct, vertebrae=vertebrae, boxes=boxes)
+    failed = []
+    for case, directory in todo:
+        try:
+            if auto and case.vertebrae is None and case.boxes is None:
+                made = directory / "vertebrae.nii.gz"
+                if overwrite or not made.exists():
+                    segment_vertebrae(case.ct, made)
+                case = dataclasses.replace(case, vertebrae=made)
+            if case.vertebrae is None and case.boxes is None:
+                raise UserError(
+                    f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE, "
+                    "or --vertebrae auto (TotalSegmentator)."
+                )
+            _predict(case, model, settings, slice_threshold, threshold, directory)
+        except UserError as error:
+            if one:
+                raise
+            failed.append(f"{case.case_id}: {error}")
+    if len(failed) == len(todo):
+        raise UserError("\n  ".join(["no case could be predicted:", *failed]))
+    if failed:
+        print("\n  ".join([f"left out, {len(failed)} of {len(todo)}:", *failed]))
+
+
+def _predict(
+    case: Case,
+    model,
+    settings: PrepareSettings,
+    slice_threshold: float,
+    threshold: float,
+    output: Path,
+) -> None:
+    """Predicts one case and writes map, mask and pictures to `output`."""
     found = predict_case(case, model, settings, slice_threshold, threshold)
     write_prediction(found, output)
     draw_case(
@@ -172,6 +235,29 @@ def predict(
         f"volume at the threshold: {found.predicted_ml:.3f} mL (false positive as far as this "
         f"spine is healthy)\nwritten: {output}"
     )
+
+
+def _cases(config: ConfigDict, workdir: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+    """Cases of the config, and remarks on what was assumed or left out.
+
+    They are those of the manifest or folder that the config names, with virtual fractures where it
+    asks for them, or else the synthetic cohort, which is made if need be.
+    """
+    _check(config)
+    if not config.manifest:
+        return find_cases(make_cohort(workdir / "cohort", config.phantom.to_dict()))
+    cases, notes = find_cases(Path(config.manifest))
+    if not config.virtual_fractures.variants:
+        return cases, notes
+    virtual = config.virtual_fractures.to_dict()
+    manifest = make_virtual_cohort(cases, workdir / "virtual_cohort", virtual)
+    virtual_cases, more = find_cases(manifest)
+    return virtual_cases, (*notes, *more)
+
+
+def _synthetic(config: ConfigDict) -> bool:
+    """Whether the fractures of the config's cases are made, not found."""
+    return not config.manifest or config.virtual_fractures.variants > 0
 
 
 def _evaluator_of(config: ConfigDict, workdir: Path):

@@ -11,10 +11,10 @@ from vfseg.data.audit.hounsfield import check_hounsfield
 from vfseg.data.audit.lesions import sheet_thickness
 from vfseg.data.audit.parents import find_block
 from vfseg.data.audit.tables import prevalence_table, spacing_table
-from vfseg.data.cases import Case, read_manifest
+from vfseg.data.cases import Case, check_manifest, read_manifest, write_manifest
 from vfseg.data.phantom import make_cohort
 from vfseg.data.prepare import PrepareSettings
-from vfseg.data.volume import geometry_from, write_ct, write_labels
+from vfseg.data.volume import geometry_from, read_geometry, write_ct, write_labels
 from vfseg.data.windows import WindowSettings
 
 SETTINGS = PrepareSettings(voxel_spacing=2.0, crop_shape=(32, 32, 32))
@@ -258,6 +258,27 @@ def test_damaged_files_are_listed_and_the_others_go_on(tmp_path):
         assert f"{name}.nii.gz" in errors[case_id].message
     assert result.usable == ("d",)
     assert [v.level for v in result.cases[0].vertebrae] == ["L1", "L2", "L3"]  # still looked at
+
+
+def test_lines_that_the_manifest_left_out_are_listed(tmp_path):
+    case = write_case(tmp_path, "a", patient="p")
+    other = write_case(tmp_path, "b", seed=1, patient="p", split="test")
+    write_manifest(tmp_path / "manifest.csv", [case, other])
+    cases, problems = check_manifest(tmp_path / "manifest.csv")
+    result = audit_cases(cases, SETTINGS, progress=False, left_out=problems)
+    assert "'p' is in 'test'" in found(result, "left_out", "error").message
+    assert result.usable == ("a",)
+
+
+def test_a_folder_with_a_mask_for_each_vertebra_is_read(tmp_path):
+    case = write_case(tmp_path, "a")
+    geometry, labels = read_geometry(case.vertebrae), bodies()
+    for level, label in LEVELS.items():
+        mask = (labels == label).astype(np.uint8)
+        write_labels(tmp_path / "classes" / f"vertebrae_{level}.nii.gz", mask, geometry)
+    result = audit(dataclasses.replace(case, vertebrae=tmp_path / "classes"))
+    assert result.usable == ("a",)
+    assert [v.level for v in result.cases[0].vertebrae] == ["L1", "L2", "L3"]
 
 
 def test_a_shifted_label_map_is_named_with_its_distance(tmp_path):

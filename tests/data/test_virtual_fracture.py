@@ -229,11 +229,19 @@ def measure(whole):
 
 
 def test_noise_is_measured():
-    """White noise, and noise averaged over pairs along h: variance halved, correlation 1/2."""
-    noise = np.random.default_rng(1).normal(40, 20, (40, 61, 40))
-    found = measure_noise(noise.astype(np.int16), np.ones(noise.shape, bool))
-    assert found.sd == pytest.approx(20, rel=0.05)
-    assert found.correlation.max() < 0.06
+    """White noise; and along h taps a, 1, a: variance 1 + 2 a², correlation 2 a / (1 + 2 a²)."""
+    noise = np.random.default_rng(1).normal(0, 40, (40, 61, 40))
+    seen = np.ones(noise.shape, bool)
+    found = measure_noise((40 + noise).astype(np.int16), seen)
+    assert found.sd == pytest.approx(40, rel=0.05)
+    assert np.abs(found.correlation).max() < 0.06
+    a = -0.3
+    sharp = ndimage.correlate1d(noise, [a, 1, a], 1, mode="wrap")
+    found = measure_noise((40 + sharp).astype(np.int16), seen)
+    # Second neighbours correlate by a² / (1 + 2 a²), which the model of a Gaussian has as c^4.
+    assert found.correlation[1] == pytest.approx(2 * a / (1 + 2 * a**2), abs=0.1)
+    assert np.abs(found.correlation[[0, 2]]).max() < 0.06
+    assert found.sd == pytest.approx(40 * np.sqrt(1 + 2 * a**2), rel=0.08)
 
 
 def test_gap_is_dark_and_healed_has_no_label(whole):

@@ -54,6 +54,13 @@ def test_the_page_is_offline_and_shows_every_finding(cases, tmp_path):
     assert "Mend the errors" in page.text
 
 
+def test_pictures_of_an_earlier_audit_go(cases, tmp_path):
+    write_audit_page(audit(*cases), cases, tmp_path / "audit", progress=False)
+    assert len(list((tmp_path / "audit").glob("*.png"))) == 2
+    write_audit_page(audit(cases[2]), cases[2:], tmp_path / "audit", progress=False)
+    assert [path.name for path in (tmp_path / "audit").iterdir()] == ["index.html"]
+
+
 def test_the_gravest_come_first_and_notes_are_folded(cases, tmp_path):
     result = audit(*cases)
     rows = Page(write_audit_page(result, cases, tmp_path / "audit", progress=False)).rows

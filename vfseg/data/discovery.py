@@ -242,7 +242,9 @@ def _names(root: Path, scans: list[_Item]) -> list[str]:
     names = list(own)
     folders = [scan.path.parent.relative_to(root).as_posix().replace("/", "_") for scan in scans]
     for index, (name, folder) in enumerate(zip(own, folders)):
-        if not name:
+        if scans[index].path.is_dir():  # "dicom" names nobody
+            names[index] = f"{folder}_{name}" if folder != "." else name
+        elif not name:
             names[index] = folder if folder != "." else root.resolve().name
         elif own.count(name) > 1 and not scans[index].key:
             names[index] = f"{folder}_{name}"

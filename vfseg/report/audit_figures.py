@@ -1,7 +1,7 @@
 """Pictures of what an audit found: the CT with the outlines of its labels and fractures."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy import ndimage
 from vfseg.data.anatomy import SCHEMES, read_vertebrae
 from vfseg.data.audit import Finding, Place
 from vfseg.data.cases import Case
+from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError
 from vfseg.report.figures import (
@@ -57,7 +58,8 @@ def draw_places(
         UserError: the CT cannot be read, or a picture cannot be written.
     """
     ct = read_ct(case.ct)
-    labels, fractures = _or_none(case.vertebrae), _or_none(case.fractures)
+    labels = _or_none(case.vertebrae, read_vertebra_labels)
+    fractures = _or_none(case.fractures, read_labels)
     levels = _levels(labels)
     pictures = []
     for number, finding in enumerate(findings, 1):
@@ -79,9 +81,9 @@ def draw_places(
     return pictures
 
 
-def _or_none(path: Path | None) -> Volume | None:
+def _or_none(path: Path | None, read: Callable[[Path], Volume]) -> Volume | None:
     with contextlib.suppress(UserError):
-        return None if path is None else read_labels(path)
+        return None if path is None else read(path)
     return None
 
 

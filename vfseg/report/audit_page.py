@@ -31,14 +31,17 @@ td.about { white-space: nowrap; }
 td.message { overflow-wrap: anywhere; min-width: 18rem; }
 .cells td, .cells th { white-space: nowrap; }
 summary { cursor: pointer; padding: .5rem 0; color: var(--faint); }
-@media (max-width: 30rem) { td.about { white-space: normal; } td.message { min-width: 12rem; } }
+@media (max-width: 40rem) { .findings thead { display: none; }
+  .findings tr { display: block; border-top: 1px solid var(--line); padding: .4rem 0; }
+  .findings td { display: inline-block; border: 0; padding: .1rem .45rem; white-space: normal; }
+  .findings td.message { display: block; min-width: 0; } }
 </style>"""
 
 
 def write_audit_page(
     audit: Audit, cases: Sequence[Case], directory: Path, *, progress: bool = True
 ) -> Path:
-    """Writes `index.html` and the pictures of the findings.
+    """Writes `index.html` and the pictures of the findings, in place of older ones.
 
     Reads the offending cases again, one at a time. The page refers to nothing outside its folder
     and holds no script.
@@ -55,6 +58,8 @@ def write_audit_page(
     Raises:
         UserError: the page cannot be written.
     """
+    for old in directory.glob("case-*-*.png"):
+        old.unlink()
     pictures = _pictures(audit, cases, directory, progress)
     anchors = {case_id: f"case-{i}" for i, case_id in enumerate(pictures, 1)}
     parts = [
@@ -139,8 +144,8 @@ def _finding_table(findings: Sequence[Finding], anchors: Mapping[str, str]) -> s
         )
     head = "<tr><th>severity</th><th>kind</th><th>about</th><th>found</th></tr>"
     return (
-        f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
-        "</div>"
+        f'<div class="scroll findings"><table><thead>{head}</thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

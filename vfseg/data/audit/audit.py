@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from vfseg.data.audit.case import examine_case
 from vfseg.data.audit.cohort import examine_cohort
-from vfseg.data.audit.findings import SEVERITIES, Audit
+from vfseg.data.audit.findings import SEVERITIES, Audit, Finding
 from vfseg.data.cases import Case
 from vfseg.data.prepare import PLANES, PrepareSettings
 from vfseg.data.windows import WindowSettings
@@ -18,6 +18,7 @@ def audit_cases(
     progress: bool = True,
     *,
     windows: WindowSettings | None = None,
+    left_out: Sequence[str] = (),
 ) -> Audit:
     """Finds what is wrong or odd with the cases; changes nothing.
 
@@ -29,8 +30,10 @@ def audit_cases(
         settings: how crops are going to be cut.
         progress: show a bar (only on a terminal).
         windows: how windows are going to be drawn; says what they see.
+        left_out: what `find_cases` or `check_manifest` says of files and lines that it left out.
     """
-    facts, found = [], []
+    facts = []
+    found = [Finding("error", "left_out", message) for message in left_out]
     for case in tqdm(cases, "audit", unit="case", disable=None if progress else True):
         of_case, findings = examine_case(case, settings)
         facts.append(of_case)
@@ -43,7 +46,8 @@ def audit_cases(
         reach = windows.length // 2 * step
         words = (
             f"{windows.length} {plane} slices, {step:g} mm apart, see ±{reach:g} mm around the "
-            f"middle one (config.windows.length, stride_mm)."
+            "middle one (config.windows.length, stride_mm); beside each case, how many of its own "
+            "slices that spans."
         )
     axis = PLANES[plane] if plane else None
     found = [*examine_cohort(facts, {c.case_id: c.ct for c in cases}, axis, reach), *found]

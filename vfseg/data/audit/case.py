@@ -28,6 +28,7 @@ from vfseg.data.audit.masks import check_mask
 from vfseg.data.audit.parents import distinctive_block
 from vfseg.data.cases import Case
 from vfseg.data.prepare import PrepareSettings, place_crops
+from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import Geometry, Volume, check_same_geometry, read_ct, read_labels
 from vfseg.errors import UserError
 
@@ -68,7 +69,7 @@ class _Examination:
         self.findings: list[Finding] = []
         self.ct = self._try("file", lambda: read_ct(case.ct))
         self.geometry = None if self.ct is None else self.ct.geometry
-        self.labels = self._on_grid(case.vertebrae)
+        self.labels = self._on_grid(case.vertebrae, read_vertebra_labels)
         self.reading: LabelReading | None = None
         if self.labels is not None:
             source, scheme = str(case.vertebrae), settings.vertebra_scheme or None
@@ -77,7 +78,7 @@ class _Examination:
         self.vertebrae: tuple[Vertebra, ...] = self.reading.vertebrae if self.reading else ()
         self._check_levels()
         self._check_boxes()
-        self.fractures = self._on_grid(case.fractures)
+        self.fractures = self._on_grid(case.fractures, read_labels)
 
     def facts(self) -> CaseFacts:
         """Checks what is left to check; the facts of the case."""
@@ -135,16 +136,18 @@ class _Examination:
             self._find("error", kind, str(error))
             return None
 
-    def _on_grid(self, path: Path | None) -> Volume | None:
+    def _on_grid(self, path: Path | None, read: Callable[[Path], Volume]) -> Volume | None:
         """A label map or mask; where it does not lie on the grid of the CT, an error and None."""
-        volume = None if path is None else self._try("file", lambda: read_labels(path))
+        volume = None if path is None else self._try("file", lambda: read(path))
         if volume is None or self.geometry is None:
             return volume
         try:
             check_same_geometry(self.geometry, volume.geometry, str(self.case.ct), str(path))
         except UserError as error:
-            apart = corner_distance(self.geometry, volume.geometry)
-            message = f"{error} Corners of the two grids are up to {apart:.3g} mm apart."
+            message = str(error)
+            if volume.shape != self.geometry.shape:  # else the error says it
+                apart = corner_distance(self.geometry, volume.geometry)
+                message += f" Corners of the two grids are up to {apart:.3g} mm apart."
             middle = Place("sagittal", self._middle(self.ct or volume))
             self._find("error", "geometry", message, place=middle)
             return None

@@ -87,7 +87,7 @@ class LesionFacts:
         owners: (level or other part of the spine, voxels), largest first; a voxel belongs to the
             nearest vertebra mask within 2 mm. None where there is no label map.
         outside_share: share of its voxels that belong to none; None where there is no label map.
-        uncropped_share: share of its voxels in no crop.
+        uncropped_share: share of its voxels in no crop; 0 where no vertebra is known.
         point: (d, h, w), its deepest voxel.
     """
 

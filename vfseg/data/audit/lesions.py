@@ -97,7 +97,7 @@ def _measure(
     limits: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> _Part:
     coordinates = np.argwhere(mask) + [side.start for side in box]
-    kept = np.zeros(len(coordinates), bool)
+    kept = np.full(len(coordinates), not limits)  # without vertebrae nothing is known
     for low, high in limits:
         kept |= ((coordinates >= low) & (coordinates <= high)).all(axis=1)
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=fractures.voxel_spacing)

@@ -53,7 +53,7 @@ def spacing_table(audit: Audit) -> Table:
         *("labels", "levels"),
     )
     if audit.plane:
-        header += (f"own {audit.plane} slices in a window",)
+        header += ("own slices seen",)
     rows = []
     for case in audit.cases:
         row: tuple[str, ...] = (

@@ -1,37 +1,28 @@
 """An audit as text for the terminal."""
 
 import textwrap
+from collections import defaultdict
 
-from vfseg.data.audit.findings import SEVERITIES, Audit
+from vfseg.data.audit.findings import SEVERITIES, Audit, Finding
 from vfseg.data.audit.tables import Table, lesion_table, prevalence_table, spacing_table
 
 _WIDTH = 100
-_MOST_NOTES = 20
 _MOST_LESIONS = 25
 
 
 def audit_text(audit: Audit) -> str:
-    """Findings, errors first, then the tables, then the counts."""
+    """Findings, errors first, of each kind of note one; then the tables, then the counts."""
     lines = []
-    notes = 0
+    notes: dict[str, list[Finding]] = defaultdict(list)
     for finding in audit.findings:
-        notes += finding.severity == "note"
-        if notes > _MOST_NOTES:
-            lines.append(f"and {audit.count('note') - _MOST_NOTES} more notes, on the page")
-            break
-        head = f"{finding.severity:8}{finding.kind}"
-        about = f"{finding.about}: " if finding.about else ""
-        lines += [
-            head,
-            *textwrap.wrap(
-                about + finding.message,
-                *(_WIDTH,),
-                initial_indent=" " * 8,
-                subsequent_indent=" " * 8,
-                break_long_words=False,
-                break_on_hyphens=False,
-            ),
-        ]
+        if finding.severity == "note":
+            notes[finding.kind].append(finding)
+        else:
+            lines += _lines(finding)
+    for of_kind in notes.values():
+        lines += _lines(of_kind[0])
+        if len(of_kind) > 1:
+            lines.append(f"{'':8}and {len(of_kind) - 1} more of this kind, on the page")
     header, lesions = lesion_table(audit.cases)
     for title, table in (
         ("Fractured vertebrae (box: if every fracture in the box counted)",
@@ -53,6 +44,19 @@ def audit_summary(audit: Audit) -> str:
     counts = (f"{n} {severity}{'' if n == 1 else 's'}" for severity in SEVERITIES
               for n in [audit.count(severity)])  # fmt: skip
     return f"{len(audit.cases)} cases, {len(audit.usable)} of them usable: {', '.join(counts)}"
+
+
+def _lines(finding: Finding) -> list[str]:
+    about = f"{finding.about}: " if finding.about else ""
+    message = textwrap.wrap(
+        about + finding.message,
+        _WIDTH,
+        initial_indent=" " * 8,
+        subsequent_indent=" " * 8,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [f"{finding.severity:8}{finding.kind}", *message]
 
 
 def _columns(table: Table) -> list[str]:

@@ -1,0 +1,98 @@
+"""Windows per second of the training step, on synthetic batches, as `configs/quickstart.py` trains.
+
+A window is a target slice with its neighbourhood. Side by side: with and without the
+discriminator; plain windows (one target a run) against runs of slices that share their encoding;
+one device against several (on a CPU: one device a core), by jit over a mesh and by pmap.
+
+    python -m benchmarks.train_step [--quick] [--json FILE]
+"""
+
+import functools
+import itertools
+import runpy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks import timing
+from vfseg.training.loop import initial_state
+from vfseg.training.parallel import make_runner
+from vfseg.training.recipe import step_settings
+from vfseg.training.step import train_step
+
+WINDOWS_PER_STEP = 16
+
+
+def quickstart(targets: int = 4) -> ConfigDict:
+    """The quickstart's config with so many targets a run, and 16 windows a step."""
+    path = Path(__file__).parent.parent / "configs" / "quickstart.py"
+    config = runpy.run_path(str(path))["get_config"]()
+    config.windows.targets = targets
+    config.windows.batch_size = WINDOWS_PER_STEP // targets
+    return config
+
+
+def stepper(
+    config: ConfigDict, *, adversarial: bool, parallel: str = "jit", devices: int = 1
+) -> Callable[[], Any]:
+    """A function that runs one more training step on the next of four random batches."""
+    windows = config.windows
+    height, width = config.prepare.crop_shape[:2]
+    slices = windows.targets + windows.length - 1
+    rng = np.random.default_rng(0)
+    step = functools.partial(train_step, settings=step_settings(config))
+    runner = make_runner(step, parallel, windows.batch_size, jax.devices()[:devices])
+    state = runner.put_state(initial_state(config))
+    shape = (windows.batch_size, slices, height, width)
+    batches = itertools.cycle(
+        {
+            "ct": rng.integers(-200, 1200, shape, np.int16),
+            "target": (rng.random((shape[0], windows.targets, *shape[2:])) < 0.005).astype(
+                np.uint8
+            ),
+        }
+        for _ in range(4)
+    )
+
+    def run() -> Any:
+        nonlocal state
+        batch = runner.put_batch(next(batches))
+        state, metrics = runner.step(state, batch, adversarial=adversarial)
+        return metrics
+
+    return run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table."""
+    args = timing.arguments(__doc__ or "", argv)
+    if jax.config.jax_num_cpu_devices == -1:
+        jax.config.update("jax_num_cpu_devices", 2)
+    runs, plain = quickstart(4), quickstart(1)
+    several = min(jax.device_count(), runs.windows.batch_size)
+    competitors = {
+        "runs of 4, full step": stepper(runs, adversarial=True),
+        "runs of 4, no discriminator": stepper(runs, adversarial=False),
+        "plain windows, full step": stepper(plain, adversarial=True),
+    }
+    if several > 1:
+        for parallel in ("jit", "pmap"):
+            name = f"runs of 4, full step, {parallel} on {several} devices"
+            competitors[name] = stepper(runs, adversarial=True, parallel=parallel, devices=several)
+    table = timing.race(
+        f"Training step, {WINDOWS_PER_STEP} windows of 5 slices, 48x48, base 16",
+        competitors,
+        baseline="runs of 4, full step",
+        work=WINDOWS_PER_STEP,
+        unit="windows/s",
+        rounds=3 if args.quick else 20,
+    )
+    timing.publish([table], args.json)
+
+
+if __name__ == "__main__":
+    main()
