@@ -18,7 +18,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,14 @@ class Row:
         seconds: time of one run.
         ratio: time over the time of the baseline in the same round; below 1 is faster.
         rate: work per second at the median time, in the unit of the table.
+        remarks: what else was measured; printed behind the row.
     """
 
     name: str
     seconds: tuple[float, float, float]
     ratio: tuple[float, float, float]
     rate: float
+    remarks: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Table:
             lines.append(
                 f"{row.name:{width}} {median:9.2f} {time:>17} {row.ratio[1]:7.2f} {ratio:>13}"
                 f" {row.rate:10.1f}"
+                + "".join(f"  {key} {value}" for key, value in row.remarks.items())
             )
         return "\n".join(lines)
 
@@ -100,17 +103,40 @@ def race(
             begin = time.perf_counter()
             jax.block_until_ready(competitors[names[j]]())
             seconds[i, j] = time.perf_counter() - begin
-    ratio = seconds / seconds[:, names.index(baseline), None]
-    rows = (
+    return tabulate(title, dict(zip(names, seconds.T)), baseline=baseline, work=work, unit=unit)
+
+
+def tabulate(
+    title: str,
+    seconds: Mapping[str, Sequence[float] | np.ndarray],
+    *,
+    baseline: str,
+    work: float,
+    unit: str,
+    remarks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Table:
+    """The table of times that were taken by turns, in this process or in others.
+
+    Args:
+        title: what is done, with its sizes.
+        seconds: competitor -> its time in each round.
+        baseline: the competitor to which the others are compared.
+        work: as in `race`.
+        unit: name of the rate.
+        remarks: competitor -> what else was measured.
+    """
+    base = np.asarray(seconds[baseline])
+    rows = tuple(
         Row(
             name,
-            _quartiles(seconds[:, j]),
-            _quartiles(ratio[:, j]),
-            float(work / np.median(seconds[:, j])),
+            _quartiles(np.asarray(times)),
+            _quartiles(np.asarray(times) / base),
+            float(work / np.median(times)),
+            (remarks or {}).get(name, {}),
         )
-        for j, name in enumerate(names)
+        for name, times in seconds.items()
     )
-    return Table(title, baseline, unit, rounds, tuple(rows))
+    return Table(title, baseline, unit, len(base), rows)
 
 
 def arguments(description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:

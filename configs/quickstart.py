@@ -24,7 +24,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
     config.phantom = ConfigDict()
     config.phantom.seed = 2024
-    config.phantom.train = 18
+    config.phantom.train = 30
     config.phantom.validation = 6
     config.phantom.test = 8
     config.phantom.levels_per_case = (5, 5)
@@ -43,6 +43,12 @@ def get_config(variant: str = "") -> ConfigDict:
     config.prepare.crop_shape = (48, 48, 48)
     config.prepare.vertebra_scheme = "verse"
     config.prepare.boxes_inclusive = False
+
+    config.split = ConfigDict()  # of the patients for whom the manifest names none
+    config.split.validation = 0.15
+    config.split.test = 0.2
+    config.split.folds = 0
+    config.split.fold = 0
 
     config.windows = ConfigDict()
     config.windows.plane = "sagittal"
@@ -73,12 +79,12 @@ def get_config(variant: str = "") -> ConfigDict:
     config.losses.cross_entropy = 10.0
 
     config.train = ConfigDict()
-    config.train.steps = 600
+    config.train.steps = 700
     config.train.generator_learning_rate = 2e-3
     config.train.discriminator_learning_rate = 2e-4
     config.train.adversarial_from = 0.75
     config.train.log_every = 20
-    config.train.validate_every = 300
+    config.train.validate_every = 350
 
     config.inference = ConfigDict()
     config.inference.fusion = "mean"

@@ -35,11 +35,11 @@ def write_store(store, config, cases=2, crops=2):
             start=(0, 0, 0),
             fracture_voxels=int(fractures[0].sum()),
             fractured_slices={p: np.flatnonzero(s).tolist() for p, s in shown.items()},
+            affine=tuple(map(tuple, np.eye(4).tolist())),
         )
         record = CaseRecord(
             case_id=f"case{number}",
             patient_id=f"case{number}",
-            split="train",
             fingerprint="f",
             voxel_spacing=config.prepare.voxel_spacing,
             crop_shape=shape,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import logging
@@ -14,6 +14,7 @@ from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.data.phantom import make_cohort
 from vfseg.data.prepare import PLANES, PrepareSettings, find_vertebrae, prepare_cases
+from vfseg.data.splits import SPLITS, assign_splits
 from vfseg.data.store import CaseRecord
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.virtual_fractures import make_virtual_cohort
@@ -36,7 +37,7 @@ from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
 from vfseg.training.loop import train
 from vfseg.training.parallel import RUNNERS
-from vfseg.training.recipe import prepare_settings, window_settings
+from vfseg.training.recipe import prepare_settings, split_settings, window_settings
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -53,12 +54,25 @@ def run(config: ConfigDict, workdir: Path) -> None:
         report(config, workdir)
 
 
-def prepare(config: ConfigDict, workdir: Path) -> tuple[tuple[Case, ...], tuple[CaseRecord, ...]]:
-    """Makes the synthetic cohort where no manifest is named, and brings the store up to date."""
+def prepare(
+    config: ConfigDict, workdir: Path
+) -> tuple[tuple[Case, ...], dict[str, tuple[CaseRecord, ...]]]:
+    """Makes the synthetic cohort where no manifest is named, brings store and splits up to date.
+
+    Returns:
+      The cases of the manifest, and the records of the usable ones by split.
+    """
     cases, notes = _cases(config, workdir)
     for note in notes:
         logging.warning("%s", note)
-    return cases, prepare_cases(cases, prepare_settings(config), workdir / "store")
+    records, left_out = prepare_cases(cases, prepare_settings(config), workdir / "store")
+    splits = assign_splits(cases, records, split_settings(config), workdir / "splits.csv")
+    for note in splits.notes:
+        logging.warning("%s", note)
+    if left_out:
+        ids = ", ".join(case.case_id for case in left_out)
+        logging.warning("%d of %d cases left out, see above: %s", len(left_out), len(cases), ids)
+    return cases, {split: splits.select(records, split) for split in SPLITS}
 
 
 def audit(config: ConfigDict, workdir: Path) -> None:
@@ -92,9 +106,9 @@ def train_model(config: ConfigDict, workdir: Path) -> None:
 
 def evaluate(config: ConfigDict, workdir: Path) -> None:
     """Restores the best checkpoint, chooses thresholds on validation, scores the test cases."""
-    cases, records = prepare(config, workdir)
     checkpoints = workdir / "checkpoints"
     model = load_model(checkpoints)
+    cases, records = prepare(config, workdir)
     logging.info("evaluating the checkpoint of step %d", model.step)
     evaluator = Evaluator(
         model.predictor, model.g_params, workdir / "store", config.inference.fusion
@@ -115,8 +129,8 @@ def evaluate(config: ConfigDict, workdir: Path) -> None:
 
 def report(config: ConfigDict, workdir: Path) -> None:
     """Draws the predicted cases and writes the page; prints the table of results."""
-    cases, _ = prepare(config, workdir)
     summary = _read_summary(workdir)
+    cases, _ = prepare(config, workdir)
     pictures = {}
     predicted = [c for c in cases if (workdir / "predictions" / c.case_id).is_dir()]
     for case in tqdm(predicted, "report", unit="case", disable=None):
@@ -281,14 +295,13 @@ def _read_summary(workdir: Path) -> dict:
     return json.loads(path.read_text())
 
 
-def _split(records: Iterable[CaseRecord], split: str) -> tuple[CaseRecord, ...]:
-    chosen = tuple(record for record in records if record.split == split)
-    if not chosen:
+def _split(records: Mapping[str, tuple[CaseRecord, ...]], split: str) -> tuple[CaseRecord, ...]:
+    if not records[split]:
         raise UserError(
-            f"no case of split {split!r}. Name one of train, validation, test in the column "
-            "'split' of the manifest for every case."
+            f"no usable case in the split {split!r}. Name some in the column 'split' of the "
+            "manifest, or leave the column empty and set the shares in config.split."
         )
-    return chosen
+    return records[split]
 
 
 def _check(config: ConfigDict) -> None:

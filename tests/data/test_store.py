@@ -9,16 +9,30 @@ from vfseg.errors import UserError
 SHAPE = (4, 6, 8)
 
 
-def make_record(case_id="a", split="train", crops=2, **changes):
+AFFINE = (
+    (0.0, 0.0, 1.25, -3.1),
+    (0.0, 1.25, 0.0, 0.1),
+    (1.25, 0.0, 0.0, 1 / 3),
+    (0.0, 0.0, 0.0, 1.0),
+)
+
+
+def make_record(case_id="a", crops=2, **changes):
     fields = {
         "case_id": case_id,
         "patient_id": case_id,
-        "split": split,
         "fingerprint": "f",
         "voxel_spacing": 1.25,
         "crop_shape": SHAPE,
         "crops": tuple(
-            CropRecord("L1", 20 + i, (i, -2, 3), 5, {"axial": [], "coronal": [1], "sagittal": [i]})
+            CropRecord(
+                "L1",
+                20 + i,
+                (i, -2, 3),
+                5,
+                {"axial": [], "coronal": [1], "sagittal": [i]},
+                affine=AFFINE,
+            )
             for i in range(crops)
         ),
     }
@@ -70,6 +84,21 @@ def test_a_failed_write_leaves_nothing(tmp_path):
         write_case(tmp_path, make_record(), arrays)
     assert list(tmp_path.iterdir()) == []
     assert read_record(tmp_path, "a") is None
+
+
+def test_what_an_interrupted_run_left_is_cleared_away(tmp_path):
+    for name in (".a.123.part", ".a.b.123.part"):  # the second is of another case, "a.b"
+        (tmp_path / name / "ct").mkdir(parents=True)
+    write_case(tmp_path, make_record("a"), make_arrays())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.b.123.part", "a"]
+
+
+def test_a_rewritten_case_is_read_anew_though_the_old_one_is_cached(tmp_path):
+    """All cases share one cache of decoded crops; it must notice that the files changed."""
+    for seed in range(3):
+        write_case(tmp_path, make_record(), make_arrays(seed=seed))
+        read = CaseArrays(tmp_path, "a").ct[...].read().result()
+        np.testing.assert_array_equal(read, make_arrays(seed=seed)["ct"])
 
 
 def test_what_cannot_be_written_is_named(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.data.test_store import SHAPE, make_record
+from tests.data.test_store import AFFINE, SHAPE, make_record
 from vfseg.data.prepare import PLANES
 from vfseg.data.store import CropRecord, write_case
 from vfseg.data.windows import BatchFeed, RunSource, WindowSettings
@@ -36,6 +36,7 @@ def cohort(tmp_path):
                     plane: np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))).tolist()
                     for plane, axis in PLANES.items()
                 },
+                affine=AFFINE,
             )
             for mask in fractures
         )

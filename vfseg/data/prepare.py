@@ -1,20 +1,36 @@
-"""From a case on disk to its crops in the store: one crop a vertebra, in mm, never stretched."""
+"""From a case on disk to its crops in the store: one crop a vertebra, in mm, never stretched.
+
+The store keeps Hounsfield units as they are, int16: the HU windows of a config are applied on the
+device (`intensity.to_channels`), so that another window needs no second preparation.
+"""
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 from scipy import ndimage
 from tqdm import tqdm
 
 from vfseg.data.anatomy import Vertebra, read_vertebrae, vertebrae_from_boxes
 from vfseg.data.cases import Case
-from vfseg.data.resample import sample_linear, sample_nearest
+from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
 from vfseg.data.store import CaseRecord, CropRecord, read_record, write_case
-from vfseg.data.volume import Geometry, Volume, check_same_geometry, read_ct, read_labels
+from vfseg.data.vertebra_labels import label_files, read_vertebra_labels
+from vfseg.data.volume import (
+    Geometry,
+    Volume,
+    check_same_geometry,
+    ct_files,
+    read_ct,
+    read_geometry,
+    read_labels,
+)
 from vfseg.errors import UserError
 
 PLANES = {"axial": 0, "coronal": 1, "sagittal": 2}
@@ -22,6 +38,11 @@ PLANES = {"axial": 0, "coronal": 1, "sagittal": 2}
 
 PADDING_HU = -1024
 """Value of air, where a crop reaches beyond the CT."""
+
+ATTRIBUTION_MARGIN_MM = 2.0
+"""A fracture belongs to a vertebra where it lies within this distance of its mask."""
+
+_CASES_AT_ONCE = 4  # at most so many CTs are in memory, and no more than there are cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +64,7 @@ class PrepareSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """An integer box of the case grid, the isotropic grid that shares the CT's first voxel and axes.
+    """An integer box of the case grid: isotropic, sharing the first voxel and axes of the CT.
 
     Attributes:
       vertebra: what it is centred on.
@@ -60,14 +81,24 @@ def find_vertebrae(case: Case, geometry: Geometry, settings: PrepareSettings):
     Returns:
       The vertebrae, and the label volume (None where only boxes were given).
     """
+    vertebrae, labels, _ = _read_spine(case, geometry, settings)
+    return vertebrae, labels
+
+
+def _read_spine(
+    case: Case, geometry: Geometry, settings: PrepareSettings
+) -> tuple[tuple[Vertebra, ...], Volume | None, Collection[int]]:
+    """As `find_vertebrae`, and all ids of the map that are spine: sacrum and cervical, no organ."""
     if case.vertebrae is not None:
-        labels = read_labels(case.vertebrae)
+        labels = read_vertebra_labels(case.vertebrae)
         check_same_geometry(geometry, labels.geometry, str(case.ct), str(case.vertebrae))
         reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
-        return reading.vertebrae, labels
+        spine = [vertebra.label for vertebra in reading.vertebrae]
+        spine += [label for label, _, _ in reading.left_out]
+        return reading.vertebrae, labels, spine
     if case.boxes is not None:
         boxes = vertebrae_from_boxes(case.boxes, geometry, inclusive=settings.boxes_inclusive)
-        return boxes, None
+        return boxes, None, ()
     raise UserError(
         f"{case.case_id}: neither a vertebra label map nor a box file. Name one in the columns "
         "'vertebrae' or 'boxes' of the manifest."
@@ -109,96 +140,174 @@ def cut_labels(labels: Volume, crops: Sequence[Crop], settings: PrepareSettings)
     return np.stack(cuts)
 
 
-def prepare_case(case: Case, settings: PrepareSettings, fingerprint: str, store: Path) -> None:
-    """Cuts the crops of one case and writes them to the store.
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A case that could not be prepared, and why, in the words of its `UserError`."""
 
-    Raises:
-      UserError: a file is missing, damaged, or does not lie on the grid of the CT.
-    """
-    ct = read_ct(case.ct)
-    vertebrae, labels = find_vertebrae(case, ct.geometry, settings)
-    crops = place_crops(vertebrae, ct.geometry, settings)
-    shape = (len(crops), *settings.crop_shape)
-    arrays = {
-        "ct": cut_ct(ct, crops, settings),
-        "fractures": np.zeros(shape, np.uint8),
-        "vertebrae": np.zeros(shape, np.uint8),
-    }
-    if labels is not None:
-        ids = cut_labels(labels, crops, settings)
-        own = np.array([crop.vertebra.label for crop in crops])[:, None, None, None]
-        arrays["vertebrae"] = np.where(ids == own, 1, 2 * (ids != 0)).astype(np.uint8)
-    if case.fractures is not None:
-        fractures = read_labels(case.fractures)
-        check_same_geometry(ct.geometry, fractures.geometry, str(case.ct), str(case.fractures))
-        arrays["fractures"] = cut_labels(fractures, crops, settings).astype(np.uint8)
-    records = tuple(
-        _record(crop, fractures, vertebrae, settings.voxel_spacing)
-        for crop, fractures, vertebrae in zip(crops, arrays["fractures"], arrays["vertebrae"])
-    )
-    record = CaseRecord(
-        case_id=case.case_id,
-        patient_id=case.patient_id,
-        split=case.split,
-        fingerprint=fingerprint,
-        voxel_spacing=settings.voxel_spacing,
-        crop_shape=settings.crop_shape,
-        crops=records,
-    )
-    write_case(store, record, arrays)
+    case_id: str
+    reason: str
 
 
 def prepare_cases(
     cases: Sequence[Case], settings: PrepareSettings, store: Path
-) -> tuple[CaseRecord, ...]:
-    """Brings the store up to date; cases whose inputs and settings stand are left alone."""
-    for case in tqdm(cases, "prepare", unit="case", disable=None):
+) -> tuple[tuple[CaseRecord, ...], tuple[LeftOut, ...]]:
+    """Brings the store up to date; cases whose inputs and settings stand are left alone.
+
+    Cases are read in parallel by threads (inflating and NumPy let go of the interpreter's lock), at
+    most `_CASES_AT_ONCE`, so at most that many CTs are in memory. Every case is stored on its own:
+    an interrupted run continues where it stopped.
+
+    Returns:
+      Records of the usable cases and the cases that were left out, both in the order of `cases`.
+
+    Raises:
+      UserError: no case is usable, or the store cannot be written.
+    """
+    pool = ThreadPoolExecutor(max(1, min(_CASES_AT_ONCE, os.cpu_count() or 1)))
+    try:
+        futures = [pool.submit(_up_to_date, case, settings, store) for case in cases]
+        done = tqdm(as_completed(futures), "prepare", len(cases), unit="case", disable=None)
+        for future in done:
+            future.result()  # what is not a matter of one case ends the run at once
+        results = [future.result() for future in futures]
+    finally:
+        pool.shutdown(cancel_futures=True)
+    records = tuple(result for result in results if isinstance(result, CaseRecord))
+    left_out = tuple(result for result in results if isinstance(result, LeftOut))
+    for case in left_out:
+        logging.warning("left out: %s: %s", case.case_id, case.reason)
+    if not records:
+        reasons = [f"{case.case_id}: {case.reason}" for case in left_out]
+        raise UserError("\n  ".join(["no case can be used:", *reasons]))
+    return records, left_out
+
+
+def _up_to_date(case: Case, settings: PrepareSettings, store: Path) -> CaseRecord | LeftOut:
+    """The record of a case, prepared where the store does not hold it as it now is."""
+    try:
         fingerprint = fingerprint_of(case, settings)
         record = read_record(store, case.case_id)
-        if record is None or record.fingerprint != fingerprint:
-            prepare_case(case, settings, fingerprint, store)
-    records = [read_record(store, case.case_id) for case in cases]
-    return tuple(record for record in records if record is not None)
+        if record is not None and record.fingerprint == fingerprint:
+            return record
+        record, arrays = cut_case(case, settings, fingerprint)
+    except UserError as error:
+        return LeftOut(case.case_id, str(error))
+    write_case(store, record, arrays)
+    return record
+
+
+def prepare_case(case: Case, settings: PrepareSettings, fingerprint: str, store: Path) -> None:
+    """Cuts the crops of one case and writes them to the store. Errors as in `cut_case`."""
+    write_case(store, *cut_case(case, settings, fingerprint))
+
+
+def cut_case(
+    case: Case, settings: PrepareSettings, fingerprint: str
+) -> tuple[CaseRecord, dict[str, np.ndarray]]:
+    """Record and arrays of a case, as `write_case` takes them.
+
+    One volume is in memory at a time: the peak is the largest of them, the CT as a rule, and the
+    crops.
+
+    Raises:
+      UserError: a file is missing, damaged, or does not lie on the grid of the CT; no vertebra.
+    """
+    geometry = read_geometry(case.ct)
+    vertebrae, labels, spine = _read_spine(case, geometry, settings)
+    crops = place_crops(vertebrae, geometry, settings)
+    shape = (len(crops), *settings.crop_shape)
+    owners = np.zeros(shape, np.uint8)
+    if labels is not None:
+        ids = cut_labels(labels, crops, settings)
+        owners[np.isin(ids, list(spine))] = 2
+        for owner, cut, crop in zip(owners, ids, crops):
+            owner[cut == crop.vertebra.label] = 1
+        del labels
+    instances = np.zeros(shape, np.uint8)
+    if case.fractures is not None:
+        fractures = read_labels(case.fractures)
+        check_same_geometry(geometry, fractures.geometry, str(case.ct), str(case.fractures))
+        instances = _as_uint8(cut_labels(fractures, crops, settings), str(case.fractures))
+        del fractures
+    hounsfield = cut_ct(read_ct(case.ct), crops, settings)
+    record = CaseRecord(
+        case_id=case.case_id,
+        patient_id=case.patient_id,
+        fingerprint=fingerprint,
+        voxel_spacing=settings.voxel_spacing,
+        crop_shape=settings.crop_shape,
+        crops=tuple(
+            _record(crop, geometry, shown != 0, owner, settings.voxel_spacing)
+            for crop, shown, owner in zip(crops, instances, owners)
+        ),
+    )
+    return record, {"ct": hounsfield, "fractures": instances, "vertebrae": owners}
+
+
+def _as_uint8(instances: np.ndarray, source: str) -> np.ndarray:
+    """Instance ids as uint8: unchanged up to 255, else numbered anew, 1 to n in their order."""
+    if instances.max(initial=0) <= 255:
+        return instances.astype(np.uint8)
+    ids = np.unique(instances[instances != 0])
+    if len(ids) > 255:
+        raise UserError(
+            f"{source}: {len(ids)} fracture instances in the crops, at most 255 can be told apart. "
+            "Give one id to each fracture (a map of something else?)."
+        )
+    return np.where(instances == 0, 0, 1 + np.searchsorted(ids, instances)).astype(np.uint8)
 
 
 def fingerprint_of(case: Case, settings: PrepareSettings) -> str:
-    """Hash of the contents of a case's files, of its manifest row and of the settings."""
+    """Hash of the contents of a case's files, of its names and of the settings.
+
+    Of a folder (a DICOM series, a mask for each class) the files that are read count, with their
+    names. The split does not: preparing does not depend on it.
+
+    Raises:
+      UserError: a file cannot be read.
+    """
+    files = {"ct": ct_files(case.ct)}
+    if case.vertebrae is not None:
+        files["vertebrae"] = label_files(case.vertebrae)
+    files |= {name: (p,) for name in ("boxes", "fractures") if (p := getattr(case, name))}
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
-    digest.update(f"{case.case_id}|{case.patient_id}|{case.split}".encode())
-    for path in (case.ct, case.vertebrae, case.boxes, case.fractures):
-        if path is None:
-            digest.update(b"none")
-            continue
-        try:
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be read ({error.strerror}). Check the manifest."
-            ) from error
+    digest.update(json.dumps([case.case_id, case.patient_id]).encode())
+    for name, paths in files.items():
+        names = [path.name for path in paths] if getattr(case, name).is_dir() else []
+        digest.update(json.dumps([name, names]).encode())
+        for path in paths:
+            try:
+                with open(path, "rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise UserError(
+                    f"{path}: cannot be read ({error.strerror}). Check the manifest."
+                ) from error
     return digest.hexdigest()
 
 
-ATTRIBUTION_MARGIN_MM = 2.0
-"""A fracture belongs to a vertebra where it lies within this distance of its mask."""
-
-
 def _record(
-    crop: Crop, fractures: np.ndarray, vertebrae: np.ndarray, voxel_spacing: float
+    crop: Crop,
+    geometry: Geometry,
+    shown: np.ndarray,
+    vertebrae: np.ndarray,
+    voxel_spacing: float,
 ) -> CropRecord:
-    shown = fractures != 0
+    """What a crop shows: slices by all fractures in it, the vertebra's voxels by attribution."""
     slices = {
         plane: np.flatnonzero(shown.any(axis=tuple({0, 1, 2} - {axis}))).tolist()
         for plane, axis in PLANES.items()
     }
-    own = attribute(shown, vertebrae, voxel_spacing)
+    step = voxel_spacing / geometry.voxel_spacing
+    affine = resampled_affine(geometry.affine, np.asarray(crop.start) * step, step)
     return CropRecord(
         level=crop.vertebra.level,
         label=crop.vertebra.label,
         start=crop.start,
-        fracture_voxels=int(own.sum()),
+        fracture_voxels=int(attribute(shown, vertebrae, voxel_spacing).sum()),
         fractured_slices=slices,
         flags=crop.vertebra.flags,
+        affine=tuple(tuple(row) for row in affine.tolist()),
     )
 
 
@@ -216,8 +325,15 @@ def attribute(shown: np.ndarray, vertebrae: np.ndarray, voxel_spacing: float) ->
     """
     if not shown.any() or not vertebrae.any():
         return shown
-    distance, nearest = ndimage.distance_transform_edt(
-        vertebrae == 0, sampling=voxel_spacing, return_indices=True
+    reach = int(np.ceil(ATTRIBUTION_MARGIN_MM / voxel_spacing))
+    (box,) = ndimage.find_objects(shown.astype(np.uint8))
+    box = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in box)
+    own, other = (
+        ndimage.distance_transform_edt(vertebrae[box] != owner, sampling=voxel_spacing)
+        if (vertebrae[box] == owner).any()
+        else np.inf
+        for owner in (1, 2)
     )
-    owner = vertebrae[tuple(nearest)]
-    return shown & (owner == 1) & (distance <= ATTRIBUTION_MARGIN_MM)
+    belongs = np.zeros_like(shown)
+    belongs[box] = shown[box] & (own <= np.minimum(other, ATTRIBUTION_MARGIN_MM))
+    return belongs

@@ -5,8 +5,10 @@ chunk) and `record.json`. A case appears complete or not at all.
 """
 
 import dataclasses
+import functools
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +20,11 @@ import tensorstore as ts
 from vfseg.errors import UserError
 
 ARRAYS = {"ct": np.int16, "fractures": np.uint8, "vertebrae": np.uint8}
-_FORMAT = 1
+_FORMAT = 2
+_CACHE_BYTES = 2**30
+
+Affine = tuple[tuple[float, ...], ...]
+"""4 x 4, index (d, h, w) -> RAS+ mm, as plain numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +38,7 @@ class CropRecord:
       fracture_voxels: fracture voxels attributed to this vertebra by its mask, crop grid.
       fractured_slices: for each plane, the slices of the crop that show any fracture.
       flags: what is odd about the vertebra: "fragment", "cut".
+      affine: of the crop itself, index (d, h, w) in the crop -> RAS+ mm; never that of the CT.
     """
 
     level: str
@@ -40,16 +47,16 @@ class CropRecord:
     fracture_voxels: int
     fractured_slices: Mapping[str, list[int]]
     flags: tuple[str, ...] = ()
+    affine: Affine = dataclasses.field(kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class CaseRecord:
-    """What the store knows of a case.
+    """What the store knows of a case. Nothing in it depends on how the cases are split.
 
     Attributes:
       case_id: name of the case.
       patient_id: name of the patient.
-      split: train, validation or test.
       fingerprint: hash of the input files and of the settings of the preparation.
       voxel_spacing: of the case grid, mm, isotropic.
       crop_shape: (d, h, w) of every crop.
@@ -58,7 +65,6 @@ class CaseRecord:
 
     case_id: str
     patient_id: str
-    split: str
     fingerprint: str
     voxel_spacing: float
     crop_shape: tuple[int, int, int]
@@ -70,14 +76,19 @@ def write_case(store: Path, record: CaseRecord, arrays: Mapping[str, np.ndarray]
 
     Args:
       store: folder of the store.
-      record: of the case.
+      record: of the case. What an interrupted run left of it is cleared away.
       arrays: `ct` int16 HU, `fractures` uint8 instance ids, `vertebrae` uint8 (1 this vertebra,
         2 another one), each `n d h w`.
+
+    Raises:
+      UserError: the store cannot be written.
     """
     final = store / record.case_id
     temporary = store / f".{record.case_id}.{os.getpid()}.part"
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
+        for left in store.iterdir() if store.is_dir() else ():
+            if re.fullmatch(rf"\.{re.escape(record.case_id)}\.\d+\.part", left.name):
+                shutil.rmtree(left, ignore_errors=True)
         temporary.mkdir(parents=True)
         for name, dtype in ARRAYS.items():
             array = arrays[name]
@@ -106,14 +117,21 @@ def read_record(store: Path, case_id: str) -> CaseRecord | None:
     if fields.pop("format", None) != _FORMAT:
         return None
     crops = tuple(
-        CropRecord(**{**crop, "start": tuple(crop["start"]), "flags": tuple(crop["flags"])})
+        CropRecord(
+            **{
+                **crop,
+                "start": tuple(crop["start"]),
+                "flags": tuple(crop["flags"]),
+                "affine": tuple(tuple(row) for row in crop["affine"]),
+            }
+        )
         for crop in fields.pop("crops")
     )
     return CaseRecord(**{**fields, "crop_shape": tuple(fields["crop_shape"])}, crops=crops)
 
 
 class CaseArrays:
-    """Lazily opened arrays of one case; decoded chunks are kept in a shared cache.
+    """Lazily opened arrays of one case; decoded crops are kept in one cache for all cases.
 
     Attributes:
       ct: `n d h w` int16 HU.
@@ -121,10 +139,9 @@ class CaseArrays:
       vertebrae: `n d h w` uint8, 1 this vertebra, 2 another one.
     """
 
-    def __init__(self, store: Path, case_id: str, cache_bytes: int = 2**30):
-        context = ts.Context({"cache_pool": {"total_bytes_limit": cache_bytes}})
+    def __init__(self, store: Path, case_id: str):
         for name in ARRAYS:
-            setattr(self, name, _open(store / case_id / name, context))
+            setattr(self, name, _open(store / case_id / name))
 
     ct: Any
     fractures: Any
@@ -151,8 +168,13 @@ def _create(path: Path, array: np.ndarray) -> Any:
     return ts.open({**_spec(path), "metadata": metadata, "create": True}).result()
 
 
-def _open(path: Path, context: ts.Context) -> Any:
-    return ts.open(_spec(path), read=True, context=context).result()
+def _open(path: Path) -> Any:
+    return ts.open(_spec(path), read=True, context=_context()).result()
+
+
+@functools.cache
+def _context() -> ts.Context:
+    return ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
 
 
 def _spec(path: Path) -> dict[str, Any]:

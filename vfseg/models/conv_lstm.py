@@ -31,7 +31,7 @@ class ConvLSTMCell(nn.Module):
     def __call__(
         self, carry: tuple[jax.Array, jax.Array], x: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-        """Advances `(c, h)`, each `n h w f`, by a slice's input half `n h w 4f`; returns `h` too."""
+        """Advances `(c, h)`, each `n h w f`, by an input half `n h w 4f`; returns `h` too."""
         c, h = carry
         hidden = nn.Conv(4 * self.features, (3, 3), use_bias=False, dtype=self.dtype, name="hidden")
         i, g, f, o = jnp.split((x + hidden(h)).astype(jnp.float32), 4, axis=-1)
@@ -67,7 +67,8 @@ class ConvLSTM(nn.Module):
     def __call__(self, run: jax.Array) -> jax.Array:
         """Maps features of a run `b r h w c` to states of its windows `b k h w f`.
 
-        Twice as many features if bidirectional. k = r - (T - 1) * dilation; window j holds the slices j, j + dilation, ... of the run.
+        Twice as many features if bidirectional. k = r - (T - 1) * dilation; window j holds the
+        slices j, j + dilation, ... of the run.
         """
         if not self.bidirectional:
             return self._last_state(run, "forward", range(self.window))

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from vfseg.data.augment import AugmentSettings
 from vfseg.data.prepare import PrepareSettings
+from vfseg.data.splits import SplitSettings
 from vfseg.data.windows import WindowSettings
 from vfseg.models.discriminator import Discriminator
 from vfseg.models.generator import Generator
@@ -23,6 +24,11 @@ def prepare_settings(config: ConfigDict) -> PrepareSettings:
     """How a config cuts crops."""
     fields = {**config.prepare, "crop_shape": tuple(config.prepare.crop_shape)}
     return PrepareSettings(**fields)
+
+
+def split_settings(config: ConfigDict) -> SplitSettings:
+    """How a config divides the patients that the manifest leaves open."""
+    return SplitSettings(**config.split, seed=config.seed)
 
 
 def window_settings(config: ConfigDict) -> WindowSettings:

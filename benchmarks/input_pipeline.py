@@ -1,0 +1,242 @@
+"""Feeding: windows per second out of a cold store, beside a PyTorch DataLoader on the same crops.
+
+`python -m benchmarks.input_pipeline [--quick] [--json FILE]`   (PyTorch: `pip install torch`)
+
+The store is synthetic and of a real size: 30 cases of 14 crops of 96^3 voxels, noise that
+compresses like CT (about 1.1 GB in memory, more than the cache of decoded crops). Windows are the
+quickstart's: sagittal, 5 slices, 4 targets a run, batches of 4 runs, shuffled over all crops.
+
+Each round runs every competitor once in a process of its own. Cold: the files are put out of the
+page cache with `posix_fadvise(DONTNEED)`, where the system has it; that is a request, and a disk or
+a hypervisor below may keep a copy all the same. Time runs from the first batch delivered to the
+last one; what it takes to start (arrays opened, threads or processes begun) stands beside it. Both
+read with the number of readers that the table names: threads in vfseg, processes in PyTorch. The
+DataLoader reads the same slices from the same zarr arrays, with TensorStore, through a Dataset as a
+user of PyTorch would write it.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.prepare import in_process, installed
+
+CASES, CROPS, CROP = 30, 14, (96, 96, 96)
+QUICK_CASES, QUICK_CROPS, QUICK_CROP = 4, 3, (48, 48, 48)
+BATCHES, QUICK_BATCHES = 200, 20
+BATCH, TARGETS, LENGTH = 4, 4, 5
+READERS = 2
+ROUNDS = 3
+STEP_SECONDS = 0.4  # of the quickstart on 2 cores; used where benchmarks.train_step is missing
+NEEDED = 3.0  # the feed must deliver so many times what the step takes
+
+
+def make_store(store: Path, quick: bool) -> None:
+    """Crops with a fracture in every fourth, in a fifth of its slices."""
+    from vfseg.data.prepare import PLANES
+    from vfseg.data.store import CaseRecord, CropRecord, write_case
+
+    cases, crops, shape = (QUICK_CASES, QUICK_CROPS, QUICK_CROP) if quick else (CASES, CROPS, CROP)
+    rng = np.random.default_rng(0)
+    affine = tuple(tuple(row) for row in np.diag([1.25, 1.25, 1.25, 1.0]).tolist())
+    for case in range(cases):
+        arrays = {
+            "ct": rng.normal(100, 30, (crops, *shape)).astype(np.int16),
+            "fractures": np.zeros((crops, *shape), np.uint8),
+            "vertebrae": np.ones((crops, *shape), np.uint8),
+        }
+        middle = tuple(slice(int(0.4 * n), int(0.6 * n)) for n in shape)
+        arrays["fractures"][(slice(None, None, 4), *middle)] = 1
+        records = []
+        for mask in arrays["fractures"]:
+            slices = {
+                plane: np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))).tolist()
+                for plane, axis in PLANES.items()
+            }
+            records.append(CropRecord("L1", 20, (0, 0, 0), int(mask.sum()), slices, affine=affine))
+        name = f"case{case}"
+        write_case(store, CaseRecord(name, name, "", 1.25, shape, tuple(records)), arrays)
+
+
+def put_out_of_cache(store: Path) -> bool:
+    """Asks the system to forget the files; False where it cannot be asked."""
+    if not hasattr(os, "posix_fadvise"):
+        return False
+    os.sync()  # what is not on the disk yet cannot be forgotten
+    for path in store.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+    return True
+
+
+def source_of(store: Path):
+    """The sequence of runs that both competitors read."""
+    from vfseg.data.store import read_record
+    from vfseg.data.windows import RunSource, WindowSettings
+
+    settings = WindowSettings("sagittal", LENGTH, 1.25, TARGETS, BATCH, 0.5)
+    records = [read_record(store, path.name) for path in sorted(store.glob("case*"))]
+    kept = [record for record in records if record is not None]
+    return RunSource(store, kept, settings, seed=0, length=10**6)
+
+
+def vfseg() -> Callable[[Path], Iterator]:
+    """Imports, then gives the feed that the training loop uses."""
+    from vfseg.data.windows import BatchFeed
+
+    def batches(store: Path) -> Iterator:
+        feed = BatchFeed(source_of(store), BATCH)
+        return iter(lambda: next(feed), None)
+
+    return batches
+
+
+class PlainDataset:
+    """What a user of PyTorch would write: open the arrays once a process, read the slices."""
+
+    def __init__(self, store: str, places: list[tuple[str, int, int]]):
+        self._store, self._places, self._open = store, places, {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        case, crop, first = self._places[index]
+        if case not in self._open:
+            import tensorstore as ts
+
+            self._open[case] = [
+                ts.open(
+                    {
+                        "driver": "zarr3",
+                        "kvstore": {"driver": "file", "path": f"{self._store}/{case}/{name}/"},
+                        "context": {"cache_pool": {"total_bytes_limit": 2**30 // CASES}},
+                    },
+                    read=True,
+                ).result()
+                for name in ("ct", "fractures")
+            ]
+        ct, fractures = self._open[case]
+        size = ct.shape[-1]
+        run = np.clip(np.arange(first - LENGTH // 2, first + TARGETS + LENGTH // 2), 0, size - 1)
+        slices = ct[crop, :, :, int(run.min()) : int(run.max()) + 1].read().result()
+        target = fractures[crop, :, :, first : first + TARGETS].read().result()
+        moved = np.moveaxis(slices[..., run - run.min()], -1, 0)
+        return np.ascontiguousarray(moved), (np.moveaxis(target, -1, 0) != 0).astype(np.uint8)
+
+
+def pytorch() -> Callable[[Path], Iterator]:
+    """Imports, then gives a DataLoader over the places that the source of vfseg goes through."""
+    from torch.utils.data import DataLoader
+
+    import vfseg.data.windows  # noqa: F401
+
+    def batches(store: Path) -> Iterator:
+        source, names = source_of(store), sorted(path.name for path in store.glob("case*"))
+        found = map(source.locate, range(BATCH * BATCHES))
+        places = [(names[case], crop, first) for case, crop, first in found]
+        loader = DataLoader(
+            PlainDataset(str(store), places),  # type: ignore[arg-type]
+            batch_size=BATCH,
+            num_workers=READERS,
+            prefetch_factor=4,
+            multiprocessing_context="spawn",  # TensorStore has threads, which no fork survives
+        )
+        return iter(loader)
+
+    return batches
+
+
+COMPETITORS = {"vfseg": vfseg, "PyTorch": pytorch}
+PACKAGES = {"vfseg": "vfseg", "PyTorch": "torch"}
+
+
+def worker(name: str, store: Path, batches: int) -> None:
+    """Runs one competitor and prints its seconds, and those until the first batch."""
+    competitor = COMPETITORS[name]()
+    put_out_of_cache(store)
+    begin = time.perf_counter()
+    feed = competitor(store)
+    next(feed)
+    start = time.perf_counter()
+    for _ in range(batches - 1):
+        next(feed)
+    found = {"seconds": time.perf_counter() - start, "first": start - begin}
+    print(json.dumps(found), flush=True)
+    os._exit(0)  # readers that are still ahead need not be waited for
+
+
+def step_seconds(quick: bool) -> tuple[float, str]:
+    """Time of one training step of the quickstart, and where it is from."""
+    if quick or importlib.util.find_spec("benchmarks.train_step") is None:
+        return STEP_SECONDS, f"{STEP_SECONDS} s, as measured for the quickstart on 2 cores"
+    from benchmarks.train_step import quickstart, steps_per_second
+
+    return 1 / steps_per_second(quickstart()), "measured in this run by benchmarks.train_step"
+
+
+def main() -> None:
+    """Makes the store, runs the competitors by turns, prints a table and the reserve."""
+    if sys.argv[1:2] == ["--make"]:
+        return make_store(Path(sys.argv[2]), bool(int(sys.argv[3])))
+    if sys.argv[1:2] == ["--worker"]:
+        return worker(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+
+    from benchmarks import timing
+
+    args: argparse.Namespace = timing.arguments(__doc__ or "")
+    batches = QUICK_BATCHES if args.quick else BATCHES
+    names = [name for name in COMPETITORS if installed(PACKAGES[name])]
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    first: dict[str, list[float]] = {name: [] for name in names}
+    module = "benchmarks.input_pipeline"
+    with tempfile.TemporaryDirectory() as folder:
+        in_process("--make", folder, int(args.quick), module=module)
+        cold = put_out_of_cache(Path(folder))
+        for turn in range(1 if args.quick else ROUNDS):
+            for name in np.roll(names, -turn):
+                done = in_process("--worker", str(name), folder, batches, module=module)
+                found = json.loads(done)
+                seconds[name].append(found["seconds"])
+                first[name].append(found["first"])
+    remarks = {
+        name: {
+            "first batch": f"{np.median(first[name]):.2f} s",
+            "version": installed(PACKAGES[name]),
+        }
+        for name in names
+    }
+    table = timing.tabulate(
+        f"{batches} batches of {BATCH} runs of {TARGETS} windows, {READERS} readers, shuffled, "
+        + ("files out of the page cache" if cold else "page cache not emptied"),
+        seconds,
+        baseline=names[-1],
+        work=float((batches - 1) * BATCH * TARGETS),
+        unit="windows/s",
+        remarks=remarks,
+    )
+    timing.publish([table], args.json)
+    step, where = step_seconds(args.quick)
+    needed = BATCH * TARGETS / step
+    reserve = table.rows[0].rate / needed
+    print(
+        f"a training step takes {step:.3f} s ({where}): {needed:.0f} windows/s. The feed delivers "
+        f"{reserve:.1f} times that; goal: at least {NEEDED:.0f}"
+    )
+    if "PyTorch" not in names:
+        print("PyTorch: not installed, its row is left out")
+    return None
+
+
+if __name__ == "__main__":
+    main()
