@@ -5,10 +5,11 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score
 
+from vfseg.data.probability import BINS, reaches
 from vfseg.evaluation import metrics
-from vfseg.evaluation.metrics import ScoreHistogram, reaches, score_bin
+from vfseg.evaluation.metrics import ScoreHistogram
 
-TOP = metrics.BINS - 1
+TOP = BINS - 1
 
 
 def histogram_of(scores, truth, where=None):
@@ -33,13 +34,6 @@ small_cases = st.integers(1, 60).flatmap(
 )
 
 
-def test_bins_are_the_rounded_codes_of_a_stored_map():
-    codes = np.arange(metrics.BINS)
-    np.testing.assert_array_equal(score_bin(codes / TOP), codes)
-    np.testing.assert_array_equal(score_bin((codes / TOP).astype(np.float32)), codes)
-    assert score_bin(np.array([0.4 / TOP, 0.6 / TOP])).tolist() == [0, 1]
-
-
 @pytest.mark.parametrize("bad", [-1e-6, 1.000001, np.nan, np.inf, 7.0])
 def test_scores_that_are_not_probabilities_are_refused_unless_left_out(bad):
     scores, truth = np.array([0.2, bad]), np.array([1, 0])
@@ -55,7 +49,7 @@ def test_shapes_must_agree():
 
 def test_counts_by_hand():
     histogram = histogram_of([0.0, 1.0, 0.5, 0.5], [0, 2, 1, 0])  # instance ids count as positive
-    expected = np.zeros((2, metrics.BINS), np.int64)
+    expected = np.zeros((2, BINS), np.int64)
     expected[1, TOP] = 1
     expected[:, 32768] = 1  # 32767.5 rounds to even
     expected[0, 0] = 1
@@ -70,7 +64,7 @@ def test_slabs_and_views_change_nothing(monkeypatch, slab):
     scores = rng.random((4, 6, 5), np.float32).transpose(2, 0, 1)[::-1]
     truth = rng.integers(0, 3, (5, 4, 6)).astype(np.uint8)
     where = rng.random((5, 4, 6)) < 0.5
-    twin = np.zeros((2, metrics.BINS), np.int64)
+    twin = np.zeros((2, BINS), np.int64)
     for score, label, kept in zip(scores.ravel(), truth.ravel(), where.ravel()):
         if kept:
             twin[int(label > 0), int(np.rint(score * TOP))] += 1

@@ -13,6 +13,7 @@ from absl import logging
 from tqdm import tqdm
 
 from vfseg.data.cases import Case
+from vfseg.data.probability import reaches
 from vfseg.data.store import CaseArrays, CaseRecord
 from vfseg.data.volume import (
     atomic_file,
@@ -24,7 +25,7 @@ from vfseg.data.volume import (
 )
 from vfseg.errors import UserError
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
-from vfseg.evaluation.metrics import ScoreHistogram, Threshold, confusion, prevalence, reaches
+from vfseg.evaluation.metrics import ScoreHistogram, Threshold, confusion, prevalence
 from vfseg.evaluation.statistics import pooled_metrics
 from vfseg.inference.predict import Predictor
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.evaluation.metrics import BINS, average_precision, count_by_truth, prevalence
+from vfseg.data.probability import BINS
+from vfseg.evaluation.metrics import average_precision, count_by_truth, prevalence
 
 _LOWEST = -32_768  # int16: one bin per HU
 _THRESHOLDS = np.linspace(-200.0, 1300.0, 50)

@@ -8,6 +8,7 @@ import numpy as np
 from vfseg.data.anatomy import Vertebra
 from vfseg.data.cases import Case
 from vfseg.data.prepare import PrepareSettings, cut_ct, find_vertebrae, place_crops
+from vfseg.data.probability import reaches
 from vfseg.data.volume import Volume, read_ct, write_labels, write_probability
 from vfseg.inference.model import Model
 
@@ -67,7 +68,7 @@ def predict_case(
     fusion = model.config.inference.fusion
     probability, region = fused.on_ct(ct.geometry, settings.voxel_spacing, fusion)
     highest = tuple(float(crop.max()) for crop in predictions)
-    mask = ((probability >= threshold) & region).astype(np.uint8)
+    mask = (reaches(probability, threshold) & region).astype(np.uint8)
     return Prediction(ct, labels, probability, mask, region, vertebrae, highest)
 
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from vfseg.data.anatomy import Vertebra
+from vfseg.data.probability import reaches
 from vfseg.data.volume import Volume, atomic_file
-from vfseg.evaluation.metrics import reaches
 from vfseg.report.foci import Focus, find_foci, level_at
 from vfseg.report.planes import (
     PLANES,

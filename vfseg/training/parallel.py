@@ -63,7 +63,9 @@ class PmapRunner:
 
     def __init__(self, step: Step, devices: Sequence[jax.Device]):
         """As `JitRunner`."""
-        self._devices = devices
+        mesh = Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
+        self._copies = len(devices)
+        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
 
         def mapped(adversarial: bool):
             def call(state, batch):
@@ -75,13 +77,15 @@ class PmapRunner:
 
     def put_state(self, state: TrainState) -> TrainState:
         """One copy a device, along a new leading axis."""
-        copies = len(self._devices)
-        return jax.tree.map(lambda x: np.stack([np.asarray(x)] * copies), state)
+        stacked = jax.tree.map(lambda x: np.stack([np.asarray(x)] * self._copies), state)
+        return jax.device_put(stacked, self._split)
 
-    def put_batch(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """`b ...` -> `device b/device ...`."""
-        copies = len(self._devices)
-        return {name: x.reshape(copies, -1, *x.shape[1:]) for name, x in batch.items()}
+    def put_batch(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+        """`b ...` -> `device b/device ...`, each part on its device."""
+        return {
+            name: jax.device_put(x.reshape(self._copies, -1, *x.shape[1:]), self._split)
+            for name, x in batch.items()
+        }
 
     def step(self, state: TrainState, batch: Mapping[str, Any], *, adversarial: bool):
         """As `JitRunner.step`."""
