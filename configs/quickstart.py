@@ -2,7 +2,7 @@
 
 A cohort of phantom CTs at 1.25 mm (5 levels each, virtual fractures, unlabelled look-alikes) is
 made in the workdir, then prepared, trained on, evaluated and reported. Expect a voxel Dice and a
-voxel PR-AUC of 0.5 to 0.6 on 8 unseen synthetic cases, where a HU threshold reaches 0.05.
+voxel PR-AUC of 0.5 to 0.6 on 8 unseen synthetic cases, where a HU threshold reaches 0.01.
 
     python -m vfseg.main --config configs/quickstart.py
 
@@ -20,7 +20,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.parallel = "jit"
     config.compute_dtype = "float32"
     config.manifest = ""  # empty: make the cohort below
-    config.hu_windows = ((0, 1800), (-200, 300))
+    config.hu_windows = ((0, 1800), (-100, 500))
 
     config.phantom = ConfigDict()
     config.phantom.seed = 2024

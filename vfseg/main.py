@@ -159,10 +159,10 @@ def _dispatch(config_path: str | None) -> None:
     _prepare_logging()
     _prepare_jax()
     # Imported here, so that --help and a wrong flag answer at once.
-    from vfseg import pipeline
+    from vfseg import pipeline, prediction
 
     if _MODE.value == "predict":
-        pipeline.predict(
+        prediction.predict(
             input_path=_required(_INPUT),
             vertebrae=_optional(_VERTEBRAE),
             boxes=_optional(_BOXES),

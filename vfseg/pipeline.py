@@ -1,9 +1,9 @@
 """The stages in their order, each skipped or resumed where its result stands."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -13,20 +13,17 @@ from vfseg.data.audit import audit_cases, audit_text
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.data.phantom import make_cohort
-from vfseg.data.prepare import PLANES, PrepareSettings, find_vertebrae, prepare_cases
+from vfseg.data.prepare import PLANES, find_vertebrae, prepare_cases
 from vfseg.data.splits import SPLITS, assign_splits
 from vfseg.data.store import CaseRecord
-from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.virtual_fractures import make_virtual_cohort
 from vfseg.data.volume import atomic_file, read_ct, read_labels, read_probability
 from vfseg.errors import UserError
-from vfseg.evaluation.evaluate import RESEARCH_USE, Evaluator, summarise, write_evaluation
+from vfseg.evaluation.evaluate import Evaluator, summarise, write_evaluation
 from vfseg.evaluation.metrics import ScoreHistogram
-from vfseg.inference.case import predict_case, write_prediction
 from vfseg.inference.model import (
     best_step,
     load_model,
-    load_thresholds,
     make_predictor,
     save_thresholds,
 )
@@ -37,31 +34,45 @@ from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
 from vfseg.training.loop import train
 from vfseg.training.parallel import RUNNERS
-from vfseg.training.recipe import prepare_settings, split_settings, window_settings
+from vfseg.training.recipe import (
+    is_synthetic,
+    prepare_settings,
+    split_settings,
+    window_settings,
+)
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Prepare, train, evaluate, report; an evaluation of the best checkpoint stands."""
-    train_model(config, workdir)
+    _check(config)
+    _remember(config, workdir)
+    prepared = prepare(config, workdir)
+    train_model(config, workdir, prepared)
     summary = workdir / "evaluation" / "summary.json"
     best = best_step(workdir / "checkpoints")
     if not summary.exists() or json.loads(summary.read_text())["step"] != best:
-        evaluate(config, workdir)
+        evaluate(config, workdir, prepared)
     page = workdir / "report" / "index.html"
     if page.exists() and page.stat().st_mtime > summary.stat().st_mtime:
         _print_results(_read_summary(workdir), page)
     else:
-        report(config, workdir)
+        report(config, workdir, prepared)
 
 
-def prepare(
-    config: ConfigDict, workdir: Path
-) -> tuple[tuple[Case, ...], dict[str, tuple[CaseRecord, ...]]]:
-    """Makes the synthetic cohort where no manifest is named, brings store and splits up to date.
+class Prepared(NamedTuple):
+    """Outcome of the preparation.
 
-    Returns:
-      The cases of the manifest, and the records of the usable ones by split.
+    Attributes:
+      cases: of the manifest.
+      records: of the usable cases, by split.
     """
+
+    cases: tuple[Case, ...]
+    records: dict[str, tuple[CaseRecord, ...]]
+
+
+def prepare(config: ConfigDict, workdir: Path) -> Prepared:
+    """Makes the synthetic cohort where no manifest is named, brings store and splits up to date."""
     cases, notes = _cases(config, workdir)
     for note in notes:
         logging.warning("%s", note)
@@ -72,7 +83,7 @@ def prepare(
     if left_out:
         ids = ", ".join(case.case_id for case in left_out)
         logging.warning("%d of %d cases left out, see above: %s", len(left_out), len(cases), ids)
-    return cases, {split: splits.select(records, split) for split in SPLITS}
+    return Prepared(cases, {split: splits.select(records, split) for split in SPLITS})
 
 
 def audit(config: ConfigDict, workdir: Path) -> None:
@@ -87,10 +98,10 @@ def audit(config: ConfigDict, workdir: Path) -> None:
         raise UserError(f"no case can be used as it is: see {page}, and mend the errors.")
 
 
-def train_model(config: ConfigDict, workdir: Path) -> None:
+def train_model(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
     """Trains from the newest checkpoint, or from the start."""
     _remember(config, workdir)
-    _, records = prepare(config, workdir)
+    _, records = prepared or prepare(config, workdir)
     evaluator_of = _evaluator_of(config, workdir)
     validation = _split(records, "validation")
 
@@ -104,11 +115,11 @@ def train_model(config: ConfigDict, workdir: Path) -> None:
     train(config, workdir, workdir / "store", _split(records, "train"), validate)
 
 
-def evaluate(config: ConfigDict, workdir: Path) -> None:
+def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
     """Restores the best checkpoint, chooses thresholds on validation, scores the test cases."""
     checkpoints = workdir / "checkpoints"
     model = load_model(checkpoints)
-    cases, records = prepare(config, workdir)
+    cases, records = prepared or prepare(config, workdir)
     logging.info("evaluating the checkpoint of step %d", model.step)
     evaluator = Evaluator(
         model.predictor, model.g_params, workdir / "store", config.inference.fusion
@@ -121,16 +132,16 @@ def evaluate(config: ConfigDict, workdir: Path) -> None:
     output = (workdir / "predictions", thresholds.fused.value)
     scores = evaluator.score(cases, test, thresholds.slice.value, "test", output=output)
     summary = summarise(
-        scores, thresholds, split="test", synthetic=_synthetic(config), seed=config.seed
+        scores, thresholds, split="test", synthetic=is_synthetic(config), seed=config.seed
     )
     summary["step"] = model.step
     write_evaluation(workdir / "evaluation", summary, scores)
 
 
-def report(config: ConfigDict, workdir: Path) -> None:
+def report(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
     """Draws the predicted cases and writes the page; prints the table of results."""
     summary = _read_summary(workdir)
-    cases, _ = prepare(config, workdir)
+    cases, _ = prepared or prepare(config, workdir)
     pictures = {}
     predicted = [c for c in cases if (workdir / "predictions" / c.case_id).is_dir()]
     for case in tqdm(predicted, "report", unit="case", disable=None):
@@ -154,103 +165,6 @@ def report(config: ConfigDict, workdir: Path) -> None:
     _print_results(summary, page)
 
 
-def predict(
-    input_path: Path,
-    *,
-    vertebrae: Path | None,
-    boxes: Path | None,
-    output: Path,
-    checkpoints: Path,
-    vertebra_scheme: str | None,
-    boxes_inclusive: bool,
-    overwrite: bool,
-) -> None:
-    """Predicts one CT into `output`, or each case of a folder into a folder of `output`.
-
-    `input_path` is a CT (see `read_ct`) or a folder of cases (see `find_cases`); `vertebrae` or
-    `boxes` belong to one CT, but "auto" has TotalSegmentator label every CT that has neither.
-    A case of a folder that cannot be predicted is left out and named at the end.
-    """
-    auto = vertebrae == Path("auto")
-    if boxes is None and (vertebrae is None or auto):
-        cases, notes = find_cases(input_path)
-    else:
-        cases, notes = (Case(output.name, output.name, input_path, vertebrae, boxes),), ()
-    for note in notes:
-        logging.warning("%s", note)
-    one = len(cases) == 1 and cases[0].ct == input_path
-    wanted = [(case, output if one else output / case.case_id) for case in cases]
-    todo = [(c, o) for c, o in wanted if overwrite or not (o / "probability.nii.gz").exists()]
-    if len(todo) < len(wanted):
-        print(
-            f"{output}: {len(wanted) - len(todo)} results stand and are kept; --overwrite "
-            "replaces them"
-        )
-    if not todo:
-        return
-    model = load_model(checkpoints)
-    slice_threshold, threshold = load_thresholds(checkpoints, model.step)
-    trained_on = "synthetic" if _synthetic(model.config) else "the user's"
-    print(f"model: {checkpoints}, step {model.step}, trained on {trained_on} fractures")
-    print(f"threshold {threshold:.3f}, chosen on validation. {RESEARCH_USE}")
-    settings = dataclasses.replace(
-        model.prepare, vertebra_scheme=vertebra_scheme or "", boxes_inclusive=boxes_inclusive
-    )
-    failed = []
-    for case, directory in todo:
-        try:
-            if auto and case.vertebrae is None and case.boxes is None:
-                made = directory / "vertebrae.nii.gz"
-                if overwrite or not made.exists():
-                    segment_vertebrae(case.ct, made)
-                case = dataclasses.replace(case, vertebrae=made)
-            if case.vertebrae is None and case.boxes is None:
-                raise UserError(
-                    f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE, "
-                    "or --vertebrae auto (TotalSegmentator)."
-                )
-            _predict(case, model, settings, slice_threshold, threshold, directory)
-        except UserError as error:
-            if one:
-                raise
-            failed.append(f"{case.case_id}: {error}")
-    if len(failed) == len(todo):
-        raise UserError("\n  ".join(["no case could be predicted:", *failed]))
-    if failed:
-        print("\n  ".join([f"left out, {len(failed)} of {len(todo)}:", *failed]))
-
-
-def _predict(
-    case: Case,
-    model,
-    settings: PrepareSettings,
-    slice_threshold: float,
-    threshold: float,
-    output: Path,
-) -> None:
-    """Predicts one case and writes map, mask and pictures to `output`."""
-    found = predict_case(case, model, settings, slice_threshold, threshold)
-    write_prediction(found, output)
-    draw_case(
-        found.ct,
-        found.probability,
-        truth=None,
-        labels=None if found.labels is None else found.labels.array,
-        vertebrae=found.vertebrae,
-        threshold=threshold,
-        case_id=output.name,
-        synthetic=False,
-        directory=output,
-    )
-    print("level  highest  flags")
-    for vertebra, highest in zip(found.vertebrae, found.highest):
-        print(f"{vertebra.level:5}  {highest:7.3f}  {', '.join(vertebra.flags)}")
-    print(
-        f"volume at the threshold: {found.predicted_ml:.3f} mL (false positive as far as this "
-        f"spine is healthy)\nwritten: {output}"
-    )
-
-
 def _cases(config: ConfigDict, workdir: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """Cases of the config, and remarks on what was assumed or left out.
 
@@ -267,11 +181,6 @@ def _cases(config: ConfigDict, workdir: Path) -> tuple[tuple[Case, ...], tuple[s
     manifest = make_virtual_cohort(cases, workdir / "virtual_cohort", virtual)
     virtual_cases, more = find_cases(manifest)
     return virtual_cases, (*notes, *more)
-
-
-def _synthetic(config: ConfigDict) -> bool:
-    """Whether the fractures of the config's cases are made, not found."""
-    return not config.manifest or config.virtual_fractures.variants > 0
 
 
 def _evaluator_of(config: ConfigDict, workdir: Path):

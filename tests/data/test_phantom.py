@@ -9,9 +9,10 @@ from scipy import ndimage
 
 from vfseg.data.anatomy import LEVELS, SCHEMES, read_vertebrae
 from vfseg.data.phantom import FractureSpec, PhantomSettings, make_case
-from vfseg.data.phantom.fractures import SITES
+from vfseg.data.phantom.case import plan_case
+from vfseg.data.phantom.fractures import SITES, draw_pattern
 from vfseg.data.phantom.settings import CLINICAL_RATES
-from vfseg.data.phantom.spine import Size
+from vfseg.data.phantom.spine import Size, draw_patient
 from vfseg.data.volume import write_ct, write_labels
 from vfseg.errors import UserError
 
@@ -234,6 +235,27 @@ def test_grades_follow_genant():
     assert grades == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
+@pytest.mark.parametrize("kind", ["wedge", "biconcave", "crush"])
+@pytest.mark.parametrize("endplates", ["superior", "both"])
+def test_heights_in_the_label_map_recover_the_grade_asked_for(healthy, kind, endplates):
+    # The middles of Genant's grades 0 to 3; grade 1 is only 5 % wide.
+    asked = {"T12": (0.12, 0), "L1": (0.225, 1), "L2": (0.325, 2), "L3": (0.46, 3), "L5": (0, 0)}
+    specs = {
+        level: FractureSpec(kind, loss, endplates) for level, (loss, _) in asked.items() if loss
+    }
+    assert [spec.grade for spec in specs.values()] == [0, 1, 2, 3]
+    case = make_case(5, {**LUMBAR, "voxel_spacing": 1.0}, specs)
+    for fact, whole in zip(case.facts, healthy.facts):
+        if fact.level not in asked:
+            continue
+        before, after = heights(healthy, whole), heights(case, fact)
+        loss = max(1 - after[site] / before[site] for site in SITES)
+        expected, grade = asked[fact.level]
+        assert loss == pytest.approx(expected, abs=0.035), fact.level
+        if grade != 1:
+            assert FractureSpec(height_loss=loss).grade == grade, fact.level
+
+
 def test_normal_wedging_is_there_and_not_labelled(healthy):
     assert not healthy.fractures.array.any()
     facts = {fact.level: fact for fact in healthy.facts}
@@ -303,6 +325,126 @@ def test_condensation_is_brighter_and_a_gap_darker_than_the_bone_around():
         deep = ndimage.binary_erosion(case.vertebrae.array == fact.label, iterations=3)
         difference = np.median(case.ct.array[sheet]) - np.median(case.ct.array[near & deep])
         assert 40 < direction * difference < 300
+
+
+def test_a_split_runs_through_both_endplates_and_a_burst_to_the_posterior_wall():
+    settings = {**THREE, "voxel_spacing": 1.0}
+    plain = make_case(4, settings, {"L2": FractureSpec("wedge", 0.1)})
+    assert len(plain.facts[1].instances) <= 2
+    for pattern in ("split", "burst"):
+        case = make_case(4, settings, {"L2": FractureSpec("wedge", 0.1, pattern=pattern)})
+        fact = case.facts[1]
+        upright = case.fractures.array == fact.instances[-1]
+        up, front, right = local_frame(case, fact)
+        tall = np.ptp(up[upright])
+        thick = 2 * ndimage.distance_transform_edt(upright).max()
+        assert thick <= 4.5 < 0.4 * fact.size.height < tall
+        if pattern == "split":
+            assert tall > 0.75 * fact.size.height
+        else:
+            # It stands in the posterior half, and the wall behind it bulges into the canal.
+            assert np.median(front[upright]) < -0.2 * fact.size.depth
+            midline = (np.abs(right) < 3) & (up > 0) & (up < 0.4 * fact.size.height)
+            backs = [
+                front[midline & (c.vertebrae.array == fact.label) & (front > -fact.size.depth)]
+                for c in (plain, case)
+            ]
+            assert backs[1].min() < backs[0].min() - 0.9
+
+
+def test_patterns_are_drawn_as_often_as_asked():
+    rng = np.random.default_rng(0)
+    specs = [draw_pattern(rng, FractureSpec(), 0.1, 0.3).pattern for _ in range(4000)]
+    for pattern, share in (("split", 0.1), ("burst", 0.3), ("endplate", 0.6)):
+        # Six standard deviations of a binomial share.
+        assert np.mean([p == pattern for p in specs]) == pytest.approx(
+            share, abs=6 * np.sqrt(share * (1 - share) / 4000)
+        )
+    healed, ribbon = FractureSpec(acute=False), FractureSpec(across_slices=True)
+    assert draw_pattern(rng, healed, 0.5, 0.5) == healed
+    assert draw_pattern(rng, ribbon, 0.5, 0.5) == ribbon
+
+
+def test_the_plan_of_a_case_is_what_is_made():
+    settings = PhantomSettings(
+        levels_per_case=(3, 3), voxel_spacing=1.3, fracture_probability=0.6,
+        fracture_rates="clinical", across_slices_fraction=0.3, burst_fraction=0.4,
+    )  # fmt: skip
+    for number in range(4):
+        seed = np.random.SeedSequence(1, spawn_key=(0, number))
+        plan = plan_case(seed, settings)
+        made = make_case(seed, settings)
+        assert plan == {f.level: f.spec for f in made.facts if f.level in LEVELS}
+
+
+def test_a_supernumerary_vertebra_is_labelled_in_its_place_and_never_fractured():
+    settings = {
+        "levels": ("T12", "L5"), "levels_per_case": (6, 6), "voxel_spacing": 1.3,
+        "transitional_probability": 1.0, "fracture_probability": 0.95,
+        "hardware_probability": 0.0,
+    }  # fmt: skip
+    expected = {"T13": (28, "T12", "L1"), "L6": (25, "L5", None)}
+    seen = set()
+    for seed in range(4):
+        case = make_case(seed, settings)
+        levels = [fact.level for fact in case.facts]
+        (extra,) = set(levels) - set(LEVELS)
+        label, above, below = expected[extra]
+        at = levels.index(extra)
+        assert levels[at - 1] == above
+        assert levels[at + 1 :][:1] == ([below] if below else [])
+        assert case.facts[at].label == label
+        assert case.facts[at].spec is None
+        assert case.facts[at].instances == ()
+        order = [
+            np.argwhere(case.vertebrae.array == fact.label)[:, 0].mean() for fact in case.facts
+        ]
+        assert (np.diff(order) < 0).all()
+        if extra in seen:
+            continue
+        seen.add(extra)
+        reading = read_vertebrae(case.vertebrae, "verse", "phantom")
+        assert [v.level for v in reading.vertebrae] == [n for n in levels if n != extra]
+        assert any(extra in note for note in reading.notes)
+    assert seen == set(expected)
+
+
+def test_metal_is_bright_streaks_stay_in_its_slices_and_nothing_else_changes():
+    settings = {**THREE, "voxel_spacing": 1.0, "noise_sd": (0, 0), "transitional_probability": 0}
+    spec = {"L2": FractureSpec("crush", 0.2)}
+    plain = make_case(4, {**settings, "hardware_probability": 0.0}, spec)
+    case = make_case(4, {**settings, "hardware_probability": 1.0}, spec)
+    assert plain.hardware == ()
+    assert case.hardware == ("L1", "L3")  # the fracture is spanned
+    np.testing.assert_array_equal(case.vertebrae.array, plain.vertebrae.array)
+    np.testing.assert_array_equal(case.fractures.array, plain.fractures.array)
+    difference = case.ct.array.astype(int) - plain.ct.array
+    metal = case.ct.array > 2200
+    for fact in case.facts:
+        body = local_frame(case, fact)
+        near = (np.abs(body[0]) < 8) & (body[1] > -5) & (body[1] < 4) & (np.abs(body[2]) < 15)
+        assert metal[near].any() == (fact.level in case.hardware)
+    # The kernel reaches three voxels further than the metal itself.
+    slices = ndimage.binary_dilation(metal.any((1, 2)), iterations=4)
+    assert not difference[~slices].any()
+    away = ndimage.distance_transform_edt(~metal) > 8
+    streaks = difference[away & slices[:, None, None]]
+    assert 10 < streaks.std() < 150
+    assert streaks.min() < -60
+    assert streaks.max() > 60
+
+
+def test_contrast_brightens_the_aorta_and_a_little_the_bone():
+    rng = np.random.default_rng(3)
+    patients = [draw_patient(rng, 0) for _ in range(400)]
+    share = np.mean([p.contrast > 0 for p in patients])
+    assert 0.2 < share < 0.5
+    plain, bright = ([p for p in patients if (p.contrast > 0) == phase] for phase in (False, True))
+    assert min(p.contrast for p in bright) > 100
+    # Bone at the lower end of its range shows the gain alone: 35 HU, or 35 and 15 to 20.
+    assert min(p.trabecular for p in plain) >= 35
+    assert min(p.trabecular for p in bright) >= 50
+    assert max(p.trabecular for p in bright) <= 280 + 20
 
 
 def test_noise_has_the_asked_spread():
@@ -377,6 +519,10 @@ def test_fracture_rates_by_level():
         ({"orientations": ("RAR",)}, "orientations"),
         ({"noise_sd": (30, 10)}, "noise_sd"),
         ({"train": -1}, "train"),
+        ({"hardware_probability": 2}, "hardware_probability"),
+        ({"transitional_probability": -0.1}, "transitional_probability"),
+        ({"split_fraction": "often"}, "split_fraction"),
+        ({"split_fraction": 0.6, "burst_fraction": 0.6}, "burst_fraction"),
         ({"fracture_rates": "real"}, "fracture_rates"),
     ],
 )

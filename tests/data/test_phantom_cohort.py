@@ -3,13 +3,17 @@
 import csv
 import hashlib
 import json
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vfseg.data.anatomy import LEVELS
 from vfseg.data.cases import read_manifest
 from vfseg.data.phantom import PhantomSettings, case_seed, cohort_hash, make_case, make_cohort
 from vfseg.data.phantom import cohort as cohort_module
+from vfseg.data.phantom.case import plan_case
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.errors import UserError
 
@@ -126,3 +130,54 @@ def test_a_foreign_manifest_is_not_overwritten(tmp_path):
     with pytest.raises(UserError, match=r"manifest\.csv"):
         make_cohort(tmp_path, TINY, progress=False)
     assert (tmp_path / "manifest.csv").read_text() == "mine"
+
+
+# Of the generator's version and the benchmark's settings; and of the label maps and masks of its
+# first test and first validation case. The whole cohort is checked by `benchmarks.floors`.
+FINGERPRINT = "bcd883ef69d99247"
+FIRST_MASKS = "117055e019cbb3daff9f5b2da6afea48a9682c8a73ce43dc0d406c9ebaa47fed"
+BENCHMARK = Path(__file__).parents[2] / "configs" / "benchmark_cohort.py"
+
+
+def benchmark_settings(**changes) -> PhantomSettings:
+    config = runpy.run_path(str(BENCHMARK))["get_config"]()
+    return PhantomSettings.of({**config.phantom.to_dict(), **changes})
+
+
+def fractured_levels(settings, split) -> set[str]:
+    return {
+        level
+        for number in range(getattr(settings, split))
+        for level, spec in plan_case(case_seed(settings, split, number), settings).items()
+        if spec is not None and spec.acute
+    }
+
+
+def test_the_seed_of_the_benchmark_is_the_first_that_fractures_every_level():
+    chosen = benchmark_settings().seed
+    for seed in range(chosen + 1):
+        settings = benchmark_settings(seed=seed)
+        complete = all(
+            fractured_levels(settings, split) == set(LEVELS) for split in ("train", "test")
+        )
+        assert complete == (seed == chosen)
+
+
+def test_the_benchmark_is_what_it_says():
+    settings = benchmark_settings()
+    assert settings.train + settings.validation + settings.test >= 40
+    assert settings.levels_per_case == (14, 14)
+    assert max(high for _, high in settings.voxel_spacing) <= 1.25
+    assert len(settings.orientations) > 3
+    assert settings.oblique_degrees > 0
+    assert len(runpy.run_path(str(BENCHMARK))["MASKS_SHA256"]) == 64
+
+
+def test_the_masks_of_the_benchmark_begin_as_committed():
+    settings = benchmark_settings()
+    assert settings.fingerprint() == FINGERPRINT
+    digest = hashlib.sha256()
+    for split in ("test", "validation"):
+        case = make_case(case_seed(settings, split, 0), settings)
+        digest.update(case.vertebrae.array.tobytes() + case.fractures.array.tobytes())
+    assert digest.hexdigest() == FIRST_MASKS

@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
@@ -81,24 +82,49 @@ def find_vertebrae(case: Case, geometry: Geometry, settings: PrepareSettings):
     Returns:
       The vertebrae, and the label volume (None where only boxes were given).
     """
-    vertebrae, labels, _ = _read_spine(case, geometry, settings)
-    return vertebrae, labels
+    spine = read_spine(case, geometry, settings)
+    return spine.vertebrae, spine.labels
 
 
-def _read_spine(
-    case: Case, geometry: Geometry, settings: PrepareSettings
-) -> tuple[tuple[Vertebra, ...], Volume | None, Collection[int]]:
-    """As `find_vertebrae`, and all ids of the map that are spine: sacrum and cervical, no organ."""
+class Spine(NamedTuple):
+    """What label map or boxes say of the spine of a case.
+
+    Attributes:
+      vertebrae: T4..L5, cranial to caudal.
+      labels: the label volume; None where only boxes were given.
+      ids: all ids of the map that are spine: sacrum and cervical too, no organ.
+      notes: how the map was read, and what is odd or left out.
+    """
+
+    vertebrae: tuple[Vertebra, ...]
+    labels: Volume | None
+    ids: Collection[int]
+    notes: tuple[str, ...]
+
+
+def read_spine(case: Case, geometry: Geometry, settings: PrepareSettings) -> Spine:
+    """Reads the label map of a case, or else its boxes.
+
+    Raises:
+      UserError: neither is there, it cannot be read, or does not lie on the grid of the CT.
+    """
     if case.vertebrae is not None:
         labels = read_vertebra_labels(case.vertebrae)
         check_same_geometry(geometry, labels.geometry, str(case.ct), str(case.vertebrae))
         reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
-        spine = [vertebra.label for vertebra in reading.vertebrae]
-        spine += [label for label, _, _ in reading.left_out]
-        return reading.vertebrae, labels, spine
+        ids = [vertebra.label for vertebra in reading.vertebrae]
+        ids += [label for label, _, _ in reading.left_out]
+        left_out = [f"{name} (id {label}): {why}" for label, name, why in reading.left_out]
+        notes = (f"label scheme: {reading.scheme}", *reading.notes, *left_out)
+        return Spine(reading.vertebrae, labels, ids, notes)
     if case.boxes is not None:
-        boxes = vertebrae_from_boxes(case.boxes, geometry, inclusive=settings.boxes_inclusive)
-        return boxes, None, ()
+        boxes = vertebrae_from_boxes(
+            case.boxes,
+            geometry,
+            inclusive=settings.boxes_inclusive,
+            scheme=settings.vertebra_scheme or None,
+        )
+        return Spine(boxes, None, (), ("boxes only: no vertebra mask",))
     raise UserError(
         f"{case.case_id}: neither a vertebra label map nor a box file. Name one in the columns "
         "'vertebrae' or 'boxes' of the manifest."
@@ -213,7 +239,7 @@ def cut_case(
       UserError: a file is missing, damaged, or does not lie on the grid of the CT; no vertebra.
     """
     geometry = read_geometry(case.ct)
-    vertebrae, labels, spine = _read_spine(case, geometry, settings)
+    vertebrae, labels, spine, _ = read_spine(case, geometry, settings)
     crops = place_crops(vertebrae, geometry, settings)
     shape = (len(crops), *settings.crop_shape)
     owners = np.zeros(shape, np.uint8)

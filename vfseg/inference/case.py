@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vfseg.data.anatomy import Vertebra
 from vfseg.data.cases import Case
-from vfseg.data.prepare import PrepareSettings, cut_ct, find_vertebrae, place_crops
+from vfseg.data.prepare import PrepareSettings, Spine, cut_ct, place_crops, read_spine
 from vfseg.data.probability import reaches
 from vfseg.data.volume import Volume, read_ct, write_labels, write_probability
 from vfseg.inference.model import Model
@@ -19,20 +18,18 @@ class Prediction:
 
     Attributes:
       ct: what was read.
-      labels: label map of the vertebrae, None where boxes were given.
+      spine: its vertebrae, and how they were read.
       probability: fused map, float32 `d h w` on the CT's grid, 0 outside every crop.
       mask: uint8, 1 where the map reaches the threshold.
       region: bool, the union of the crops.
-      vertebrae: cranial to caudal.
       highest: highest slice prediction in the crop of each vertebra, 0..1.
     """
 
     ct: Volume
-    labels: Volume | None
+    spine: Spine
     probability: np.ndarray
     mask: np.ndarray
     region: np.ndarray
-    vertebrae: tuple[Vertebra, ...]
     highest: tuple[float, ...]
 
     @property
@@ -61,15 +58,15 @@ def predict_case(
       UserError: a file cannot be read, geometries differ, or no level of T4..L5 is found.
     """
     ct = read_ct(case.ct)
-    vertebrae, labels = find_vertebrae(case, ct.geometry, settings)
-    crops = place_crops(vertebrae, ct.geometry, settings)
+    spine = read_spine(case, ct.geometry, settings)
+    crops = place_crops(spine.vertebrae, ct.geometry, settings)
     predictions = model.predictor.slices(model.g_params, cut_ct(ct, crops, settings))
     fused = model.predictor.fuse(predictions, [crop.start for crop in crops], slice_threshold)
     fusion = model.config.inference.fusion
     probability, region = fused.on_ct(ct.geometry, settings.voxel_spacing, fusion)
     highest = tuple(float(crop.max()) for crop in predictions)
     mask = (reaches(probability, threshold) & region).astype(np.uint8)
-    return Prediction(ct, labels, probability, mask, region, vertebrae, highest)
+    return Prediction(ct, spine, probability, mask, region, highest)
 
 
 def write_prediction(prediction: Prediction, folder: Path) -> None:

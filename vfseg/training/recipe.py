@@ -36,6 +36,11 @@ def window_settings(config: ConfigDict) -> WindowSettings:
     return WindowSettings(**config.windows)
 
 
+def is_synthetic(config: ConfigDict) -> bool:
+    """Whether the fractures of a config's cases are made, not found."""
+    return not config.manifest or config.virtual_fractures.variants > 0
+
+
 def adversarial_start(config: ConfigDict) -> int:
     """First step with a discriminator."""
     return round(config.train.adversarial_from * config.train.steps)

@@ -2,8 +2,9 @@
 
 A case is drawn from the inside out: `spine` (sizes, curve, place of each vertebra), `fractures` and
 `lookalikes` (what befell it), `vertebra` (its bone as a signed distance), `tissue` (everything
-around), `painter` (from shapes to HU, labels and mask), `scanner` (slice thickness, kernel, noise,
-orientation). `case` joins them, `cohort` writes many as NIfTI with a manifest.
+around), `painter` (from shapes to HU, labels and mask), `hardware` (metal and its streaks),
+`scanner` (slice thickness, kernel, noise, orientation). `case` joins them, `cohort` writes many as
+NIfTI with a manifest.
 """
 
 from vfseg.data.phantom.case import PhantomCase, VertebraFacts, make_case

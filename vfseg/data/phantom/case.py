@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from vfseg.data.anatomy import LEVELS, SCHEMES
-from vfseg.data.phantom.fractures import Fracture, FractureSpec, draw_fracture, draw_spec
+from vfseg.data.phantom.fractures import (
+    Fracture,
+    FractureSpec,
+    draw_fracture,
+    draw_pattern,
+    draw_spec,
+)
+from vfseg.data.phantom.hardware import draw_hardware, paint_metal
 from vfseg.data.phantom.painter import Painter
 from vfseg.data.phantom.scanner import (
     Scanner,
@@ -21,17 +28,26 @@ from vfseg.data.phantom.settings import PhantomSettings
 from vfseg.data.phantom.shapes import Frame, Grid
 from vfseg.data.phantom.spine import (
     SPINE,
+    TRANSITIONAL,
     Patient,
     Size,
     Vertebra,
     draw_patient,
     draw_spine,
+    with_transitional,
 )
 from vfseg.data.phantom.tissue import paint_disc, paint_surroundings
 from vfseg.data.volume import Volume, geometry_from
 from vfseg.errors import UserError
 
 VERSE_LABELS = {level: label for label, level in SCHEMES["verse"].items()}
+VERSE_LABELS |= {"T13": 28, "L6": 25}
+
+# One stream of random numbers per purpose; new ones go to the end, so that old ones stay.
+_STREAMS = (
+    *("plan", "spine", "fractures", "lookalikes", "tissue", "texture", "scanner", "noise"),
+    *("rare", "pattern"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +55,7 @@ class VertebraFacts:
     """What was drawn at one labelled level; for tests and for reports, never for training.
 
     Attributes:
-        level, label: "L1" and its VerSe id.
+        level, label: "L1" (or "T13", "L6") and its VerSe id.
         frame: position of the body in mm from voxel (0, 0, 0) along d, h, w.
         size: intact size, before any fracture.
         spec: the fracture or old deformity, or None.
@@ -64,10 +80,11 @@ class PhantomCase:
 
     Attributes:
         ct: int16 HU.
-        vertebrae: uint8, VerSe ids (T4 = 11 .. L5 = 24).
+        vertebrae: uint8, VerSe ids (T4 = 11 .. L5 = 24, rarely L6 = 25 and T13 = 28).
         fractures: uint8, fracture instances 1..n of the case.
         facts: one entry per labelled vertebra, cranial to caudal.
         patient, scanner: what was drawn for the whole case.
+        hardware: levels with pedicle screws, cranial to caudal.
     """
 
     ct: Volume
@@ -76,6 +93,7 @@ class PhantomCase:
     facts: tuple[VertebraFacts, ...]
     patient: Patient
     scanner: Scanner
+    hardware: tuple[str, ...]
 
 
 def make_case(
@@ -100,17 +118,17 @@ def make_case(
         seed = np.random.SeedSequence(seed)
     # A SeedSequence counts its children; a fresh copy makes repeated calls equal.
     seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-    names = ("plan", "spine", "fractures", "lookalikes", "tissue", "texture", "scanner", "noise")
-    rng = dict(zip(names, map(np.random.default_rng, seed.spawn(len(names)))))
+    rng = dict(zip(_STREAMS, map(np.random.default_rng, seed.spawn(len(_STREAMS)))))
 
-    levels = _draw_levels(rng["plan"], settings)
-    specs = _plan_fractures(rng["plan"], levels, settings, fractures)
+    levels, specs = _plan(rng, settings, fractures)
+    extra = _draw_transitional(rng["rare"], settings)
     patient = draw_patient(rng["spine"], sum(s is not None and s.acute for s in specs.values()))
     scanner = draw_scanner(rng["scanner"], settings)
     first, last = SPINE.index(levels[0]), SPINE.index(levels[-1])
-    visible = SPINE[first - 1 : last + 2]
+    visible = with_transitional(SPINE[first - 1 : last + 2], extra)
+    labelled = with_transitional(levels, extra)
     spine, drawn = _draw_anatomy(rng, visible, specs, patient)
-    grid, spine = _field_of_view(rng["scanner"], spine, levels, scanner)
+    grid, spine = _field_of_view(rng["scanner"], spine, labelled, scanner)
 
     hu = paint_surroundings(rng["tissue"], grid, spine, patient)
     for upper, lower in itertools.pairwise(spine):
@@ -118,7 +136,7 @@ def make_case(
     painter = Painter(grid, hu, patient, rng["texture"], settings.across_slices_fraction > 0)
     facts = []
     for vertebra in spine:
-        label = VERSE_LABELS[vertebra.level] if vertebra.level in levels else 0
+        label = VERSE_LABELS[vertebra.level] if vertebra.level in labelled else 0
         fracture = drawn.get(vertebra.level)
         painted = painter.vertebra(vertebra, label, fracture, rng["lookalikes"])
         if label:
@@ -128,6 +146,8 @@ def make_case(
             )
     for vertebra in spine:
         painter.ribs(vertebra, rng["lookalikes"])
+    metal = draw_hardware(rng["rare"], spine, specs, settings.hardware_probability)
+    paint_metal(rng["rare"], painter.hu, grid, spine, metal)
 
     ct = acquire(rng["noise"], painter.hu, grid, scanner)
     mask, facts = _renumbered(average_labels(painter.mask, scanner.layers), facts)
@@ -139,7 +159,39 @@ def make_case(
         facts=tuple(facts),
         patient=patient,
         scanner=scanner,
+        hardware=metal,
     )
+
+
+def plan_case(
+    seed: np.random.SeedSequence, settings: PhantomSettings
+) -> dict[str, FractureSpec | None]:
+    """What `make_case` will draw at the levels of a case, without making it."""
+    seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    rng = dict(zip(_STREAMS, map(np.random.default_rng, seed.spawn(len(_STREAMS)))))
+    return _plan(rng, settings, None)[1]
+
+
+def _plan(
+    rng: Mapping[str, np.random.Generator],
+    settings: PhantomSettings,
+    asked: Mapping[str, FractureSpec | None] | None,
+) -> tuple[tuple[str, ...], dict[str, FractureSpec | None]]:
+    levels = _draw_levels(rng["plan"], settings)
+    specs = _plan_fractures(rng["plan"], levels, settings, asked)
+    if asked is None:
+        split, burst = settings.split_fraction, settings.burst_fraction
+        for level, spec in specs.items():
+            if spec is not None:
+                specs[level] = draw_pattern(rng["pattern"], spec, split, burst)
+    return levels, specs
+
+
+def _draw_transitional(rng: np.random.Generator, settings: PhantomSettings) -> str | None:
+    share, which = rng.random(2)
+    if share >= settings.transitional_probability:
+        return None
+    return tuple(TRANSITIONAL)[int(which * len(TRANSITIONAL))]
 
 
 def _renumbered(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from vfseg.data.anatomy import LEVELS
 from vfseg.data.cases import Case, write_manifest
 from vfseg.data.phantom.case import PhantomCase, make_case
 from vfseg.data.phantom.settings import PhantomSettings
@@ -145,6 +146,8 @@ def _write_case(folder: Path, settings: PhantomSettings, split: str, number: int
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("subject", "verse_label", "vertebra", "genant_grade"))
     for fact in case.facts:
+        if fact.level not in LEVELS:  # T13 and L6 are not graded
+            continue
         grade = fact.spec.grade if fact.spec else 0
         writer.writerow((folder.name, fact.label, fact.level, grade))
     for name, text in (
@@ -162,6 +165,7 @@ def _facts(case: PhantomCase) -> dict[str, Any]:
         "voxel_spacing": case.scanner.voxel_spacing.tolist(),
         "orientation": case.scanner.orientation,
         "noise_sd": case.scanner.noise_sd,
+        "hardware": case.hardware,
         "vertebrae": list(_vertebra_facts(case)),
     }
 

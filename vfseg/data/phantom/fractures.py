@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vfseg.data.phantom.shapes import Ripple, coverage, ramp
+from vfseg.data.phantom.shapes import Ripple, ramp
+from vfseg.data.phantom.sheets import Sheet, UprightSheet
 from vfseg.data.phantom.spine import Size
 
 KINDS = ("wedge", "biconcave", "crush")
 SIGNS = ("condensation", "gap", "mixed")
+PATTERNS = ("endplate", "split", "burst")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class FractureSpec:
         acute: fresh, with labelled sheets; otherwise a healed deformity without label.
         across_slices: a ribbon from left to right without loss of height, a fleck in any sagittal
             slice.
+        pattern: what breaks beside the endplate, in the terms of AO: nothing ("endplate", A1), an
+            upright sheet through both endplates ("split", A2), or one to the posterior wall, which
+            is pushed into the canal ("burst", A3, with both endplates A4).
     """
 
     kind: str = "wedge"
@@ -42,6 +47,7 @@ class FractureSpec:
     sign: str = "condensation"
     acute: bool = True
     across_slices: bool = False
+    pattern: str = "endplate"
 
     @property
     def grade(self) -> int:
@@ -63,45 +69,14 @@ def draw_spec(rng: np.random.Generator, across_slices_fraction: float) -> Fractu
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Sheet:
-    """A thin curved sheet inside a body, roughly parallel to an endplate.
-
-    Lengths in mm, in the frame of the vertebra; `side` is 1 under the superior endplate and -1
-    over the inferior one.
-    """
-
-    side: int
-    depth: float
-    slant: float
-    centre: tuple[float, float]
-    half_axes: tuple[float, float]
-    thickness: float
-    hounsfield: float
-    gap: bool
-    undulation: Ripple
-    outline: Ripple
-    grain: Ripple
-
-    def cover(
-        self, up: np.ndarray, front: np.ndarray, right: np.ndarray, plate: np.ndarray, width: float
-    ) -> np.ndarray:
-        """Share of each voxel within the sheet, 0..1; `plate` is the height of its endplate."""
-        x = (front - np.float32(self.centre[0])) / np.float32(self.half_axes[0])
-        y = (right - np.float32(self.centre[1])) / np.float32(self.half_axes[1])
-        inside = 1 - x * x - y * y + 0.18 * self.outline.at(front, right)
-        below = np.float32(self.depth) + 0.7 * self.undulation.at(front, right)
-        below = np.maximum(below + np.float32(self.slant) * x, 0.8)
-        thickness = np.float32(self.thickness) * np.sqrt(np.clip(2.5 * inside, 0, 1))
-        distance = np.abs(up - plate + self.side * below) - 0.5 * thickness
-        # A voxel deep in the sheet is covered by at most thickness / width.
-        return np.minimum(coverage(distance, width), thickness / np.float32(width))
-
-    def strength(self, front: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """HU added (condensation) or left (gap) where the sheet covers a voxel in full."""
-        if self.gap:
-            return np.full_like(front, self.hounsfield)
-        return np.float32(self.hounsfield) * (1 + 0.2 * np.clip(self.grain.at(front, right), -2, 2))
+def draw_pattern(
+    rng: np.random.Generator, spec: FractureSpec, split_fraction: float, burst_fraction: float
+) -> FractureSpec:
+    """The same fracture, with an AO pattern drawn; ribbons and healed ones have none."""
+    share = rng.random()
+    if not spec.acute or spec.across_slices or share >= split_fraction + burst_fraction:
+        return spec
+    return replace(spec, pattern="split" if share < split_fraction else "burst")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +89,11 @@ class Fracture:
         lateral: share by which the right side sinks more than the middle.
         step: height of the step in a fresh endplate, share of the loss.
         buckle: bulge of the anterior wall in mm.
+        retropulsion: bulge of the posterior wall into the canal in mm.
         oedema: HU that a fresh fracture adds to the whole body.
         loss: mm, scale of the superior and of the inferior endplate's sinking.
-        sheets: what the fracture mask labels.
+        sheets: along the endplates; the fracture mask labels them.
+        upright: of a split or a burst; the fracture mask labels them, too.
     """
 
     spec: FractureSpec
@@ -127,6 +104,8 @@ class Fracture:
     oedema: float
     loss: tuple[float, float]
     sheets: tuple[Sheet, ...]
+    upright: tuple[UprightSheet, ...] = ()
+    retropulsion: float = 0.0
 
     def sink(
         self, size: Size, front: np.ndarray, right: np.ndarray, side: int
@@ -192,6 +171,13 @@ def draw_fracture(
         loss=(0.0, 0.0),
         sheets=tuple(_draw_sheets(rng, spec, size, deepest, trabecular)) if spec.acute else (),
     )
+    if spec.acute and spec.pattern != "endplate":
+        upright = _upright(rng, spec, size, trabecular)
+        fracture = replace(
+            fracture,
+            upright=(upright,),
+            retropulsion=float(rng.uniform(1.5, 4)) if spec.pattern == "burst" else 0.0,
+        )
     # Scaled so that the largest relative loss among the three sites is the one asked for.
     sites = np.array(list(SITES.values()))
     intact = size.height + size.tilt * size.depth * sites
@@ -229,6 +215,35 @@ def _draw_sheets(
                        float(rng.uniform(0.35, 0.55)) * half[1]),
         ))  # fmt: skip
     return sheets
+
+
+def _upright(
+    rng: np.random.Generator, spec: FractureSpec, size: Size, trabecular: float
+) -> UprightSheet:
+    if spec.pattern == "split" and rng.random() < 0.35:  # sagittal
+        angle, offset = np.pi / 2, rng.uniform(-0.2, 0.2) * size.width
+        breadth = 0.55 * size.depth
+    else:  # coronal: through the middle, or close to the posterior wall
+        angle = 0.0
+        share = rng.uniform(-0.1, 0.25) if spec.pattern == "split" else rng.uniform(-0.36, -0.26)
+        offset, breadth = share * size.depth, rng.uniform(0.3, 0.5) * size.width
+    angle += rng.normal(0, 0.15)
+    gap = bool(rng.random() < 0.6)
+    return UprightSheet(
+        side=1,
+        normal=(float(np.cos(angle)), float(np.sin(angle))),
+        offset=float(offset),
+        breadth=float(breadth),
+        reach=2 * size.height
+        if spec.pattern == "split"
+        else float(rng.uniform(0.45, 0.7)) * size.height,
+        thickness=float(rng.triangular(1.5, 2.0, 3.0)),
+        hounsfield=float(rng.uniform(-70, 10) - max(0, 90 - trabecular))
+        if gap
+        else float(rng.uniform(80, 240)),
+        gap=gap,
+        undulation=Ripple.draw(rng, (8, 24), 2),
+    )
 
 
 def _sheet(rng: np.random.Generator, sign: str, trabecular: float, **place) -> Sheet:

@@ -6,6 +6,7 @@ from vfseg.data.phantom.fractures import Fracture
 from vfseg.data.phantom.lookalikes import draw_lookalikes
 from vfseg.data.phantom.scanner import filter_axis
 from vfseg.data.phantom.shapes import Box, Grid, Ripple, coverage, ramp, within
+from vfseg.data.phantom.sheets import Sheet, UprightSheet
 from vfseg.data.phantom.spine import Patient, Vertebra
 from vfseg.data.phantom.vertebra import (
     Body,
@@ -120,7 +121,8 @@ class Painter:
         up, front, right = body.local
         mask = self.mask[body.box]
         instances = []
-        for sheet in fracture.sheets:
+        sheets: tuple[Sheet | UprightSheet, ...] = (*fracture.sheets, *fracture.upright)
+        for sheet in sheets:
             plate = body.top if sheet.side > 0 else body.bottom
             cover = sheet.cover(up, front, right, plate, self._grid.width)
             strength = sheet.strength(front, right)
@@ -154,7 +156,7 @@ class Painter:
 def _trabecular_tile(rng: np.random.Generator, spacing: np.ndarray) -> np.ndarray:
     """Correlated noise of SD 1 on a cube that wraps, longer along d than across."""
     tile = rng.standard_normal((_TILE, _TILE, _TILE), np.float32)
-    for axis, correlation in enumerate((1.1, 0.7, 0.7)):
+    for axis, correlation in enumerate((1.6, 0.62, 0.62)):
         reach = np.arange(1 + int(np.ceil(2.5 * correlation / spacing[axis])))
         taps = np.exp(-0.5 * np.square(reach * spacing[axis] / correlation))
         tile = filter_axis(tile, taps, axis)

@@ -71,7 +71,8 @@ def acquire(rng: np.random.Generator, hu: np.ndarray, grid: Grid, scanner: Scann
     if scanner.noise_sd:
         noise = rng.standard_normal(hu.shape, np.float32)
         # The in-plane grain follows the kernel; neighbouring slices share a little of it.
-        grain = [np.array([0.9, 0.18]), kernel[1], kernel[2]]
+        streaky = 0.5 * rng.random() ** 2
+        grain = [np.array([0.9, 0.18]), kernel[1], _smeared(kernel[2], streaky, spacing[2])]
         gain = 1.0
         for axis, taps in enumerate(grain):
             noise = filter_axis(noise, taps, axis)
@@ -141,6 +142,15 @@ def _kernel(blur: float, sharpness: float, spacing: float) -> np.ndarray:
         taps = np.exp(-0.5 * np.square(reach / sd))
         both.append(taps / (taps[0] + 2 * taps[1:].sum()))
     return (1 + sharpness) * both[0] - sharpness * both[1]
+
+
+def _smeared(taps: np.ndarray, share: float, spacing: float) -> np.ndarray:
+    """Taps of noise a share of which runs from side to side, as where photons are few."""
+    wide = np.exp(-0.5 * np.square(np.arange(1 + int(7 / spacing)) * spacing / 3))
+    wide *= share / (wide[0] + 2 * wide[1:].sum())
+    wide = np.pad(wide, (0, max(0, len(taps) - len(wide))))
+    wide[: len(taps)] += (1 - share) * taps
+    return wide
 
 
 def _average_layers(hu: np.ndarray, layers: np.ndarray) -> np.ndarray:

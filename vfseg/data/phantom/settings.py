@@ -14,7 +14,7 @@ from vfseg.data.anatomy import LEVELS
 from vfseg.errors import UserError
 
 # Raise it when the same settings begin to give other voxels, so that old cohorts are made again.
-VERSION = 2
+VERSION = 3
 
 # Share of slices that show a fracture, by level (a clinical series of T4-L5 crops), percent.
 CLINICAL_RATES = dict(
@@ -42,6 +42,12 @@ class PhantomSettings:
         across_slices_fraction: share of the fractures drawn as ribbons that run from left to right:
             in one sagittal slice they equal an unlabelled fleck, only the run of slices tells.
             Above 0 every vertebra holds such flecks.
+        split_fraction: share of the remaining fractures with a second, upright sheet through both
+            endplates (AO type A2).
+        burst_fraction: share of them with an upright sheet to a bulging posterior wall (AO A3/A4).
+        transitional_probability: cases with a T13 or an L6 where the field of view holds its place.
+            It is labelled (VerSe 28 and 25) and never fractured.
+        hardware_probability: cases with pedicle screws and rods, and the streaks of metal.
         noise_sd: (low, high) of the noise in HU after the reconstruction kernel.
         orientations: stored orientations, one drawn per case.
         oblique_degrees: largest rotation of the stored grid against the world.
@@ -58,6 +64,10 @@ class PhantomSettings:
     fracture_rates: str = "uniform"
     old_deformity_probability: float = 0.06
     across_slices_fraction: float = 0.0
+    split_fraction: float = 0.03
+    burst_fraction: float = 0.07
+    transitional_probability: float = 0.03
+    hardware_probability: float = 0.03
     noise_sd: tuple[float, float] = (15.0, 40.0)
     orientations: tuple[str, ...] = ("RAS", "LPS", "PIR", "LAS")
     oblique_degrees: float = 0.0
@@ -74,6 +84,11 @@ class PhantomSettings:
                 fine = False
             if not fine:
                 raise UserError(f"config.phantom.{name} is {value!r}, expected {expected}.")
+        if self.split_fraction + self.burst_fraction > 1:
+            raise UserError(
+                f"config.phantom.burst_fraction is {self.burst_fraction!r} and split_fraction "
+                f"{self.split_fraction!r}, together more than 1. Lower one of them."
+            )
         span = LEVELS.index(self.levels[1]) - LEVELS.index(self.levels[0]) + 1
         if self.levels_per_case[1] > span:
             raise UserError(
@@ -146,7 +161,9 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
      lambda axes: len(axes) == 3 and all(_is_range(a) and a[0] >= 0.3 and a[1] <= 5 for a in axes),
      "a number, three numbers, or three (low, high) ranges, in mm from 0.3 to 5"),
     *((name, lambda share: 0 <= share <= 1, _SHARE)
-      for name in ("fracture_probability", "old_deformity_probability", "across_slices_fraction")),
+      for name in ("fracture_probability", "old_deformity_probability", "across_slices_fraction",
+                   "split_fraction", "burst_fraction", "transitional_probability",
+                   "hardware_probability")),
     ("fracture_rates", lambda name: name in ("uniform", "clinical"), "uniform or clinical"),
     ("noise_sd", lambda span: _is_range(span) and span[0] >= 0, "(low, high) in HU from 0"),
     ("orientations", lambda codes: len(codes) > 0 and all(map(_is_orientation, codes)),

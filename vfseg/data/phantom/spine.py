@@ -14,6 +14,9 @@ from vfseg.data.phantom.shapes import Frame
 # Neighbours of T4..L5 are seen at the edge of the field of view: drawn, never labelled.
 SPINE = ("T3", *(f"T{n}" for n in range(4, 13)), *(f"L{n}" for n in range(1, 6)), "S1")
 
+# Supernumerary levels, and the level after which they come and whose size they share.
+TRANSITIONAL = {"T13": "T12", "L6": "L5"}
+
 # Per level of SPINE, mm and degrees: mean rim height, depth, width of the body; wedging (positive:
 # lower in front); disc above; pitch (positive: the top leans back) of an average standing curve.
 _HEIGHT = (17.5, 18, 18.5, 19, 19.5, 20, 20.7, 21.5, 22.5, 24, 25.5, 26.7, 27.3, 27.5, 28.2, 28)
@@ -79,7 +82,7 @@ class Patient:
         trabecular: HU of trabecular bone at L1.
         cortex: thickness of the body's cortical shell in mm.
         degeneration: 0 (none) to 1 (osteophytes, sclerosis and narrow discs are common).
-        contrast: HU that contrast medium adds to blood in the aorta; bone gets about a tenth.
+        contrast: HU that contrast medium adds to blood in the aorta; bone gets 15 to 20 HU.
     """
 
     age: float
@@ -100,7 +103,8 @@ def draw_patient(rng: np.random.Generator, fractures: int) -> Patient:
     frail = 88 + 30 * rng.standard_normal()
     share = min(fractures, 3) / 3 * rng.uniform(0.4, 1)
     contrast = rng.uniform(110, 260) if rng.random() < 0.35 else 0.0
-    trabecular = float(np.clip((1 - share) * healthy + share * frail, 35, 280)) + contrast / 10
+    trabecular = float(np.clip((1 - share) * healthy + share * frail, 35, 280))
+    trabecular += (contrast > 0) * (15 + 5 * (contrast - 110) / 150)
     return Patient(
         age=age,
         trabecular=trabecular,
@@ -120,7 +124,7 @@ def draw_spine(
 
     Args:
         rng: source of the sizes and the curve.
-        levels: levels of SPINE, contiguous.
+        levels: levels of SPINE, contiguous, with those of TRANSITIONAL in their places.
         patient: degeneration narrows the discs.
         settling: per fractured level how far the spine above comes down (mm), and how far it tips
             forward (degrees).
@@ -128,21 +132,24 @@ def draw_spine(
     Returns:
         The vertebrae in the order of `levels`; the lowest lies at the origin.
     """
-    scale = rng.uniform(0.92, 1.14)
+    scale = rng.uniform(0.97, 1.19)
     flat = rng.uniform(0.6, 1.3, 2)  # of the lordosis and of the kyphosis
     lean = rng.normal(0, 3)
-    waist = rng.uniform(0.09, 0.16)
+    waist = rng.uniform(0.07, 0.13)
     scoliosis = np.abs(rng.normal(0, 3.5)) * rng.choice((-1, 1))
     bend = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 0.7)
     sizes = {level: _draw_size(rng, level, scale, waist) for level in SPINE}
     jitter = {level: rng.normal(0, (1.2, 0.8, 1.5), 3) for level in SPINE}
     discs = {level: rng.uniform(0.8, 1.1) - 0.45 * patient.degeneration * rng.random()
              for level in SPINE}  # fmt: skip
+    for extra, neighbour in TRANSITIONAL.items():
+        sizes[extra], jitter[extra] = sizes[neighbour], jitter[neighbour]
+        discs[extra] = discs[neighbour]
 
     vertebrae: list[Vertebra] = []
     tipped = 0.0
     for level in reversed(levels):
-        k = SPINE.index(level)
+        k = _row(level)
         pitch = _PITCH[k] * (flat[0] if _PITCH[k] > 0 or k > 9 else flat[1]) + lean - tipped
         roll = scoliosis * np.cos(bend[0] + bend[1] * k)
         pitch, roll, yaw = np.array([pitch, roll, -0.6 * roll]) + jitter[level]
@@ -151,7 +158,7 @@ def draw_spine(
         if vertebrae:
             below = vertebrae[-1]
             sunk = settling.get(below.level, (0.0, 0.0))[0]
-            disc = _DISC[SPINE.index(below.level)] * scale * discs[below.level]
+            disc = _DISC[_row(below.level)] * scale * discs[below.level]
             between = below.frame.axes[0] + frame.axes[0]
             frame = frame.moved(
                 below.frame.centre
@@ -162,6 +169,19 @@ def draw_spine(
         vertebrae.append(Vertebra(level, size, frame))
         tipped = 0.8 * tipped + settling.get(level, (0.0, 0.0))[1]
     return vertebrae[::-1]
+
+
+def with_transitional(levels: Sequence[str], extra: str | None) -> tuple[str, ...]:
+    """Levels with a supernumerary one in its place, if its upper neighbour is among them."""
+    if extra is None or TRANSITIONAL[extra] not in levels:
+        return tuple(levels)
+    at = levels.index(TRANSITIONAL[extra]) + 1
+    return (*levels[:at], extra, *levels[at:])
+
+
+def _row(level: str) -> int:
+    """Row of a level in the tables."""
+    return SPINE.index(TRANSITIONAL.get(level, level))
 
 
 def _draw_size(rng: np.random.Generator, level: str, scale: float, waist: float) -> Size:

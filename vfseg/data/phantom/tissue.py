@@ -111,17 +111,19 @@ def _coarse_tissue(
     put(lung, LUNG + 45 * fine)
     # Muscles: erector spinae behind, psoas beside the lumbar bodies.
     lean = MUSCLE - 40 * patient.degeneration * np.clip(fine, 0, 2)
+    septa = Ripple.draw(rng, (14, 30), 3, 6).at(zz / 3, y, x)  # planes of fat between fascicles
+    lean = lean - (60 + 60 * patient.degeneration) * np.exp(-np.square(septa / 0.3))
     hind = depth / 2 + canal_depth
     size = 17 + 9 * lumbar
     erector = ellipse_distance(
-        np.abs(x) - size - 4, y + hind + 12 + 4 * lumbar, size + 1, 14 + 7 * lumbar
+        np.abs(x) - size - 1, y + hind + 12 + 4 * lumbar, size + 1, 14 + 7 * lumbar
     )
-    put(erector, lean)
+    put(erector + 2.5 * folds, lean)
     psoas_size = 7 + 14 * low
     psoas = ellipse_distance(
         np.abs(x) - width / 2 - psoas_size * 0.75, y + 0.2 * depth, psoas_size, psoas_size * 1.15
     )
-    put(psoas + 30 * (1 - lumbar), lean)
+    put(psoas + 30 * (1 - lumbar) - 2.5 * folds, lean)
     # Aorta in front of the lumbar spine and to its left above; the vena cava on its right.
     blood = 42 + patient.contrast
     radius = rng.uniform(8.5, 12)

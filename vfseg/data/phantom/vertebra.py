@@ -63,6 +63,8 @@ def shape_body(
     """Evaluate the body; None where it lies outside the grid."""
     size = vertebra.size
     reach = np.array([size.height / 2 + 2, size.depth / 2 + 3, size.width / 2 + 3])
+    if fracture is not None:
+        reach[1] += fracture.retropulsion
     corners = np.array([[u, f, r] for u in (-1, 1) for f in (-1, 1) for r in (-1, 1)]) * reach
     box = grid.box(vertebra.frame.to_patient(corners), 1.5)
     if box is None:
@@ -102,6 +104,10 @@ def shape_body(
         side = 1 if fracture.loss[0] >= fracture.loss[1] else -1
         crease = np.exp(-np.square((s - side * 0.55) * half / 2.2))
         wall = wall - np.float32(fracture.buckle) * crease * ramp(front, 0, size.depth / 2)
+    if fracture is not None and fracture.retropulsion:
+        # The upper half of the posterior wall is pushed into the canal.
+        bulge = np.exp(-np.square((s - 0.45) * 1.8)) * ramp(np.abs(right), size.width / 2, 0)
+        behind = behind - np.float32(fracture.retropulsion) * bulge
     wall = wall + extras.wall_relief(up, front, right)
     below_top, above_bottom = top - up, up - bottom
     plates = smooth_max(-below_top, -above_bottom, 0.5)
@@ -232,7 +238,7 @@ def rib_rods(rng: np.random.Generator, level: str, size: Size) -> list[list[Rod]
     """Left and right rib of a thoracic level as chains of rods; none elsewhere."""
     if not level.startswith("T"):
         return []
-    floating = level in ("T11", "T12")
+    floating = level in ("T11", "T12", "T13")
     wall, half = -size.depth / 2, size.width / 2
     ribs = []
     for side in (-1.0, 1.0):

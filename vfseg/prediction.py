@@ -1,0 +1,115 @@
+"""Mode `predict`: the CTs of a user through a trained model."""
+
+import dataclasses
+from pathlib import Path
+
+from absl import logging
+
+from vfseg.data.cases import Case
+from vfseg.data.discovery import find_cases
+from vfseg.data.prepare import PrepareSettings
+from vfseg.data.vertebra_labels import segment_vertebrae
+from vfseg.errors import UserError
+from vfseg.evaluation.evaluate import RESEARCH_USE
+from vfseg.inference.case import predict_case, write_prediction
+from vfseg.inference.model import Model, load_model, load_thresholds
+from vfseg.report.case import draw_case
+from vfseg.training.recipe import is_synthetic
+
+
+def predict(
+    input_path: Path,
+    *,
+    vertebrae: Path | None,
+    boxes: Path | None,
+    output: Path,
+    checkpoints: Path,
+    vertebra_scheme: str | None,
+    boxes_inclusive: bool,
+    overwrite: bool,
+) -> None:
+    """Predicts one CT into `output`, or each case of a folder into a folder of `output`.
+
+    `input_path` is a CT (see `read_ct`) or a folder of cases (see `find_cases`); `vertebrae` or
+    `boxes` belong to one CT, but "auto" has TotalSegmentator label every CT that has neither.
+    A case of a folder that cannot be predicted is left out and named at the end.
+    """
+    auto = vertebrae == Path("auto")
+    if boxes is None and (vertebrae is None or auto):
+        cases, notes = find_cases(input_path)
+    else:
+        cases, notes = (Case(output.name, output.name, input_path, vertebrae, boxes),), ()
+    for note in notes:
+        logging.warning("%s", note)
+    one = len(cases) == 1 and cases[0].ct == input_path
+    wanted = [(case, output if one else output / case.case_id) for case in cases]
+    todo = [(c, o) for c, o in wanted if overwrite or not (o / "probability.nii.gz").exists()]
+    if len(todo) < len(wanted):
+        print(
+            f"{output}: {len(wanted) - len(todo)} results stand and are kept; --overwrite "
+            "replaces them"
+        )
+    if not todo:
+        return
+    model = load_model(checkpoints)
+    slice_threshold, threshold = load_thresholds(checkpoints, model.step)
+    trained_on = "synthetic" if is_synthetic(model.config) else "the user's"
+    print(f"model: {checkpoints}, step {model.step}, trained on {trained_on} fractures")
+    print(f"threshold {threshold:.3f}, chosen on validation. {RESEARCH_USE}")
+    settings = dataclasses.replace(
+        model.prepare, vertebra_scheme=vertebra_scheme or "", boxes_inclusive=boxes_inclusive
+    )
+    failed = []
+    for case, directory in todo:
+        try:
+            if auto and case.vertebrae is None and case.boxes is None:
+                made = directory / "vertebrae.nii.gz"
+                if overwrite or not made.exists():
+                    segment_vertebrae(case.ct, made)
+                case = dataclasses.replace(case, vertebrae=made)
+            if case.vertebrae is None and case.boxes is None:
+                raise UserError(
+                    f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE, "
+                    "or --vertebrae auto (TotalSegmentator)."
+                )
+            _predict(case, model, settings, slice_threshold, threshold, directory)
+        except UserError as error:
+            if one:
+                raise
+            failed.append(f"{case.case_id}: {error}")
+    if len(failed) == len(todo):
+        raise UserError("\n  ".join(["no case could be predicted:", *failed]))
+    if failed:
+        print("\n  ".join([f"left out, {len(failed)} of {len(todo)}:", *failed]))
+
+
+def _predict(
+    case: Case,
+    model: Model,
+    settings: PrepareSettings,
+    slice_threshold: float,
+    threshold: float,
+    output: Path,
+) -> None:
+    """Predicts one case and writes map, mask and pictures to `output`."""
+    found = predict_case(case, model, settings, slice_threshold, threshold)
+    write_prediction(found, output)
+    draw_case(
+        found.ct,
+        found.probability,
+        truth=None,
+        labels=None if found.spine.labels is None else found.spine.labels.array,
+        vertebrae=found.spine.vertebrae,
+        threshold=threshold,
+        case_id=output.name,
+        synthetic=False,
+        directory=output,
+    )
+    print(f"{case.case_id}: {'; '.join(found.spine.notes)}")
+    print("level  highest  flags")
+    for vertebra, highest in zip(found.spine.vertebrae, found.highest):
+        print(f"{vertebra.level:5}  {highest:7.3f}  {', '.join(vertebra.flags)}")
+    print(
+        f"volume at the threshold: {found.predicted_ml:.3f} mL (false positive as far as this "
+        f"spine is healthy)\nwritten: {output}"
+    )
