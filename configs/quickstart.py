@@ -79,12 +79,12 @@ def get_config(variant: str = "") -> ConfigDict:
     config.losses.cross_entropy = 10.0
 
     config.train = ConfigDict()
-    config.train.steps = 700
+    config.train.steps = 650
     config.train.generator_learning_rate = 2e-3
     config.train.discriminator_learning_rate = 2e-4
     config.train.adversarial_from = 0.75
     config.train.log_every = 20
-    config.train.validate_every = 350
+    config.train.validate_every = 325
 
     config.inference = ConfigDict()
     config.inference.fusion = "mean"

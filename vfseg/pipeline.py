@@ -107,8 +107,8 @@ def train_model(config: ConfigDict, workdir: Path, prepared: Prepared | None = N
 
     def validate(g_params) -> dict[str, float]:
         histogram = ScoreHistogram()
-        for _, _, scores in evaluator_of(g_params).slice_scores(validation, "validate"):
-            histogram += scores
+        for case in evaluator_of(g_params).predict_slices(validation, "validate"):
+            histogram += case.scores
         score = histogram.average_precision()
         return {"pr_auc": 0.0 if score is None else score}
 
@@ -130,7 +130,8 @@ def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None
         checkpoints, model.step, slice=thresholds.slice.value, fused=thresholds.fused.value
     )
     output = (workdir / "predictions", thresholds.fused.value)
-    scores = evaluator.score(cases, test, thresholds.slice.value, "test", output=output)
+    predicted = evaluator.predict_slices(test, "test")
+    scores = evaluator.score(cases, predicted, thresholds.slice.value, output=output)
     summary = summarise(
         scores, thresholds, split="test", synthetic=is_synthetic(config), seed=config.seed
     )

@@ -5,8 +5,6 @@ device (`intensity.to_channels`), so that another window needs no second prepara
 """
 
 import dataclasses
-import hashlib
-import json
 import os
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,14 +18,14 @@ from tqdm import tqdm
 
 from vfseg.data.anatomy import Vertebra, read_vertebrae, vertebrae_from_boxes
 from vfseg.data.cases import Case
+from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
 from vfseg.data.store import CaseRecord, CropRecord, read_record, write_case
-from vfseg.data.vertebra_labels import label_files, read_vertebra_labels
+from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import (
     Geometry,
     Volume,
     check_same_geometry,
-    ct_files,
     read_ct,
     read_geometry,
     read_labels,
@@ -284,32 +282,8 @@ def _as_uint8(instances: np.ndarray, source: str) -> np.ndarray:
 
 
 def fingerprint_of(case: Case, settings: PrepareSettings) -> str:
-    """Hash of the contents of a case's files, of its names and of the settings.
-
-    Of a folder (a DICOM series, a mask for each class) the files that are read count, with their
-    names. The split does not: preparing does not depend on it.
-
-    Raises:
-      UserError: a file cannot be read.
-    """
-    files = {"ct": ct_files(case.ct)}
-    if case.vertebrae is not None:
-        files["vertebrae"] = label_files(case.vertebrae)
-    files |= {name: (p,) for name in ("boxes", "fractures") if (p := getattr(case, name))}
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
-    digest.update(json.dumps([case.case_id, case.patient_id]).encode())
-    for name, paths in files.items():
-        names = [path.name for path in paths] if getattr(case, name).is_dir() else []
-        digest.update(json.dumps([name, names]).encode())
-        for path in paths:
-            try:
-                with open(path, "rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-            except OSError as error:
-                raise UserError(
-                    f"{path}: cannot be read ({error.strerror}). Check the manifest."
-                ) from error
-    return digest.hexdigest()
+    """What the crops of a case depend on, as one hash; raises `UserError` as `case_fingerprint`."""
+    return case_fingerprint(case, dataclasses.asdict(settings))
 
 
 def _record(

@@ -4,9 +4,9 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
@@ -43,6 +43,20 @@ class Thresholds:
 
     slice: Threshold
     fused: Threshold
+
+
+class SlicesOfCase(NamedTuple):
+    """Unfused predictions of one case.
+
+    Attributes:
+      record: of the case in the store.
+      predictions: probabilities float32 `n d h w`, one a crop.
+      scores: their histogram against the truth of the crops.
+    """
+
+    record: CaseRecord
+    predictions: np.ndarray
+    scores: ScoreHistogram
 
 
 @dataclasses.dataclass
@@ -82,23 +96,20 @@ class Evaluator:
     store: Path
     fusion: str
 
-    def slice_scores(
-        self, records: Sequence[CaseRecord], what: str
-    ) -> Iterator[tuple[CaseRecord, np.ndarray, ScoreHistogram]]:
-        """Slice predictions of each case, float32 `n d h w`, and their histogram."""
+    def predict_slices(self, records: Sequence[CaseRecord], what: str) -> Iterator[SlicesOfCase]:
+        """Predicts the cases one after the other; `what` names the progress bar."""
         for record in tqdm(records, what, unit="case", disable=None):
             arrays = CaseArrays(self.store, record.case_id)
             predictions = self.predictor.slices(self.g_params, arrays.ct[...].read().result())
             histogram = ScoreHistogram()
             histogram.add(predictions, arrays.fractures[...].read().result())
-            yield record, predictions, histogram
+            yield SlicesOfCase(record, predictions, histogram)
 
     def score(
         self,
         cases: Sequence[Case],
-        records: Sequence[CaseRecord],
+        predicted: Iterable[SlicesOfCase],
         slice_threshold: float,
-        what: str,
         *,
         output: tuple[Path, float] | None = None,
     ) -> list[CaseScores]:
@@ -106,14 +117,13 @@ class Evaluator:
 
         Args:
           cases: with a fracture mask each.
-          records: of the same cases in the store.
+          predicted: from `predict_slices`, of any of them.
           slice_threshold: for the vote.
-          what: name of the progress bar.
           output: folder of the predictions, and the threshold of the mask.
         """
         by_id = {case.case_id: case for case in cases}
         scores = []
-        for record, predictions, slices in self.slice_scores(records, what):
+        for record, predictions, slices in predicted:
             case = by_id[record.case_id]
             starts = [crop.start for crop in record.crops]
             fused = self.predictor.fuse(predictions, starts, slice_threshold)
@@ -154,11 +164,10 @@ class Evaluator:
         Raises:
           UserError: no validation case, or none with a fracture.
         """
-        slices = sum(
-            (s for _, _, s in self.slice_scores(records, "validation slices")), ScoreHistogram()
-        )
+        predicted = list(self.predict_slices(records, "validation"))
+        slices = sum((case.scores for case in predicted), ScoreHistogram())
         of_slices = _checked(slices.best_threshold(), "slice")
-        scores = self.score(cases, records, of_slices.value, "validation maps")
+        scores = self.score(cases, predicted, of_slices.value)
         fused = sum((s.voxels for s in scores), ScoreHistogram())
         return Thresholds(of_slices, _checked(fused.best_threshold(), "fused map"))
 

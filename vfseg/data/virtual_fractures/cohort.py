@@ -18,8 +18,10 @@ from tqdm import tqdm
 
 from vfseg.data.anatomy import LEVELS, SCHEMES, LabelReading, read_vertebrae
 from vfseg.data.cases import Case, write_manifest
+from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.phantom.fractures import draw_spec
 from vfseg.data.phantom.settings import CLINICAL_RATES
+from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.virtual_fractures.fracture import (
     FractureFacts,
     breakable_levels,
@@ -199,7 +201,7 @@ class _Source:
                 f"{case.case_id}: no vertebra label map, which virtual fractures need. Name one "
                 "in the column 'vertebrae' of the manifest."
             )
-        ct, labels = read_ct(case.ct), read_labels(case.vertebrae)
+        ct, labels = read_ct(case.ct), read_vertebra_labels(case.vertebrae)
         check_same_geometry(ct.geometry, labels.geometry, str(case.ct), str(case.vertebrae))
         fractures = None
         if case.fractures is not None:
@@ -230,7 +232,8 @@ class _Source:
 
 
 def _variants(case: Case, folder: Path, settings: VirtualFractureSettings, bar: tqdm) -> list[Case]:
-    fingerprint = _fingerprint(case, settings)
+    shaping = {**dataclasses.asdict(settings), "variants": None, "version": VERSION}
+    fingerprint = case_fingerprint(case, shaping)
     identity = int.from_bytes(hashlib.sha256(case.case_id.encode()).digest()[:8], "big")
     source: _Source | None = None
     made = []
@@ -311,24 +314,6 @@ def _described(fact: FractureFacts) -> dict[str, Any]:
 def _case_of(source: Case, folder: Path) -> Case:
     files = {column: folder / name for column, name in _FILES.items()}
     return Case(folder.name, source.patient_id, split=source.split, **files)
-
-
-def _fingerprint(case: Case, settings: VirtualFractureSettings) -> str:
-    """Hash of everything that shapes a variant: settings, and the contents of the source."""
-    shaping = dataclasses.asdict(settings)
-    del shaping["variants"]
-    digest = hashlib.sha256(json.dumps([VERSION, shaping], sort_keys=True).encode())
-    for path in (case.ct, case.vertebrae, case.fractures):
-        if path is not None:
-            try:
-                with open(path, "rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-            except OSError as error:
-                raise UserError(
-                    f"{path}: cannot be read ({error.strerror}). Check the manifest."
-                ) from error
-        digest.update(b"|")
-    return digest.hexdigest()
 
 
 def _stands(folder: Path, fingerprint: str) -> bool:

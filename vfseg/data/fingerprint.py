@@ -1,0 +1,43 @@
+"""Has anything changed that a result was made from? Hashes of a case's files and of settings."""
+
+import hashlib
+import json
+from typing import Any
+
+from vfseg.data.cases import Case
+from vfseg.data.vertebra_labels import label_files
+from vfseg.data.volume import ct_files
+from vfseg.errors import UserError
+
+
+def case_fingerprint(case: Case, shaping: Any) -> str:
+    """SHA-256 over the contents of a case's files, its names and whatever else shapes the result.
+
+    Of a folder (a DICOM series, a mask for each class) the files that are read count, with their
+    names. The split does not: what is made of a case does not depend on it.
+
+    Args:
+      case: CT, vertebrae, boxes and fractures count.
+      shaping: settings and versions, JSON-serialisable.
+
+    Raises:
+      UserError: a file cannot be read.
+    """
+    files = {"ct": ct_files(case.ct)}
+    if case.vertebrae is not None:
+        files["vertebrae"] = label_files(case.vertebrae)
+    files |= {name: (p,) for name in ("boxes", "fractures") if (p := getattr(case, name))}
+    digest = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode())
+    digest.update(json.dumps([case.case_id, case.patient_id]).encode())
+    for name, paths in files.items():
+        names = [path.name for path in paths] if getattr(case, name).is_dir() else []
+        digest.update(json.dumps([name, names]).encode())
+        for path in paths:
+            try:
+                with open(path, "rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise UserError(
+                    f"{path}: cannot be read ({error.strerror}). Check the manifest."
+                ) from error
+    return digest.hexdigest()
