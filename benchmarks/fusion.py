@@ -6,6 +6,9 @@ The outputs of all forms are compared, bit for bit, before anything is timed. Th
 bytes, read and written together, as the fusion must: its predictions in, its three fields out. A
 form near ratio 1 therefore works at the speed of the memory.
 
+Two forms exist only here, as others would write them: adding every window to the whole volume, and
+`segment_sum` over slices.
+
 The forms return fresh, fully written volumes. NumPy's zeros are pages that the system fills only
 when they are touched, so where boxes leave most of a grid empty, the NumPy loop does less work.
 """
@@ -16,10 +19,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array, lax
 
 from benchmarks import timing
 from vfseg.inference.fusion import (
     BOX_METHODS,
+    COUNT_DTYPE,
     FASTEST,
     SLICE_METHODS,
     Fused,
@@ -59,7 +64,41 @@ def windows(volume: tuple[int, int, int], k: int, stride: int, rounds: int) -> t
 
     title = f"{len(starts)} windows of {k} slices at stride {stride} -> {_by(volume)}"
     forms = {method: partial(fuse, method) for method in SLICE_METHODS}
+    forms["full-volume add"] = partial(full_volume_add, on_device, starts, length=volume[0])
+    forms["segment_sum"] = partial(segment_sum, on_device, starts, length=volume[0])
     return _race(title, forms, loop, scores.nbytes, rounds)
+
+
+@partial(jax.jit, static_argnames="length")
+def full_volume_add(predictions: Array, starts: Array, *, length: int) -> Fused:
+    """Adds every window `k a b` of `n k a b`, zeros around it, to the whole volume, in turn."""
+
+    def place(field: Array, start: Array) -> Array:
+        # Not by updating a slice of zeros: XLA sees through that and adds the slice in place.
+        rows = field.at[jnp.arange(length) - start]
+        return rows.get(mode="fill", fill_value=0, wrap_negative_indices=False)
+
+    def add(total: Fused, one: tuple[Array, Array]) -> tuple[Fused, None]:
+        window, start = one
+        return total + jax.tree.map(partial(place, start=start), _fields(window)), None
+
+    like = jax.eval_shape(_fields, predictions[0])
+    empty = jax.tree.map(lambda x: jnp.zeros((length, *x.shape[1:]), x.dtype), like)
+    return lax.scan(add, empty, (predictions, starts))[0]
+
+
+@partial(jax.jit, static_argnames="length")
+def segment_sum(predictions: Array, starts: Array, *, length: int) -> Fused:
+    """The slices of all windows `n k a b`, summed by the slice of the volume they belong to."""
+    n, k, a, b = predictions.shape
+    target = (starts[:, None] + np.arange(k)).reshape(n * k)
+    fields = _fields(predictions.reshape(n * k, a, b))
+    return jax.tree.map(lambda x: jax.ops.segment_sum(x, target, length), fields)
+
+
+def _fields(slices: Array) -> Fused:
+    votes = (slices >= THRESHOLD).astype(COUNT_DTYPE)
+    return Fused(slices, votes, jnp.ones((slices.shape[0], 1, 1), COUNT_DTYPE))
 
 
 def boxes(

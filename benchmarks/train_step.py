@@ -1,8 +1,9 @@
 """Windows per second of the training step, on synthetic batches, as `configs/quickstart.py` trains.
 
 A window is a target slice with its neighbourhood. Side by side: with and without the
-discriminator; plain windows (one target a run) against runs of slices that share their encoding;
-one device against several (on a CPU: one device a core), by jit over a mesh and by pmap.
+discriminator; without augmentation, with the quickstart's and with a strong one; plain windows (one
+target a run) against runs of slices that share their encoding; one device against several (on a
+CPU: one device a core), by jit over a mesh and by pmap.
 
     python -m benchmarks.train_step [--quick] [--json FILE]
 """
@@ -11,7 +12,7 @@ import functools
 import itertools
 import runpy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,19 @@ from vfseg.training.recipe import step_settings
 from vfseg.training.step import train_step
 
 WINDOWS_PER_STEP = 16
+STRONG_AUGMENTATION = {
+    "rotation": 20.0,
+    "scaling": 0.2,
+    "translation": 6.0,
+    "elastic": 4.0,
+    "left_right_flip": 0.5,
+    "gamma": 0.25,
+    "contrast": 0.2,
+    "noise": 40.0,
+    "blur": 0.8,
+    "low_resolution": 1.0,
+    "hu_shift": 40.0,
+}
 
 
 def quickstart(targets: int = 4) -> ConfigDict:
@@ -34,6 +48,13 @@ def quickstart(targets: int = 4) -> ConfigDict:
     config = runpy.run_path(str(path))["get_config"]()
     config.windows.targets = targets
     config.windows.batch_size = WINDOWS_PER_STEP // targets
+    return config
+
+
+def augmented(strengths: Mapping[str, float]) -> ConfigDict:
+    """The quickstart's config with these strengths of augmentation, and no others."""
+    config = quickstart()
+    config.augment = ConfigDict(dict(strengths))
     return config
 
 
@@ -90,6 +111,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     several = min(jax.device_count(), runs.windows.batch_size)
     competitors = {
         "runs of 4, full step": stepper(runs, adversarial=True),
+        "runs of 4, full step, no augmentation": stepper(augmented({}), adversarial=True),
+        "runs of 4, full step, strong augmentation": stepper(
+            augmented(STRONG_AUGMENTATION), adversarial=True
+        ),
         "runs of 4, no discriminator": stepper(runs, adversarial=False),
         "plain windows, full step": stepper(plain, adversarial=True),
     }

@@ -59,8 +59,16 @@ def get_config(variant: str = "") -> ConfigDict:
     config.windows.positive_share = 0.5
 
     config.augment = ConfigDict()
+    config.augment.rotation = 0.0
+    config.augment.scaling = 0.0
+    config.augment.translation = 0.0
+    config.augment.elastic = 0.0
     config.augment.left_right_flip = 0.5
+    config.augment.gamma = 0.0
+    config.augment.contrast = 0.0
     config.augment.noise = 0.0
+    config.augment.blur = 0.0
+    config.augment.low_resolution = 0.0
     config.augment.hu_shift = 0.0
 
     config.generator = ConfigDict()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -22,7 +24,7 @@ def vfseg(*arguments, cwd=ROOT, status=0):
     assert done.returncode == status, f"{arguments}\n{done.stdout}\n{done.stderr}"
     if status == 2:
         assert "Traceback" not in done.stderr
-        assert done.stderr.startswith("vfseg: ")
+        assert re.search("^vfseg: ", done.stderr, re.MULTILINE)
     return done.stdout if status == 0 else done.stderr
 
 
@@ -110,9 +112,13 @@ def test_predict_writes_map_and_mask_and_keeps_them(workdir, tmp_path):
     want = nib.load(workdir / "predictions" / "test_000" / "probability.nii.gz").get_fdata()
     got = nib.load(tmp_path / "out" / "probability.nii.gz").get_fdata()
     np.testing.assert_allclose(got, want, atol=1e-6)
-    written = (tmp_path / "out" / "mask.nii.gz").stat().st_mtime_ns
+    mask = tmp_path / "out" / "mask.nii.gz"
+    written = mask.stat().st_mtime_ns
     assert "--overwrite" in vfseg(*command)
-    assert (tmp_path / "out" / "mask.nii.gz").stat().st_mtime_ns == written
+    assert mask.stat().st_mtime_ns == written
+    mask.unlink()
+    vfseg(*command)
+    assert mask.exists(), "half a result does not stand"
 
 
 def _other_grid(case, folder):
@@ -136,15 +142,47 @@ def test_predict_names_what_is_wrong_with_its_input(workdir, tmp_path):
         (["--input", text, "--vertebrae", labels], "text.nii.gz"),
         (["--input", ct, "--vertebrae", _other_grid(case, tmp_path)], "moved.nii.gz does not lie"),
         (["--input", ct], "--vertebrae"),
+        (["--input", ct, "--vertebrae", labels, "--boxes", text], "Give one of them"),
         (["--vertebrae", labels], "--input"),
     ):
         assert said in vfseg(*base, *arguments, status=2)
         assert not output.exists(), "nothing half-written"
 
 
-def test_a_changed_config_is_named_key_by_key(workdir):
-    message = vfseg(*TINY, "--workdir", workdir, "--config.train.steps=5", status=2)
+@pytest.mark.parametrize("mode", ["run", "evaluate", "report", "prepare"])
+def test_a_changed_config_is_named_key_by_key(workdir, mode):
+    before = (workdir / "checkpoints" / "thresholds.json").read_text()
+    changed = ["--config.train.steps=5", "--config.inference.fusion=vote"]
+    message = vfseg(*TINY, "--workdir", workdir, "--mode", mode, *changed, status=2)
     assert "config.train.steps: 4 -> 5" in message
+    assert "config.inference.fusion: mean -> vote" in message
+    assert (workdir / "checkpoints" / "thresholds.json").read_text() == before
+
+
+def test_changed_cases_are_noticed(workdir, tmp_path):
+    """A changed test case is scored again; a changed training case needs a workdir of its own."""
+    cohort, copy = tmp_path / "cohort", tmp_path / "run"
+    shutil.copytree(workdir / "cohort", cohort)
+    manifest = [*TINY, "--workdir", copy, f"--config.manifest={cohort / 'manifest.csv'}"]
+    vfseg(*manifest)
+    summary = copy / "evaluation" / "summary.json"
+    before = json.loads(summary.read_text())
+    _roll_fractures(cohort / "cases" / "test_000")
+    vfseg(*manifest)
+    after = json.loads(summary.read_text())
+    assert after["voxel"] != before["voxel"]
+    assert after["step"] == before["step"]
+    vfseg(*manifest)
+    assert json.loads(summary.read_text()) == after
+    _roll_fractures(cohort / "cases" / "train_000")
+    assert "training or validation cases changed" in vfseg(*manifest, status=2)
+
+
+def _roll_fractures(case):
+    """Moves the case's fracture mask by 12 voxels."""
+    image = nib.load(case / "fractures.nii.gz")
+    moved = np.roll(np.asarray(image.dataobj), 12, axis=0)
+    nib.save(nib.Nifti1Image(moved, image.affine, image.header), case / "fractures.nii.gz")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +206,7 @@ def test_a_changed_config_is_named_key_by_key(workdir):
 def test_what_a_user_can_mistype_is_answered(tmp_path, arguments, said):
     workdir = [] if "--wrkdir=x" in arguments or not arguments else ["--workdir", tmp_path / "w"]
     assert said in vfseg(*arguments, *workdir, status=2)
-    assert not list(tmp_path.rglob("*.nii.gz")), "nothing was begun"
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()], "nothing was begun"
 
 
 def test_a_config_that_is_not_python_is_named(tmp_path):

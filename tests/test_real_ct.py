@@ -10,11 +10,13 @@ import types
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine, voxel_sizes
+from scipy import ndimage
 
 from tests.test_main import TINY, vfseg
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.prepare import PrepareSettings, cut_ct, place_crops
-from vfseg.data.volume import Volume, read_ct, read_labels
+from vfseg.data.volume import read_ct, read_labels, write_probability
 from vfseg.data.windows import WindowSettings
 from vfseg.inference.predict import Predictor
 
@@ -84,38 +86,61 @@ def _union_of_crops(ct_path, labels_path, prepare):
 
 
 @pytest.mark.parametrize("hu", [3000, -1000])
-def test_a_sheet_planted_in_l3_of_verse014_comes_back_in_place(hu, real_ct_root):
-    """A predictor that answers 1 where it sees the planted value stands in for the network."""
-    ct_name, labels_name, _ = CASES["verse014"]
-    ct = read_ct(real_ct_root / "verse014" / ct_name)
-    labels = read_labels(real_ct_root / "verse014" / labels_name)
-    vertebrae = read_vertebrae(labels, None, "labels").vertebrae
-    l3 = next(v for v in vertebrae if v.level == "L3")
-    sheet = np.zeros(ct.shape, bool)
-    half = np.array([1.5, 9.0, 9.0]) / ct.voxel_spacing  # 3 x 18 x 18 mm
-    low, high = np.rint(l3.centre - half).astype(int), np.rint(l3.centre + half).astype(int) + 1
-    sheet[tuple(slice(a, b) for a, b in zip(low, high))] = True
-    planted = Volume(np.where(sheet, hu, 100).astype(np.int16), ct.geometry)
+def test_a_sheet_planted_in_l3_of_verse014_comes_back_in_place(hu, real_ct_root, tmp_path):
+    """A predictor that answers 1 where the CT was changed stands in for the network.
+
+    Planted in the file and sought in the file: the place is told by the stored indices and the
+    affine of the source alone, by nothing of the package.
+    """
+    ct_path, labels_path = (real_ct_root / "verse014" / name for name in CASES["verse014"][:2])
+    source, stored_labels = nib.load(ct_path), np.asarray(nib.load(labels_path).dataobj)
+    sheet = _sheet_in(stored_labels == 22, source.affine)  # VerSe's id of L3
+    stored = np.where(sheet, hu, np.asarray(source.dataobj)).astype(np.int16)
+    nib.save(nib.Nifti1Image(stored, source.affine, source.header), tmp_path / "planted.nii.gz")
+
+    ct, planted = read_ct(ct_path), read_ct(tmp_path / "planted.nii.gz")
+    vertebrae = read_vertebrae(read_labels(labels_path), None, "labels").vertebrae
+    settings = PrepareSettings(1.25, (48, 48, 48))
+    crops = place_crops(vertebrae, ct.geometry, settings)
+    before, after = cut_ct(ct, crops, settings), cut_ct(planted, crops, settings)
 
     class SeesTheSheet(Predictor):
+        """Resampling is linear: change / change of a wholly replaced voxel = share replaced."""
+
         def slices(self, g_params, crops):
-            return ((crops - 100.0) / (hu - 100)).clip(0, 1).astype(np.float32)
+            whole = np.float32(hu) - before
+            share = np.divide(crops - np.float32(before), whole, where=whole != 0, out=0 * whole)
+            return share.clip(0, 1)
 
     windows = WindowSettings("sagittal", 5, 1.25, targets=1, batch_size=1, positive_share=0.5)
     predictor = SeesTheSheet(types.SimpleNamespace(), windows, ((0, 1800),), 1.25)
-    settings = PrepareSettings(1.25, (48, 48, 48))
-    crops = place_crops(vertebrae, ct.geometry, settings)
-    # The background is flat, so that nothing but the sheet answers; padding is read as background.
-    cuts = np.where(
-        cut_ct(planted, crops, settings) == -1024, 100, cut_ct(planted, crops, settings)
-    )
-    fused = predictor.fuse(predictor.slices(None, cuts), [c.start for c in crops], 0.5)
+    fused = predictor.fuse(predictor.slices(None, after), [c.start for c in crops], 0.5)
     probability, _ = fused.on_ct(ct.geometry, 1.25, "mean")
+    write_probability(tmp_path / "probability.nii.gz", probability, ct.geometry)
 
     # Where neighbouring crops reach into the sheet they agree, so the mean is the sheet itself.
-    def centroid(weights):
-        index = np.array([np.average(i, weights=weights) for i in np.indices(ct.shape)])
-        return ct.affine[:3, :3] @ index + ct.affine[:3, 3]
+    values = nib.load(tmp_path / "probability.nii.gz").get_fdata()
+    want = apply_affine(source.affine, np.argwhere(sheet)).mean(axis=0)
+    index = np.argwhere(values > 0)
+    got = np.average(apply_affine(source.affine, index), axis=0, weights=values[tuple(index.T)])
+    assert np.linalg.norm(got - want) < 1.0
+    assert values[sheet].max() > 0.8
 
-    assert np.linalg.norm(centroid(probability) - centroid(sheet.astype(float))) < 1.0
-    assert probability[sheet].max() > 0.8
+
+def _sheet_in(vertebra, affine):
+    """3 mm thick across the stored axis nearest to the body's, 18 x 18 mm, in its vertebra.
+
+    Not in the middle of the stored grid along any axis: a mirrored map would be found elsewhere.
+    """
+    size = np.full(3, 18.0)
+    size[np.argmax(np.abs(affine[2, :3]))] = 3.0
+    half = size / voxel_sizes(affine) / 2
+    depth = ndimage.distance_transform_edt(vertebra, sampling=voxel_sizes(affine))
+    centre = np.array(np.unravel_index(np.argmax(depth), depth.shape))
+    low, high = np.rint(centre - half).astype(int), np.rint(centre + half).astype(int) + 1
+    sheet = np.zeros(vertebra.shape, bool)
+    sheet[tuple(map(slice, low, high))] = True
+    assert vertebra[sheet].mean() > 0.9
+    mirrored = np.subtract(vertebra.shape, 1) - (low + high - 1)
+    assert (np.abs(mirrored) * voxel_sizes(affine) > 3).all()
+    return sheet

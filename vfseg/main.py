@@ -41,7 +41,7 @@ _VERTEBRAE = _string(
     "vertebrae", None, "predict: label map of the vertebrae (file, or folder of masks), or auto"
 )
 _BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
-_SCHEME = _string("vertebra_scheme", None, "label scheme of --vertebrae; default: by the anatomy")
+_SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; else by anatomy")
 _INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
 _CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step's folder in it")
 _OUTPUT = _string("output", None, "predict: folder of the results")
@@ -107,19 +107,22 @@ def _without_traceback(message: str) -> str:
 def _with_underscores(argument: str) -> str:
     """`--boxes-inclusive=x` -> `--boxes_inclusive=x`; values and config keys stay as they are."""
     name, separator, value = argument.partition("=")
+    if name.startswith("-config"):
+        name = "-" + name
     if name.startswith("--") and not name.startswith("--config"):
         name = "--" + name[2:].replace("-", "_")
     return name + separator + value
 
 
 def _config_path(arguments: Sequence[str]) -> str | None:
-    """What is given with --config."""
+    """What is given with --config, the last one if there are several."""
+    path = None
     for index, argument in enumerate(arguments):
         if argument == "--config" and index + 1 < len(arguments):
-            return arguments[index + 1]
+            path = arguments[index + 1]
         if argument.startswith("--config="):
-            return argument.partition("=")[2]
-    return None
+            path = argument.partition("=")[2]
+    return path
 
 
 def _key_message(arguments: Sequence[str], error: Exception) -> str:
@@ -167,7 +170,7 @@ def _dispatch(config_path: str | None) -> None:
             vertebrae=_optional(_VERTEBRAE),
             boxes=_optional(_BOXES),
             output=_required(_OUTPUT),
-            checkpoints=_checkpoints(),
+            checkpoints=_checkpoints(config_path),
             vertebra_scheme=_SCHEME.value,
             boxes_inclusive=_INCLUSIVE.value,
             overwrite=_OVERWRITE.value,
@@ -176,7 +179,14 @@ def _dispatch(config_path: str | None) -> None:
     config = _loaded_config()
     if config is None or config_path is None:
         raise UserError("name a config, for instance --config configs/quickstart.py")
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"--config {config_path}: get_config() must return a ConfigDict.")
     config.lock()
+    if _SCHEME.value is not None:
+        config.prepare.vertebra_scheme = _SCHEME.value
+        config.virtual_fractures.vertebra_scheme = _SCHEME.value
+    if _INCLUSIVE.value:
+        config.prepare.boxes_inclusive = True
     workdir = _workdir(config_path or "")
     stages = {
         "run": pipeline.run,
@@ -190,10 +200,8 @@ def _dispatch(config_path: str | None) -> None:
 
 
 def _workdir(config_path: str) -> Path:
-    """`--workdir`, else `runs/NAME` or `runs/NAME-VARIANT`; made, and known to be writable."""
-    path, _, variant = config_path.partition(":")
-    name = "-".join(part for part in (Path(path).stem, variant) if part)
-    workdir = Path(_WORKDIR.value) if _WORKDIR.value else Path("runs") / name
+    """The workdir, made if need be, and known to be writable."""
+    workdir = _workdir_path(config_path)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / ".writable"
@@ -206,11 +214,18 @@ def _workdir(config_path: str) -> Path:
     return workdir
 
 
-def _checkpoints() -> Path:
+def _workdir_path(config_path: str) -> Path:
+    """`--workdir`, else `runs/NAME` or `runs/NAME-VARIANT`."""
+    path, _, variant = config_path.partition(":")
+    name = "-".join(part for part in (Path(path).stem, variant) if part)
+    return Path(_WORKDIR.value) if _WORKDIR.value else Path("runs") / name
+
+
+def _checkpoints(config_path: str | None) -> Path:
     if _CHECKPOINT.value:
         return Path(_CHECKPOINT.value)
-    if _WORKDIR.value:
-        return Path(_WORKDIR.value) / "checkpoints"
+    if _WORKDIR.value or config_path:
+        return _workdir_path(config_path or "") / "checkpoints"
     raise UserError(
         "predict needs a model: name one with --workdir (a run) or --checkpoint (its checkpoints). "
         "No model is shipped with the package yet."

@@ -1,5 +1,6 @@
 """The stages in their order, each skipped or resumed where its result stands."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,12 @@ from absl import logging
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from vfseg.config_check import check_config
 from vfseg.data.audit import audit_cases, audit_text
 from vfseg.data.cases import Case
-from vfseg.data.discovery import find_cases
+from vfseg.data.discovery import find_cases, is_left_out
 from vfseg.data.phantom import make_cohort
-from vfseg.data.prepare import PLANES, find_vertebrae, prepare_cases
+from vfseg.data.prepare import find_vertebrae, prepare_cases
 from vfseg.data.splits import SPLITS, assign_splits
 from vfseg.data.store import CaseRecord
 from vfseg.data.virtual_fractures import make_virtual_cohort
@@ -27,13 +29,11 @@ from vfseg.inference.model import (
     make_predictor,
     save_thresholds,
 )
-from vfseg.inference.predict import FUSIONS
 from vfseg.report.audit_page import write_audit_page
 from vfseg.report.case import draw_case
 from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
 from vfseg.training.loop import train
-from vfseg.training.parallel import RUNNERS
 from vfseg.training.recipe import (
     is_synthetic,
     prepare_settings,
@@ -43,20 +43,20 @@ from vfseg.training.recipe import (
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Prepare, train, evaluate, report; an evaluation of the best checkpoint stands."""
-    _check(config)
-    _remember(config, workdir)
+    """Prepare, train, evaluate, report; what stands and is of the same data is left alone."""
     prepared = prepare(config, workdir)
     train_model(config, workdir, prepared)
     summary = workdir / "evaluation" / "summary.json"
     best = best_step(workdir / "checkpoints")
-    if not summary.exists() or json.loads(summary.read_text())["step"] != best:
+    if _made_from(summary) != (best, _data_hash(prepared, ("validation", "test"))):
         evaluate(config, workdir, prepared)
     page = workdir / "report" / "index.html"
     if page.exists() and page.stat().st_mtime > summary.stat().st_mtime:
         _print_results(_read_summary(workdir), page)
     else:
         report(config, workdir, prepared)
+    if prepared.left_out:
+        print("\n  ".join([f"left out ({len(prepared.left_out)}):", *prepared.left_out]))
 
 
 class Prepared(NamedTuple):
@@ -65,14 +65,17 @@ class Prepared(NamedTuple):
     Attributes:
       cases: of the manifest.
       records: of the usable cases, by split.
+      left_out: cases that are not usable, and why.
     """
 
     cases: tuple[Case, ...]
     records: dict[str, tuple[CaseRecord, ...]]
+    left_out: tuple[str, ...] = ()
 
 
 def prepare(config: ConfigDict, workdir: Path) -> Prepared:
     """Makes the synthetic cohort where no manifest is named, brings store and splits up to date."""
+    _compare(config, workdir)
     cases, notes = _cases(config, workdir)
     for note in notes:
         logging.warning("%s", note)
@@ -80,10 +83,12 @@ def prepare(config: ConfigDict, workdir: Path) -> Prepared:
     splits = assign_splits(cases, records, split_settings(config), workdir / "splits.csv")
     for note in splits.notes:
         logging.warning("%s", note)
-    if left_out:
-        ids = ", ".join(case.case_id for case in left_out)
-        logging.warning("%d of %d cases left out, see above: %s", len(left_out), len(cases), ids)
-    return Prepared(cases, {split: splits.select(records, split) for split in SPLITS})
+    reasons = tuple(f"{case.case_id}: {case.reason}" for case in left_out)
+    return Prepared(
+        cases,
+        {split: splits.select(records, split) for split in SPLITS},
+        (*(note for note in notes if is_left_out(note)), *reasons),
+    )
 
 
 def audit(config: ConfigDict, workdir: Path) -> None:
@@ -100,8 +105,10 @@ def audit(config: ConfigDict, workdir: Path) -> None:
 
 def train_model(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
     """Trains from the newest checkpoint, or from the start."""
-    _remember(config, workdir)
-    _, records = prepared or prepare(config, workdir)
+    prepared = prepared or prepare(config, workdir)
+    records = prepared.records
+    data = _data_hash(prepared, ("train", "validation"))
+    _remember(config, workdir, data)
     evaluator_of = _evaluator_of(config, workdir)
     validation = _split(records, "validation")
 
@@ -119,7 +126,8 @@ def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None
     """Restores the best checkpoint, chooses thresholds on validation, scores the test cases."""
     checkpoints = workdir / "checkpoints"
     model = load_model(checkpoints)
-    cases, records = prepared or prepare(config, workdir)
+    prepared = prepared or prepare(config, workdir)
+    cases, records = prepared.cases, prepared.records
     logging.info("evaluating the checkpoint of step %d", model.step)
     evaluator = Evaluator(
         model.predictor, model.g_params, workdir / "store", config.inference.fusion
@@ -127,7 +135,11 @@ def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None
     validation, test = _split(records, "validation"), _split(records, "test")
     thresholds = evaluator.choose_thresholds(cases, validation)
     save_thresholds(
-        checkpoints, model.step, slice=thresholds.slice.value, fused=thresholds.fused.value
+        checkpoints,
+        model.step,
+        slice=thresholds.slice.value,
+        fused=thresholds.fused.value,
+        fusion=config.inference.fusion,
     )
     output = (workdir / "predictions", thresholds.fused.value)
     predicted = evaluator.predict_slices(test, "test")
@@ -136,13 +148,14 @@ def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None
         scores, thresholds, split="test", synthetic=is_synthetic(config), seed=config.seed
     )
     summary["step"] = model.step
+    summary["data"] = _data_hash(prepared, ("validation", "test"))
     write_evaluation(workdir / "evaluation", summary, scores)
 
 
 def report(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
     """Draws the predicted cases and writes the page; prints the table of results."""
     summary = _read_summary(workdir)
-    cases, _ = prepared or prepare(config, workdir)
+    cases = (prepared or prepare(config, workdir)).cases
     pictures = {}
     predicted = [c for c in cases if (workdir / "predictions" / c.case_id).is_dir()]
     for case in tqdm(predicted, "report", unit="case", disable=None):
@@ -172,7 +185,7 @@ def _cases(config: ConfigDict, workdir: Path) -> tuple[tuple[Case, ...], tuple[s
     They are those of the manifest or folder that the config names, with virtual fractures where it
     asks for them, or else the synthetic cohort, which is made if need be.
     """
-    _check(config)
+    check_config(config)
     if not config.manifest:
         return find_cases(make_cohort(workdir / "cohort", config.phantom.to_dict()))
     cases, notes = find_cases(Path(config.manifest))
@@ -200,9 +213,10 @@ def _print_results(summary: dict, page: Path) -> None:
 
 def _read_summary(workdir: Path) -> dict:
     path = workdir / "evaluation" / "summary.json"
-    if not path.exists():
+    summary = _read_json(path)
+    if summary is None:
         raise UserError(f"{path}: nothing to report yet. Run --mode evaluate first.")
-    return json.loads(path.read_text())
+    return summary
 
 
 def _split(records: Mapping[str, tuple[CaseRecord, ...]], split: str) -> tuple[CaseRecord, ...]:
@@ -214,53 +228,73 @@ def _split(records: Mapping[str, tuple[CaseRecord, ...]], split: str) -> tuple[C
     return records[split]
 
 
-def _check(config: ConfigDict) -> None:
-    """Settings that fit only together."""
-    plane, shape = config.windows.plane, tuple(config.prepare.crop_shape)
-    if plane not in PLANES:
-        raise UserError(f"config.windows.plane={plane!r}: expected one of {', '.join(PLANES)}.")
-    if config.parallel not in RUNNERS:
-        raise UserError(
-            f"config.parallel={config.parallel!r}: expected one of {', '.join(RUNNERS)}."
-        )
-    if config.inference.fusion not in FUSIONS:
-        raise UserError(
-            f"config.inference.fusion={config.inference.fusion!r}: expected one of "
-            f"{', '.join(FUSIONS)}."
-        )
-    factor = 2 ** (len(config.generator.features) - 1)
-    in_plane = [size for axis, size in enumerate(shape) if axis != PLANES[plane]]
-    if len(shape) != 3 or any(size % factor for size in in_plane):
-        raise UserError(
-            f"config.prepare.crop_shape={shape}: expected three sizes (superior, anterior, right), "
-            f"multiples of {factor} in the {plane} plane for these generator.features."
-        )
-    if config.windows.length % 2 == 0:
-        raise UserError(
-            f"config.windows.length={config.windows.length}: expected an odd number, so that a "
-            "window has a middle slice."
-        )
+def _data_hash(prepared: Prepared, splits: tuple[str, ...]) -> str:
+    """Hash of the prepared cases of some splits: what a result was made from."""
+    cases = [(split, r.case_id, r.fingerprint) for split in splits for r in prepared.records[split]]
+    return hashlib.sha256(json.dumps(sorted(cases)).encode()).hexdigest()
 
 
-def _remember(config: ConfigDict, workdir: Path) -> None:
-    """Writes the resolved config; refuses to go on in a workdir of another one."""
+def _made_from(summary: Path) -> tuple[int | None, str]:
+    """Step and data of a standing evaluation; (None, "") where none stands."""
+    content = _read_json(summary) or {}
+    return content.get("step"), content.get("data", "")
+
+
+def _compare(config: ConfigDict, workdir: Path) -> None:
+    """Checks the config, and refuses to go on in a workdir that was begun with another one."""
+    check_config(config)
     path = workdir / "config.json"
-    resolved = json.loads(json.dumps(config.to_dict()))
-    if path.exists():
-        before, now = _flat(json.loads(path.read_text())), _flat(resolved)
-        changed = [
-            f"config.{key}: {before.get(key)} -> {now.get(key)}"
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key)
-        ]
-        if changed:
-            raise UserError(
-                f"{workdir} was begun with other settings:\n  "
-                + "\n  ".join(changed)
-                + "\nGive the old values back, or choose another --workdir."
-            )
-    with atomic_file(path) as file:
-        file.write(json.dumps(resolved, indent=2).encode())
+    begun = _read_json(path)
+    if begun is None:
+        return
+    before, now = _flat(begun), _flat(_plain(config))
+    changed = [
+        f"config.{key}: {before.get(key)} -> {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise UserError(
+            f"{workdir} was begun with other settings:\n  "
+            + "\n  ".join(changed)
+            + "\nGive the old values back, or choose another --workdir."
+        )
+
+
+def _remember(config: ConfigDict, workdir: Path, data: str) -> None:
+    """Writes the resolved config, and refuses to train on with other training data."""
+    path = workdir / "data.json"
+    begun = _read_json(path)
+    if begun is not None and begun.get("train_and_validation") != data:
+        raise UserError(
+            f"{workdir}: the training or validation cases changed since training began here. "
+            "Choose another --workdir to train on the new data."
+        )
+    for target, content in (
+        (workdir / "config.json", _plain(config)),
+        (path, {"train_and_validation": data}),
+    ):
+        with atomic_file(target) as file:
+            file.write(json.dumps(content, indent=2).encode())
+
+
+def _plain(config: ConfigDict) -> dict:
+    """The config as JSON reads it back: tuples are lists."""
+    return json.loads(json.dumps(config.to_dict()))
+
+
+def _read_json(path: Path) -> dict | None:
+    """Content of a file of the workdir; None where there is none.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}). Delete it, and run again.") from error
 
 
 def _flat(tree: dict, prefix: str = "") -> dict:

@@ -9,6 +9,7 @@ from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.data.prepare import PrepareSettings
 from vfseg.data.vertebra_labels import segment_vertebrae
+from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError
 from vfseg.evaluation.evaluate import RESEARCH_USE
 from vfseg.inference.case import predict_case, write_prediction
@@ -35,15 +36,18 @@ def predict(
     A case of a folder that cannot be predicted is left out and named at the end.
     """
     auto = vertebrae == Path("auto")
+    if vertebrae is not None and boxes is not None:
+        raise UserError("--vertebrae and --boxes: both name the vertebrae. Give one of them.")
     if boxes is None and (vertebrae is None or auto):
         cases, notes = find_cases(input_path)
     else:
         cases, notes = (Case(output.name, output.name, input_path, vertebrae, boxes),), ()
+        read_geometry(input_path)
     for note in notes:
         logging.warning("%s", note)
     one = len(cases) == 1 and cases[0].ct == input_path
     wanted = [(case, output if one else output / case.case_id) for case in cases]
-    todo = [(c, o) for c, o in wanted if overwrite or not (o / "probability.nii.gz").exists()]
+    todo = [(case, folder) for case, folder in wanted if overwrite or not _stands(folder)]
     if len(todo) < len(wanted):
         print(
             f"{output}: {len(wanted) - len(todo)} results stand and are kept; --overwrite "
@@ -83,6 +87,10 @@ def predict(
         print("\n  ".join([f"left out, {len(failed)} of {len(todo)}:", *failed]))
 
 
+def _stands(folder: Path) -> bool:
+    return all((folder / name).exists() for name in ("probability.nii.gz", "mask.nii.gz"))
+
+
 def _predict(
     case: Case,
     model: Model,
@@ -93,6 +101,8 @@ def _predict(
 ) -> None:
     """Predicts one case and writes map, mask and pictures to `output`."""
     found = predict_case(case, model, settings, slice_threshold, threshold)
+    for picture in output.glob("place-*.png"):
+        picture.unlink()
     write_prediction(found, output)
     draw_case(
         found.ct,

@@ -164,6 +164,19 @@ class TestSchemes:
                 else:
                     assert found == scheme != "totalsegmentator_v1"
 
+    @pytest.mark.parametrize("label", range(1, 8))
+    def test_a_lone_small_number_needs_a_named_scheme(self, whole, label):
+        """C1 to C7 in VerSe, L5 to T11 in the numbers of a box file, whose size it has."""
+        array, _ = whole
+        level = SCHEMES["l5_to_t4"][label]
+        volume = as_volume(numbered(array, {level: label}))
+        with pytest.raises(UserError) as caught:
+            read_vertebrae(volume, None, "map.nii.gz")
+        assert f"{label} is C{label} in verse, {level} in l5_to_t4" in str(caught.value)
+        assert "--vertebra-scheme" in str(caught.value)
+        (vertebra,) = read_vertebrae(volume, "l5_to_t4", "map.nii.gz").vertebrae
+        assert vertebra.level == level
+
     def test_a_lone_vertebra_is_ambiguous(self, whole):
         labels = as_volume(numbered(whole[0], {"L2": 22}))
         with pytest.raises(UserError, match="verse: fits") as caught:

@@ -6,12 +6,14 @@ import pytest
 from nibabel.affines import apply_affine
 
 from vfseg.data.audit import Audit, audit_cases, audit_text
+from vfseg.data.audit import case as examination
 from vfseg.data.audit.cohort import prevalence
 from vfseg.data.audit.hounsfield import check_hounsfield
 from vfseg.data.audit.lesions import sheet_thickness
 from vfseg.data.audit.parents import find_block
 from vfseg.data.audit.tables import prevalence_table, spacing_table
 from vfseg.data.cases import Case, check_manifest, read_manifest, write_manifest
+from vfseg.data.discovery import find_cases
 from vfseg.data.phantom import make_cohort
 from vfseg.data.prepare import PrepareSettings
 from vfseg.data.volume import geometry_from, read_geometry, write_ct, write_labels
@@ -260,6 +262,21 @@ def test_damaged_files_are_listed_and_the_others_go_on(tmp_path):
     assert [v.level for v in result.cases[0].vertebrae] == ["L1", "L2", "L3"]  # still looked at
 
 
+def test_an_error_that_no_check_foresaw_is_one_of_its_case(tmp_path, monkeypatch):
+    cases = [write_case(tmp_path, name, seed=i) for i, name in enumerate("ab")]
+    genuine = examination.read_ct
+
+    def read_ct(path):
+        if path == cases[0].ct:
+            raise MemoryError("8 EiB")
+        return genuine(path)
+
+    monkeypatch.setattr(examination, "read_ct", read_ct)
+    result = audit(*cases)
+    assert found(result, "file", "error").message == "MemoryError: 8 EiB"
+    assert result.usable == ("b",)
+
+
 def test_lines_that_the_manifest_left_out_are_listed(tmp_path):
     case = write_case(tmp_path, "a", patient="p")
     other = write_case(tmp_path, "b", seed=1, patient="p", split="test")
@@ -268,6 +285,46 @@ def test_lines_that_the_manifest_left_out_are_listed(tmp_path):
     result = audit_cases(cases, SETTINGS, progress=False, left_out=problems)
     assert "'p' is in 'test'" in found(result, "left_out", "error").message
     assert result.usable == ("a",)
+
+
+def test_remarks_on_the_data_set_are_notes(tmp_path):
+    """No case is lost by them, and by the last one is."""
+    for name in ("anna", "bob"):
+        write_case(tmp_path, name, seed=len(name))
+    (tmp_path / "odd_mask.nii.gz").touch()
+    for name in ("cut_1", "cut_2"):
+        (tmp_path / "bob" / f"{name}.csv").write_text("level,x0,x1,y0,y1,z0,z1")
+    for name in ("anna", "bob"):
+        (tmp_path / name / "v.nii.gz").rename(tmp_path / name / "vertebrae.nii.gz")
+        (tmp_path / name / "f.nii.gz").rename(tmp_path / name / "fractures.nii.gz")
+    cases, notes = find_cases(tmp_path)
+    assert [case.case_id for case in cases] == ["anna"]
+    result = audit_cases(cases, SETTINGS, progress=False, left_out=notes)
+    assert "several files for its boxes" in found(result, "left_out", "error").message
+    assert "odd_mask" in found(result, "data_set", "note").message
+    assert kinds(result, "error") == {"left_out"}
+
+
+def test_grades_are_compared_with_the_mask(tmp_path):
+    case = write_case(tmp_path, "a", fractures=sheet("L1") + sheet("L2", 2))
+    table = tmp_path / "grades.csv"
+    case = dataclasses.replace(case, grades=table)
+    table.write_text("case_id,vertebra,grade\na,L1,0\na,L2,1\na,L3,2\na,T12,3\nb,L2,0\n")
+    odd = {f.level: f for f in audit(case).findings if f.kind == "grade"}
+    assert {f.severity for f in odd.values()} == {"warning"}
+    assert set(odd) == {"L1", "L3"}  # T12 is not in the CT
+    assert "grade 0, but 288 voxels" in odd["L1"].message  # 2 x 12 x 12
+    assert "grade 2, but no voxel" in odd["L3"].message
+    table.write_text("vertebra,grade\nL1,3\nL2,\nL3,0\n")
+    assert "grade" not in kinds(audit(case), "error", "warning", "note")
+
+
+def test_grades_that_cannot_be_read_are_an_error(tmp_path):
+    case = dataclasses.replace(write_case(tmp_path, "a"), grades=tmp_path / "grades.csv")
+    case.grades.write_text("vertebra,grade\nL1,4\n")
+    finding = found(audit(case), "grades", "error")
+    assert finding.case_id == "a"
+    assert str(case.grades) in finding.message
 
 
 def test_a_folder_with_a_mask_for_each_vertebra_is_read(tmp_path):

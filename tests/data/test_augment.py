@@ -412,7 +412,9 @@ def test_blur_and_low_resolution_smooth_within_the_plane_only(names):
     out = np.asarray(out)
     np.testing.assert_allclose(out[:, [0, 2]], 700, atol=0.01)
     roughness = out[:, 1].std(axis=(1, 2))
-    assert (roughness < texture.std()).all()
+    # A draw near no strength leaves the texture as it is, to rounding; none makes it rougher.
+    assert (roughness <= texture.std() * (1 + 1e-5)).all()
+    assert (roughness < 0.9 * texture.std()).sum() >= b // 2
     assert len(set(roughness.tolist())) == b
 
 

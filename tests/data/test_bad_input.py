@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.data.test_cases import manifest
+from tests.data.test_cases import HEADER, manifest
 from tests.data.test_volume import SHAPE, save, values
 from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import check_manifest, read_manifest
@@ -92,6 +92,14 @@ VOLUMES = {
     "zero column": (_raw_header(srow_x=[0, 0, 0, 0]), ANY, "spacing"),
     "singular affine": (_raw_header(**SINGULAR), ANY, "singular"),
     "NaN in the affine": (_raw_header(srow_y=[0, np.nan, 0, 0]), ANY, "NaN"),
+    "absurd sizes": (_raw_header(dim=[3, 32767, 32767, 32767, 1, 1, 1, 1]), ANY, "damaged"),
+    "more voxels than deflate holds": (_raw_header(dim=[3, 999, 999, 999, 1, 1, 1, 1]), ANY, "cut"),
+    "negative size": (_raw_header(dim=[3, 5, -4, 3, 1, 1, 1, 1]), ANY, "damaged|NIfTI"),
+    "two negative sizes": (_raw_header(dim=[3, -5, -4, 3, 1, 1, 1, 1]), ANY, "damaged|NIfTI"),
+    "offset of NaN": (_raw_header(vox_offset=np.nan), ANY, "not a NIfTI"),
+    "infinite offset": (_raw_header(vox_offset=np.inf), ANY, "not a NIfTI"),
+    "offset beyond the end": (_raw_header(vox_offset=1e12), ANY, "cut short"),
+    "negative offset": (_raw_header(vox_offset=-64), ANY, "cut short|NIfTI"),
     "no orientation": (_no_orientation, ANY, "left"),
     "uint8 CT": (_with(values(dtype=np.uint8)), CT, "Hounsfield"),
     "normalised CT": (_with(values(dtype=np.float32) / 210), CT, "Hounsfield"),
@@ -111,6 +119,18 @@ def test_volumes(name, tmp_path):
     make(path)
     for reader in readers:
         with pytest.raises(UserError, match=message) as caught:
+            reader(path)
+        says_what_where_and_the_remedy(caught.value, path)
+
+
+@pytest.mark.parametrize("dims", [(32767, 32767, 32767), (1600, 1600, 1600)])
+def test_no_memory_is_taken_for_what_a_file_cannot_hold(dims, tmp_path, monkeypatch):
+    monkeypatch.setattr(np, "empty", None)
+    path = tmp_path / "case7.nii"
+    _raw_header(dim=[3, *dims, 1, 1, 1, 1])(path)
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+    for reader in ANY:
+        with pytest.raises(UserError, match="damaged") as caught:
             reader(path)
         says_what_where_and_the_remedy(caught.value, path)
 
@@ -207,7 +227,10 @@ MANIFESTS = {
         ["one,p1,a.nii.gz,,,,,train", "two,p1,b.nii.gz,,,,,test"],
         "line 3: patient 'p1' is in 'test' and, line 2, in 'train'",
     ),
-    "too many cells": ([GOOD + ",,x"], "line 2 has more cells"),
+    "too many cells": ([GOOD + ",,x"], "line 2: more cells"),
+    "a comma too many": (["one,p1,,a.nii.gz,,,,,"], "line 2: more cells"),
+    "too long a name": ([f"one,p1,{'x' * 300}.nii.gz,,,,,"], "line 2: ct 'xxx.*looked up"),
+    "too long a path": ([f"one,p1,{'x/' * 3000}a.nii.gz,,,,,"], "line 2: ct 'x/x.*looked up"),
     "nothing": ([], "no case"),
 }
 
@@ -222,7 +245,32 @@ def test_manifests(name, tmp_path):
 
 
 LINES = {name: lines[-1] for name, (lines, _) in MANIFESTS.items() if lines}
-LINES = {name: line for name, line in LINES.items() if not line.endswith(",x")}
+
+QUOTES = {
+    "to the end": (['two,p2,"b.nii.gz,,,,,'], 3),
+    "to the next": (['two,"p2,b.nii.gz,,,,,', 'three,"p3",a.nii.gz,,,,,'], 3),
+    "far on": ([GOOD.replace("one", f"x{i}") for i in range(5)] + ['"two,p2,b.nii.gz,,,,,'], 8),
+}
+
+
+@pytest.mark.parametrize("name", QUOTES)
+def test_a_quotation_mark_without_its_second(name, tmp_path):
+    """It would swallow the lines below it: which of them are meant cannot be told."""
+    lines, number = QUOTES[name]
+    path = manifest(tmp_path, GOOD, *lines, "last,p9,b.nii.gz,,,,,")
+    with pytest.raises(UserError, match=f"line {number} is not CSV") as caught:
+        check_manifest(path)
+    says_what_where_and_the_remedy(caught.value, path)
+
+
+def test_cells_of_several_lines_are_counted_from_the_first(tmp_path):
+    path = manifest(
+        tmp_path, *['one,p1,a.nii.gz,,,,,,"seen', 'twice"'], "two,p2,no.nii.gz,,,,,,",
+        header=HEADER + ",note",
+    )  # fmt: skip
+    cases, problems = check_manifest(path)
+    assert [case.case_id for case in cases] == ["one"]
+    assert problems[0].startswith("line 4: ct 'no.nii.gz'")
 
 
 @pytest.mark.parametrize("name", LINES)

@@ -349,6 +349,41 @@ BAD = {
 }
 
 
+DAMAGED_TAGS = {
+    "zero spacing": ("PixelSpacing", [0, 0]),
+    "negative spacing": ("PixelSpacing", [0.7, -0.7]),
+    "one spacing": ("PixelSpacing", 0.7),
+    "place of two": ("ImagePositionPatient", [1, 2]),
+    "orientation of three": ("ImageOrientationPatient", [1, 0, 0]),
+    "slope of 0": ("RescaleSlope", 0),
+}
+
+
+@pytest.mark.parametrize("which", ["one slice", "all slices"])
+@pytest.mark.parametrize("name", DAMAGED_TAGS)
+def test_damaged_tags_are_named_with_their_file(name, which, tmp_path):
+    tag, value = DAMAGED_TAGS[name]
+    folder = save(slices_of(), tmp_path / "case7")
+    files = sorted(folder.iterdir())
+    files = files[2:3] if which == "one slice" else files
+    for path in files:
+        data = pydicom.dcmread(path)
+        setattr(data, tag, value)
+        data.save_as(path)
+    for folder_or_choice in (folder, f"{folder}#1"):
+        with pytest.raises(UserError, match=f"{files[0].name}: {tag} .*Export") as caught:
+            read_ct(folder_or_choice)
+        assert str(folder) in str(caught.value)
+
+
+def test_damaged_tags_do_not_hide_the_list_of_series(tmp_path):
+    """Another series to choose from is listed, whatever its tags hold."""
+    folder = save(slices_of(), tmp_path / "case7")
+    save(slices_of(PixelSpacing=0.7, ImagePositionPatient=[1, 2]), folder)
+    with pytest.raises(UserError, match="2 series"):
+        read_ct(folder)
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_ct_is_named(name, tmp_path):
     tags, change, message = BAD[name]

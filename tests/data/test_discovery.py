@@ -110,6 +110,79 @@ def test_paired_by_case_number(tmp_path):
     )
 
 
+@pytest.mark.parametrize("labels", ["vertebrae", "labelsTr", "Segmentations"])
+@pytest.mark.parametrize("fractures", ["fractures", "fx_masks", "lesion_segmentations"])
+def test_folders_tell_what_files_of_one_name_are(tmp_path, fractures, labels):
+    for name in ("7", "12"):
+        lay_out(
+            tmp_path,
+            f"ct/{name}.nii.gz",
+            f"{fractures}/{name}.nii.gz",
+            f"{labels}/{name}.nii.gz",
+            f"cut_li{name}.txt:{BOXES}",
+        )
+    cases, notes = find_cases(tmp_path)
+    assert cases == tuple(
+        Case(
+            name,
+            name,
+            tmp_path / f"ct/{name}.nii.gz",
+            tmp_path / labels / f"{name}.nii.gz",
+            tmp_path / f"cut_li{name}.txt",
+            tmp_path / fractures / f"{name}.nii.gz",
+        )
+        for name in ("12", "7")
+    )
+    assert len(notes) == 1  # each CT a patient of its own
+
+
+def test_nnunet(tmp_path):
+    """Images with the number of their channel, labels without."""
+    for name in ("spine_007", "spine_012", "anna"):
+        lay_out(tmp_path, f"imagesTr/{name}_0000.nii.gz", f"labelsTr/{name}.nii.gz")
+    lay_out(tmp_path, "dataset.json:{}")
+    cases, _ = find_cases(tmp_path)
+    assert [(c.ct.name, c.vertebrae and c.vertebrae.name) for c in cases] == [
+        (f"{name}_0000.nii.gz", f"{name}.nii.gz") for name in ("anna", "spine_007", "spine_012")
+    ]
+
+
+def test_equal_names_go_before_shared_numbers(tmp_path):
+    for name in ("7_a", "7_b"):
+        lay_out(tmp_path, f"ct/{name}.nii.gz", f"fractures/{name}.nii.gz")
+    cases, _ = find_cases(tmp_path)
+    assert [case.fractures.name for case in cases] == ["7_a.nii.gz", "7_b.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "1_mask.nii.gz",  # of vertebrae or of fractures
+        "ct/1_mask.nii.gz",
+        "masks/1.nii.gz",
+        "bodies/1.nii.gz",
+        "fractures/ct_1.nii.gz",  # a mask named after its CT, or CTs with fractures
+        "ct_fractures/1.nii.gz",
+    ],
+)
+def test_what_names_leave_open_is_reported_and_never_a_ct(tmp_path, mask):
+    lay_out(tmp_path, "1_ct.nii.gz", mask)
+    (case,), notes = find_cases(tmp_path)
+    assert case == Case("1", "1", tmp_path / "1_ct.nii.gz")
+    assert any("do not tell what they are" in note and mask in note for note in notes)
+
+
+def test_words_within_words_say_nothing(tmp_path):
+    lay_out(tmp_path, "converted/anna.nii.gz", "distribution/bob.nii.gz")
+    cases, _ = find_cases(tmp_path)
+    assert [case.case_id for case in cases] == ["anna", "bob"]
+
+
+def test_a_path_that_no_system_allows(tmp_path):
+    with pytest.raises(UserError, match="Check the path"):
+        find_cases(tmp_path / ("x" * 300))
+
+
 def test_a_number_that_fits_two(tmp_path):
     lay_out(tmp_path, "a/7.nii.gz", "b/7.nii.gz", f"cut_li7.txt:{BOXES}")
     cases, notes = find_cases(tmp_path)

@@ -228,9 +228,8 @@ def test_attribution_against_a_search_through_all_voxels(data):
         }
         near = distance[1] <= prepare.ATTRIBUTION_MARGIN_MM
         expected[tuple(voxel)] = near and distance[1] <= distance[2]
-    if not vertebrae.any():
-        expected = shown
     np.testing.assert_array_equal(attribute(shown, vertebrae, spacing), expected)
+    np.testing.assert_array_equal(attribute(shown, None, spacing), shown)  # boxes only
 
 
 def test_instances_keep_their_ids(tmp_path):
@@ -402,6 +401,22 @@ def test_one_bad_case_is_left_out_and_the_others_go_on(tmp_path, cohort):
     assert "nowhere.nii.gz" in left_out[1].reason
     cohort[1].ct.write_bytes(whole)
     assert len(prepare_cases(cohort, SETTINGS, store)[0]) == 3
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), MemoryError("8 EiB"), OSError(5, "disc")])
+def test_what_no_check_foresaw_costs_one_case(tmp_path, cohort, monkeypatch, error):
+    genuine = prepare.read_ct
+
+    def read_ct(path):
+        if path == cohort[1].ct:
+            raise error
+        return genuine(path)
+
+    monkeypatch.setattr(prepare, "read_ct", read_ct)
+    records, left_out = prepare_cases(cohort, SETTINGS, tmp_path / "store")
+    assert [record.case_id for record in records] == ["a", "c"]
+    (lost,) = left_out
+    assert lost == prepare.LeftOut("b", f"{type(error).__name__}: {error}")
 
 
 def test_nothing_usable_is_an_error_that_names_all(tmp_path, cohort):

@@ -1,5 +1,7 @@
 """What is written is what is read; a case is there as a whole or not at all."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,12 @@ def test_a_damaged_record_counts_as_missing(tmp_path):
     path = tmp_path / "a" / "record.json"
     path.write_text(path.read_text()[:-5])
     assert read_record(tmp_path, "a") is None
+
+
+@pytest.mark.parametrize("name", ["ct", "fractures", "vertebrae"])
+def test_a_case_without_one_of_its_arrays_counts_as_missing(tmp_path, name):
+    write_case(tmp_path, make_record(), make_arrays())
+    shutil.rmtree(tmp_path / "a" / name)
+    assert read_record(tmp_path, "a") is None
+    write_case(tmp_path, make_record(), make_arrays())
+    assert read_record(tmp_path, "a") == make_record()

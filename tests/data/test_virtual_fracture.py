@@ -278,6 +278,24 @@ def test_instances_move_along_and_keep_their_ids(whole):
     assert (both.labels.array[kept] == 23).all()
 
 
+def test_ids_above_255_do_not_wrap(whole):
+    """256 would become 0, and the fracture healthy bone."""
+    ct, labels, reading, _ = whole
+    marks = np.zeros(ct.shape, np.uint16)
+    place = tuple(int(at) for at in reading.vertebrae[-1].centre)
+    marks[place] = 256
+    made = fracture_vertebra(
+        ct, labels, "L3", SPECS[0], 2, fractures=Volume(marks, ct.geometry), reading=reading
+    )
+    assert made.fractures.array[place] == 1
+    assert 1 not in made.facts[0].instances
+    marks.flat[:300] = np.arange(1, 301)
+    with pytest.raises(UserError, match="at most 255"):
+        fracture_vertebra(
+            ct, labels, "L3", SPECS[0], 2, fractures=Volume(marks, ct.geometry), reading=reading
+        )
+
+
 def test_only_whole_vertebrae_with_a_neighbour_above(whole):
     ct, labels, reading, _ = whole
     assert breakable_levels(reading) == ("L3", "L4")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from tests.jaxprs import scans
 from tests.parameters import random_params
 from vfseg.models.conv_lstm import ConvLSTM, ConvLSTMCell
 
@@ -86,16 +87,6 @@ def test_states_have_the_dtypes_they_are_said_to_have():
     assert params["hidden"]["kernel"].dtype == jnp.float32
 
 
-def _scans(jaxpr):
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "scan":
-            yield equation
-        for value in equation.params.values():
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                yield from _scans(inner)
-
-
 def test_program_holds_one_scan_of_length_t():
     """The recurrence is a scan, no Python loop: T copies of the cell would be T convolutions."""
     for window in (3, 5):
@@ -103,7 +94,7 @@ def test_program_holds_one_scan_of_length_t():
         run = _run(window)
         variables = {"params": random_params(model, run)}
         jaxpr = jax.make_jaxpr(model.apply)(variables, run).jaxpr
-        scans = list(_scans(jaxpr))
-        assert [scan.params["length"] for scan in scans] == [window]
-        body = scans[0].params["jaxpr"].jaxpr
+        found = list(scans(jaxpr))
+        assert [scan.params["length"] for scan in found] == [window]
+        body = found[0].params["jaxpr"].jaxpr
         assert str(body).count("conv_general_dilated[") == 1

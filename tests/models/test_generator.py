@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from tests.jaxprs import scans
 from tests.parameters import random_params
 from vfseg.models.discriminator import Discriminator
 from vfseg.models.generator import Generator
@@ -51,6 +52,16 @@ def test_window_of_one_has_no_recurrence():
     params = random_params(generator, run)
     assert set(params) == {"encoder", "decoder"}
     assert jax.eval_shape(generator.apply, {"params": params}, run).shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize(("window", "lengths"), [(5, [5, 5]), (1, [])])
+@pytest.mark.parametrize("targets", [1, 4])
+def test_program_holds_one_scan_of_length_t_a_recurrent_scale(window, lengths, targets):
+    """However many windows a run holds, they take their T steps together."""
+    generator, run = _generator(window=window), _run(window + targets - 1)
+    variables = {"params": random_params(generator, run)}
+    jaxpr = jax.make_jaxpr(generator.apply)(variables, run).jaxpr
+    assert [scan.params["length"] for scan in scans(jaxpr)] == lengths
 
 
 def test_too_short_a_run_is_refused():

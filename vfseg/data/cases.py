@@ -16,6 +16,7 @@ COLUMNS = ("case_id", "patient_id", "ct", "vertebrae", "boxes", "fractures", "gr
 SPLITS = ("train", "validation", "test", "")
 _FILES = ("ct", "vertebrae", "boxes", "fractures", "grades")
 _SHOWN = 10
+_LONGEST_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ def read_manifest(path: str | os.PathLike) -> tuple[Case, ...]:
 def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """Read the sound lines of a manifest, and say what is wrong with the others.
 
-    Wrong are: an id that is empty, doubled (the first line of it counts) or unfit as a folder name,
-    an unknown split, a patient in a second split, a path that is absolute, climbs out of the
-    manifest's folder or does not exist.
+    Wrong are: more cells than the first line has, an id that is empty, doubled (the first line of
+    it counts) or unfit as a folder name, an unknown split, a patient in a second split, a path that
+    is absolute, climbs out of the manifest's folder or does not exist.
 
     Raises:
         UserError: no such file, not a UTF-8 CSV, a missing column, no line.
@@ -76,6 +77,12 @@ def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str
     if not rows:
         raise UserError(f"{path}: no case in the manifest. Add one line for each CT.")
     for line, row in rows:
+        if row is None:
+            problems.append(
+                f"line {line}: more cells than the first line. Put quotes around a cell that holds "
+                "a comma"
+            )
+            continue
         found: list[str] = []
         case_id, patient_id, split = row["case_id"], row["patient_id"], row["split"]
         if not re.fullmatch(r"\w[\w.-]*", case_id):
@@ -130,8 +137,11 @@ def write_manifest(path: str | os.PathLike, cases: Iterable[Case]) -> None:
         file.write(text.getvalue().encode())
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Lines of the CSV with their numbers, cells stripped, empty lines left out."""
+def _rows(path: Path) -> list[tuple[int, dict[str, str] | None]]:
+    """Lines of the CSV with their numbers, cells stripped, empty lines left out.
+
+    None stands for a line with more cells than the first one.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -140,31 +150,35 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise UserError(f"{path}: not UTF-8 text. Save the manifest as CSV in UTF-8.") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    columns = [column.strip() for column in reader.fieldnames or ()]
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    rows: list[tuple[int, dict[str, str] | None]] = []
+    line = 1
+    try:
+        columns = [cell.strip() for cell in next(reader, [])]
+        _check_columns(path, columns)
+        line = reader.line_num + 1
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                cells += [""] * (len(columns) - len(cells))
+                fits = len(cells) == len(columns)
+                rows.append((line, dict(zip(columns, cells)) if fits else None))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: line {line} is not CSV ({error}; a quotation mark without its second one?). "
+            "Mend the line, and save the manifest again."
+        ) from error
+    return rows
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise UserError(
             f"{path}: the first line lacks {', '.join(missing)}. It names the columns, separated "
             f"by commas: {','.join(COLUMNS)}; cells of files that you do not have stay empty."
         )
-    reader.fieldnames = columns
-    rows = []
-    try:
-        for row in reader:
-            if None in row:
-                raise UserError(
-                    f"{path}: line {reader.line_num} has more cells than the first line. Put "
-                    "quotes around a cell that holds a comma."
-                )
-            cells = {key: (value or "").strip() for key, value in row.items()}
-            if any(cells.values()):
-                rows.append((reader.line_num, cells))
-    except csv.Error as error:
-        raise UserError(
-            f"{path}: line {reader.line_num} is not CSV ({error}). Save the manifest again."
-        ) from error
-    return rows
 
 
 def _file(folder: Path, column: str, cell: str, problems: list[str]) -> Path | None:
@@ -177,6 +191,13 @@ def _file(folder: Path, column: str, cell: str, problems: list[str]) -> Path | N
         problems.append(f"{column} {cell!r} is absolute: give it relative to the manifest")
     elif os.path.normpath(cell).split(os.sep)[0] == "..":
         problems.append(f"{column} {cell!r} climbs out of the manifest's folder: move the files")
-    elif not ((folder / cell).exists() or (column == "ct" and is_series_path(folder / cell))):
-        problems.append(f"{column} {cell!r} does not exist in {folder}: check the path")
+    else:
+        try:
+            if not ((folder / cell).exists() or (column == "ct" and is_series_path(folder / cell))):
+                problems.append(f"{column} {cell!r} does not exist in {folder}: check the path")
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            shown = cell if len(cell) <= _LONGEST_SHOWN else f"{cell[:_LONGEST_SHOWN]}..."
+            problems.append(
+                f"{column} {shown!r} cannot be looked up ({error.strerror}): check the path"
+            )
     return folder / os.path.normpath(cell)

@@ -29,6 +29,7 @@ _TAGS = (
     *("BitsAllocated", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "GantryDetectorTilt"),
 )
+_PLANE = {"PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}  # numbers
 _HOUNSFIELD_TYPES = ("", "HU", "HU_MOD", "US")  # US: not specified, as converters write
 _NOT_PADDING_HU = (-900, 3072)  # values that tissue, bone or metal has
 
@@ -160,7 +161,8 @@ def _headers(folder: Path) -> list[Any]:
     for path in files:
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-            header.get("Rows")
+            for tag in _TAGS:  # pydicom reads a value when it is asked for
+                header.get(tag)
         except Exception as error:  # a damaged header fails in many ways
             raise UserError(
                 f"{path}: damaged DICOM ({_first_line(error)}). Copy or export the file again."
@@ -219,9 +221,9 @@ def _why_no_volume(headers: list[Any]) -> str:
 def _line(uid: str, found: dict[str, list[Any]]) -> str:
     headers = found[uid]
     first = headers[0]
-    spacing = [f"{float(size):.3g}" for size in first.get("PixelSpacing") or ()]
-    if len(headers) > 1 and all(h.get("ImagePositionPatient") for h in headers):
-        places = np.array([h.ImagePositionPatient for h in headers], float)
+    spacing = [f"{size:.3g}" for size in _numbers(first, "PixelSpacing")]
+    places = np.array([(_numbers(h, "ImagePositionPatient") + [0.0] * 3)[:3] for h in headers])
+    if len(headers) > 1 and np.isfinite(places).all():
         axis = np.ptp(places, axis=0).argmax()
         gaps = np.linalg.norm(np.diff(places[np.argsort(places[:, axis])], axis=0), axis=1)
         spacing.append(f"{np.median(gaps):.3g}")
@@ -229,6 +231,14 @@ def _line(uid: str, found: dict[str, list[Any]]) -> str:
         f"...{_end(uid, found)}  {str(first.get('SeriesDescription', '')) or '(no description)'}, "
         f"{len(headers)} slices" + (f", {' x '.join(spacing)} mm" if spacing else "")
     )
+
+
+def _numbers(header: Any, tag: str) -> list[float]:
+    """Values of a tag, of which a damaged header may hold any number; none where it is absent."""
+    value = header.get(tag)
+    if value is None:
+        return []
+    return [float(part) for part in (value if hasattr(value, "__iter__") else [value])]
 
 
 def _end(uid: str, found: dict[str, list[Any]]) -> str:
@@ -240,7 +250,7 @@ def _end(uid: str, found: dict[str, list[Any]]) -> str:
 
 
 def _check_values(name: str, slices: list[Any]) -> None:
-    """Refuses pixels that are not Hounsfield units."""
+    """Refuses slices without a place, and pixels that are not Hounsfield units."""
     for header in slices:
         where = f"{name}: {Path(header.filename).name}"
         remedy = "Export the original CT series from the archive."
@@ -252,10 +262,24 @@ def _check_values(name: str, slices: list[Any]) -> None:
                 f"{where}: {header.get('BitsAllocated')} bits a pixel, expected 16: these are not "
                 f"Hounsfield units (windowed for display?). {remedy}"
             )
+        for tag, count in _PLANE.items():
+            found = _numbers(header, tag)
+            if len(found) != count or (tag == "PixelSpacing" and not min(found) > 0):
+                above = " above 0" if tag == "PixelSpacing" else ""
+                raise UserError(
+                    f"{where}: {tag} {found}, expected {count} numbers{above}, so the place of "
+                    f"the slice is not known. {remedy}"
+                )
         if header.get("RescaleIntercept") is None or header.get("RescaleSlope") is None:
             raise UserError(
                 f"{where}: no RescaleSlope and RescaleIntercept, so Hounsfield units cannot be "
                 f"told. {remedy}"
+            )
+        slope = _numbers(header, "RescaleSlope") + _numbers(header, "RescaleIntercept")
+        if len(slope) != 2 or not np.isfinite(slope).all() or slope[0] == 0:
+            raise UserError(
+                f"{where}: RescaleSlope {header.RescaleSlope} and RescaleIntercept "
+                f"{header.RescaleIntercept} give no Hounsfield units. {remedy}"
             )
         if str(header.get("RescaleType") or "") not in _HOUNSFIELD_TYPES:
             raise UserError(

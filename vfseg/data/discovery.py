@@ -1,7 +1,8 @@
 """Finds the cases of a data set: by its manifest, or by how its files are named and laid out.
 
-What belongs to which CT is told by, in this order: the BIDS name, a case number that both names
-share, a name that begins with that of the CT, a folder with one CT in it. Whatever fits several
+What belongs to which CT is told by, in this order: the BIDS name, the same name in another folder
+(`ct/7.nii.gz`, `fractures/7.nii.gz`), a case number that both names share, a name that begins with
+that of the CT, a folder with one CT in it. Whatever fits several
 CTs, or none, is reported and not used; a CT that has two files for one purpose is left out.
 """
 
@@ -24,12 +25,16 @@ _TABLES = (".csv", ".txt")
 _EDGES = {"x0", "x1", "y0", "y1", "z0", "z1"}
 _ROLES = ("vertebrae", "boxes", "fractures", "grades")
 _SHOWN = 8
+_LEFT_OUT = re.compile(r": left out, |^line \d+: ")
 # Words of a name, BIDS entities included, that tell what a file is.
 _FRACTURE = re.compile(r"frac|(?<![a-z])fx(?![a-z])|lesion")
 _NOT_VERTEBRAE = re.compile(r"subreg|body|bodies|seg-vb|endplate|spinal_?c|(?<![a-z])disc|rib")
-_VERTEBRA = re.compile(r"vert|totalseg|(?<![a-z])d?seg|label")
+_VERTEBRA = re.compile(r"(?<![a-z])vert|totalseg")
+_LABELS = re.compile(r"(?<![a-z])d?seg|label")  # of vertebrae, unless the folder says fractures
 _OTHER_MASK = re.compile(r"mask|(?<![a-z])msk|(?<![a-z])gt(?![a-z])|prob")
+_OTHER_FOLDER = re.compile(r"subreg|bodies|endplate|(?<![a-z])(disc|rib)")
 _CT_WORD = re.compile(r"[_.-]?(?<![a-z])ct(?![a-z])[_.-]?", re.IGNORECASE)
+_CHANNEL = re.compile(r"_0000$")  # as nnU-Net names the only channel of an image
 _LAYOUTS = (
     "Name the files in a manifest.csv, or lay them out as VerSe/BIDS (*_ct.nii.gz, "
     "*_seg-vert_msk.nii.gz), as TotalSegmentator does (a label map, or a folder of masks, beside "
@@ -52,6 +57,10 @@ def find_cases(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ..
         UserError: no such path, a manifest that is none, or no case; with what was found instead.
     """
     path = Path(path)
+    try:
+        path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise UserError(f"{path}: {error.strerror}. Check the path.") from error
     if path.is_dir() and (path / MANIFEST).is_file():
         path = path / MANIFEST
     if path.suffix.lower() == ".csv":
@@ -67,6 +76,14 @@ def find_cases(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ..
     if not cases:
         raise UserError("\n  ".join([f"{path}: no case found. {_LAYOUTS}", *_some(notes)]))
     return cases, notes
+
+
+def is_left_out(note: str) -> bool:
+    """Whether a note of `find_cases`, or a problem of `check_manifest`, means a case that is lost.
+
+    The others are remarks: what was assumed, or which files have no use.
+    """
+    return bool(_LEFT_OUT.search(note))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,10 +169,11 @@ def _items(root: Path) -> Iterable[_Item]:
         for name in sorted(names):
             file = path / name
             if not name.startswith(".") and not is_dicom_file(file):
-                yield _Item(file, _role(file), *_meaning(file))
+                yield _Item(file, _role(file, "" if path == root else path.name), *_meaning(file))
 
 
-def _role(path: Path) -> str:
+def _role(path: Path, folder: str) -> str:
+    """What a file is by its name; where that does not tell, by the name of its folder."""
     name = path.name.lower()
     if name.endswith("_ctd.json"):
         return "centroids"  # they say no more than the label map
@@ -174,7 +192,30 @@ def _role(path: Path) -> str:
         return "ct"
     if _VERTEBRA.search(stem):
         return "vertebrae"
-    return "" if _OTHER_MASK.search(stem) or stem.startswith("sub-") else "ct"
+    vote = "ct" if stem.startswith("sub-") else _vote(folder)
+    if _LABELS.search(stem):
+        return vote if vote == "fractures" else "vertebrae"
+    if _OTHER_MASK.search(stem):
+        return vote if vote != "ct" else ""
+    if stem.startswith("sub-") or (vote != "ct" and _CT_WORD.search(stem)):
+        return ""  # a CT of that name, or a mask named after its CT?
+    return vote
+
+
+def _vote(folder: str) -> str:
+    """What the files of a folder are by its name: a role, "" for other masks, else "ct"."""
+    folder = folder.lower()
+    kinds = {
+        "fractures": _FRACTURE.search(folder),
+        "vertebrae": _VERTEBRA.search(folder) or _LABELS.search(folder),
+        "": _OTHER_FOLDER.search(folder) or _OTHER_MASK.search(folder),
+    }
+    said = [kind for kind, word in kinds.items() if word]
+    if not said:
+        return "ct"
+    if _CT_WORD.search(folder):
+        return ""  # CTs of fractures, or fractures of CTs?
+    return said[0]
 
 
 def _is_box_file(path: Path) -> bool:
@@ -205,6 +246,13 @@ def _owners(item: _Item, scans: list[_Item]) -> list[_Item]:
     """CTs to which an item belongs by the first rule that fits any."""
     if item.key:
         return [scan for scan in scans if scan.key == item.key]
+    alike = [
+        scan
+        for scan in scans
+        if item.stem in (scan.stem, _without_ct(scan.stem), _CHANNEL.sub("", scan.stem))
+    ]
+    if len(alike) == 1:
+        return alike
     folder = item.path.parent
     beside = [scan for scan in scans if scan.path.parent == folder]
     for nearby in (beside, scans):

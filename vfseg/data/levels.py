@@ -39,6 +39,7 @@ SCHEMES: dict[str, dict[int, str]] = {
 # versions and its users keep adding some.
 _HIGHEST_ID = {"verse": 28, "totalsegmentator": 65535, "totalsegmentator_v1": 104, "l5_to_t4": 24}
 _OUTDATED = "totalsegmentator_v1"
+_OWN_NUMBERS = "l5_to_t4"  # small numbers, which anything may have
 
 # Position along the spine, cranial to caudal; supernumerary vertebrae between their neighbours.
 _POSITION: dict[str, float] = {
@@ -129,7 +130,7 @@ def decide_scheme(
     A named scheme is refused where the ids hold no T4 to L5, or where the levels are out of order
     along the body; implausible volumes and distances are remarks. Without a name every scheme is
     put to all the checks, foreign ids among them, and the only one that passes is taken,
-    TotalSegmentator v1 never.
+    TotalSegmentator v1 never, and "l5_to_t4" not by a single vertebra.
 
     Args:
         ids: ids in the file, without background.
@@ -157,9 +158,14 @@ def decide_scheme(
         return scheme, [*verdict.remarks, *(f"the ids fit the scheme {name}" for name in others)]
     verdicts = {name: _judge(name, ids, sight) for name in SCHEMES}
     fitting = _fitting(verdicts)
-    if len(fitting) == 1 and fitting[0] != _OUTDATED:
+    single = fitting == [_OWN_NUMBERS] and len(verdicts[_OWN_NUMBERS].read) == 1
+    if len(fitting) == 1 and fitting[0] != _OUTDATED and not single:
         return fitting[0], [f"label scheme {fitting[0]}: the only known one that fits"]
     reasons = "".join(f"\n  {name}: {verdict.problem}" for name, verdict in verdicts.items())
+    if single:
+        (label,) = verdicts[_OWN_NUMBERS].read
+        known = [f"{names[label]} in {n}" for n, names in SPINE_IDS.items() if label in names]
+        reasons += f"\n  one vertebra alone decides nothing: {label} is {', '.join(known)}"
     raise UserError(
         f"{source}: cannot tell the label scheme of the ids {_ranges(ids)}:{reasons}\n"
         "Name it with --vertebra-scheme, or give a label map in one of these schemes."

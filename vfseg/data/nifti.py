@@ -5,6 +5,7 @@ Voxels are read and written in slabs of a few MiB, so the peak is the array itse
 
 import contextlib
 import gzip
+import math
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from vfseg.data.geometry import Geometry, geometry_of_header
 from vfseg.errors import UserError
 
 _SLAB_VOXELS = 4 * 2**20
+_DEFLATE_RATIO = 1032  # what deflate makes of zeros; no file holds more
+_UNREADABLE = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
 _TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -74,8 +77,8 @@ def open_nifti(path: Path) -> tuple[Any, Geometry]:
     """Image (nibabel) and its geometry; the voxels stay on disk.
 
     Raises:
-        UserError: no such file, not NIfTI in one file, no numbers as voxels, and what
-            `geometry_of_header` says.
+        UserError: no such file, not NIfTI in one file, no numbers as voxels, a file too short
+            for its voxels, and what `geometry_of_header` says.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder. Give one NIfTI file (.nii or .nii.gz).")
@@ -91,7 +94,7 @@ def open_nifti(path: Path) -> tuple[Any, Geometry]:
         raise _truncated(path) from error
     except PermissionError as error:
         raise UserError(f"{path}: may not be read. Change its permissions.") from error
-    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError) as e:
+    except (*_UNREADABLE, ValueError, OverflowError, OSError) as e:  # a vox_offset of NaN
         raise UserError(
             f"{path}: not a NIfTI file that can be read ({e}). Convert the CT to NIfTI, for "
             "instance with dcm2niix or 3D Slicer."
@@ -110,21 +113,31 @@ def open_nifti(path: Path) -> tuple[Any, Geometry]:
             f"{path}: voxel spacing of 0 in the header (pixdim). Mend the header, or convert the "
             "CT again from DICOM."
         )
-    return image, geometry_of_header(image.header, str(path))
+    geometry = geometry_of_header(image.header, str(path))
+    _check_size(path, image)
+    return image, geometry
+
+
+def _check_size(path: Path, image: Any) -> None:
+    """Refuses a file that cannot hold what its header says, before memory is taken for it."""
+    offset, itemsize = int(image.dataobj.offset), image.dataobj.dtype.itemsize
+    if offset < 0:
+        raise _truncated(path)
+    ratio = {".nii": 1, ".gz": _DEFLATE_RATIO}.get(path.suffix.lower())
+    needed = offset + math.prod(image.dataobj.shape) * itemsize
+    if ratio and path.stat().st_size * ratio < needed:
+        raise _truncated(path)
 
 
 def map_int16(path: Path, image: Any) -> np.ndarray | None:
     """Voxels in file order, mapped read-only; None unless the file is plain int16 without a slope.
 
-    Raises:
-        UserError: the file is shorter than its header says.
+    `open_nifti` has seen that the file is as long as its header says.
     """
     proxy = image.dataobj
     if path.suffix != ".nii" or proxy.dtype != np.int16 or (proxy.slope, proxy.inter) != (1, 0):
         return None
     total = int(np.prod(proxy.shape))
-    if path.stat().st_size < proxy.offset + 2 * total:
-        raise _truncated(path)
     return np.memmap(path, np.int16, "r", proxy.offset, total).view(np.ndarray)
 
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from vfseg.data.anatomy import Vertebra, read_vertebrae, vertebrae_from_boxes
 from vfseg.data.cases import Case
 from vfseg.data.fingerprint import case_fingerprint
+from vfseg.data.instances import instances_as_uint8
 from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
 from vfseg.data.store import CaseRecord, CropRecord, read_record, write_case
 from vfseg.data.vertebra_labels import read_vertebra_labels
@@ -166,7 +167,10 @@ def cut_labels(labels: Volume, crops: Sequence[Crop], settings: PrepareSettings)
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """A case that could not be prepared, and why, in the words of its `UserError`."""
+    """A case that could not be prepared, and why.
+
+    The reason is the text of its `UserError`; of an error that no check foresaw its type, too.
+    """
 
     case_id: str
     reason: str
@@ -216,6 +220,9 @@ def _up_to_date(case: Case, settings: PrepareSettings, store: Path) -> CaseRecor
         record, arrays = cut_case(case, settings, fingerprint)
     except UserError as error:
         return LeftOut(case.case_id, str(error))
+    except Exception as error:  # what no check foresaw is still a matter of this case alone
+        logging.debug("%s: cannot be prepared", case.case_id, exc_info=True)
+        return LeftOut(case.case_id, f"{type(error).__name__}: {error}")
     write_case(store, record, arrays)
     return record
 
@@ -241,6 +248,7 @@ def cut_case(
     crops = place_crops(vertebrae, geometry, settings)
     shape = (len(crops), *settings.crop_shape)
     owners = np.zeros(shape, np.uint8)
+    masked = labels is not None
     if labels is not None:
         ids = cut_labels(labels, crops, settings)
         owners[np.isin(ids, list(spine))] = 2
@@ -251,7 +259,7 @@ def cut_case(
     if case.fractures is not None:
         fractures = read_labels(case.fractures)
         check_same_geometry(geometry, fractures.geometry, str(case.ct), str(case.fractures))
-        instances = _as_uint8(cut_labels(fractures, crops, settings), str(case.fractures))
+        instances = instances_as_uint8(cut_labels(fractures, crops, settings), str(case.fractures))
         del fractures
     hounsfield = cut_ct(read_ct(case.ct), crops, settings)
     record = CaseRecord(
@@ -261,24 +269,11 @@ def cut_case(
         voxel_spacing=settings.voxel_spacing,
         crop_shape=settings.crop_shape,
         crops=tuple(
-            _record(crop, geometry, shown != 0, owner, settings.voxel_spacing)
+            _record(crop, geometry, shown != 0, owner if masked else None, settings.voxel_spacing)
             for crop, shown, owner in zip(crops, instances, owners)
         ),
     )
     return record, {"ct": hounsfield, "fractures": instances, "vertebrae": owners}
-
-
-def _as_uint8(instances: np.ndarray, source: str) -> np.ndarray:
-    """Instance ids as uint8: unchanged up to 255, else numbered anew, 1 to n in their order."""
-    if instances.max(initial=0) <= 255:
-        return instances.astype(np.uint8)
-    ids = np.unique(instances[instances != 0])
-    if len(ids) > 255:
-        raise UserError(
-            f"{source}: {len(ids)} fracture instances in the crops, at most 255 can be told apart. "
-            "Give one id to each fracture (a map of something else?)."
-        )
-    return np.where(instances == 0, 0, 1 + np.searchsorted(ids, instances)).astype(np.uint8)
 
 
 def fingerprint_of(case: Case, settings: PrepareSettings) -> str:
@@ -290,7 +285,7 @@ def _record(
     crop: Crop,
     geometry: Geometry,
     shown: np.ndarray,
-    vertebrae: np.ndarray,
+    vertebrae: np.ndarray | None,
     voxel_spacing: float,
 ) -> CropRecord:
     """What a crop shows: slices by all fractures in it, the vertebra's voxels by attribution."""
@@ -311,19 +306,19 @@ def _record(
     )
 
 
-def attribute(shown: np.ndarray, vertebrae: np.ndarray, voxel_spacing: float) -> np.ndarray:
+def attribute(shown: np.ndarray, vertebrae: np.ndarray | None, voxel_spacing: float) -> np.ndarray:
     """The part of the fracture voxels that belongs to the crop's own vertebra.
 
     A voxel belongs to the nearest vertebra mask, if that lies within `ATTRIBUTION_MARGIN_MM`.
-    Never by the box: the neighbours' fractures lie in it, too. Without any mask (boxes only), all
-    that the crop shows counts, which is all that can be said.
+    Never by the box: the neighbours' fractures lie in it, too. Without a label map (boxes only),
+    all that the crop shows counts, which is all that can be said.
 
     Args:
       shown: fracture voxels of the crop, bool `d h w`.
-      vertebrae: 1 this vertebra, 2 another one, `d h w`.
+      vertebrae: 1 this vertebra, 2 another one, `d h w`; None where there is no label map.
       voxel_spacing: mm.
     """
-    if not shown.any() or not vertebrae.any():
+    if vertebrae is None or not shown.any():
         return shown
     reach = int(np.ceil(ATTRIBUTION_MARGIN_MM / voxel_spacing))
     (box,) = ndimage.find_objects(shown.astype(np.uint8))

@@ -83,8 +83,8 @@ def assign_splits(
     """Reads the splits from `path`, or draws them and writes them there.
 
     A split that the manifest names for some patients is complete as it stands, except train, which
-    takes what is left; a case without a name follows its patient. The file says nothing about which
-    fold validates, so all folds of a run share it.
+    takes what is left; a case without a name follows its patient. The draw depends on the seed and
+    the set of cases alone, so the folds of a cross-validation, each in a workdir of its own, agree.
 
     Args:
       cases: of the manifest, usable or not.

@@ -109,7 +109,9 @@ def write_case(store: Path, record: CaseRecord, arrays: Mapping[str, np.ndarray]
 
 
 def read_record(store: Path, case_id: str) -> CaseRecord | None:
-    """The record of a case; None where the store does not hold it, or in another format."""
+    """The record of a case; None where the store does not hold it whole, or in another format."""
+    if not all((store / case_id / name / "zarr.json").is_file() for name in ARRAYS):
+        return None
     try:
         fields = json.loads((store / case_id / "record.json").read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):

@@ -29,7 +29,7 @@ from vfseg.evaluation.metrics import ScoreHistogram, Threshold, confusion, preva
 from vfseg.evaluation.statistics import pooled_metrics
 from vfseg.inference.predict import Predictor
 
-RESEARCH_USE = "Research use only. Not a medical device."
+RESEARCH_USE = "Research use only. Not a medical device, not for diagnosis."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,8 +207,6 @@ def summarise(
 
 def write_evaluation(folder: Path, summary: dict[str, Any], scores: Sequence[CaseScores]) -> None:
     """Writes `summary.json` and `cases.csv`."""
-    with atomic_file(folder / "summary.json") as file:
-        file.write(json.dumps(summary, indent=2).encode())
     threshold = summary["threshold"]["value"]
     text = io.StringIO()
     columns = [
@@ -240,6 +238,9 @@ def write_evaluation(folder: Path, summary: dict[str, Any], scores: Sequence[Cas
         writer.writerow(shown)
     with atomic_file(folder / "cases.csv") as file:
         file.write(text.getvalue().encode())
+    # The summary comes last: where it stands, the rest does.
+    with atomic_file(folder / "summary.json") as file:
+        file.write(json.dumps(summary, indent=2).encode())
 
 
 def _truth(case: Case, ct: Any) -> np.ndarray:

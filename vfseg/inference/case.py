@@ -72,5 +72,6 @@ def predict_case(
 def write_prediction(prediction: Prediction, folder: Path) -> None:
     """Writes `probability.nii.gz` and `mask.nii.gz` with the geometry of the CT."""
     geometry = prediction.ct.geometry
-    write_probability(folder / "probability.nii.gz", prediction.probability, geometry)
     write_labels(folder / "mask.nii.gz", prediction.mask, geometry)
+    # The map comes last: where it stands, the mask does.
+    write_probability(folder / "probability.nii.gz", prediction.probability, geometry)

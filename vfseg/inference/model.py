@@ -1,6 +1,7 @@
 """A trained model as inference needs it: config, parameters and thresholds from a checkpoint."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,12 @@ def load_model(checkpoints: Path) -> Model:
     """The best checkpoint of a folder, or the one of a step.
 
     Args:
-      checkpoints: `WORKDIR/checkpoints` or `WORKDIR/checkpoints/STEP`.
+      checkpoints: `WORKDIR`, `WORKDIR/checkpoints` or `WORKDIR/checkpoints/STEP`.
 
     Raises:
       UserError: there is none, or it cannot be read.
     """
-    folder, step = checkpoints, None
-    if checkpoints.name.isdigit():
-        folder, step = checkpoints.parent, int(checkpoints.name)
+    folder, step = _folder_and_step(checkpoints)
     store = Checkpoints(folder)
     try:
         step = store.best if step is None else step
@@ -74,7 +73,13 @@ def best_step(checkpoints: Path) -> int | None:
 
 
 def make_predictor(config: ConfigDict) -> Predictor:
-    """The compiled prediction of a config, for any parameters."""
+    """The compiled prediction of a config, for any parameters; compiled once in a process."""
+    return _predictor(json.dumps(config.to_dict(), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=2)
+def _predictor(config_json: str) -> Predictor:
+    config = ConfigDict(json.loads(config_json))
     return Predictor(
         make_generator(config),
         window_settings(config),
@@ -83,9 +88,20 @@ def make_predictor(config: ConfigDict) -> Predictor:
     )
 
 
-def save_thresholds(checkpoints: Path, step: int, *, slice: float, fused: float) -> None:
-    """Keeps the thresholds that validation chose beside the checkpoint they were chosen for."""
-    content = {"step": step, "chosen_on": "validation", "slice": slice, "fused": fused}
+def save_thresholds(
+    checkpoints: Path, step: int, *, slice: float, fused: float, fusion: str
+) -> None:
+    """Keeps the thresholds that validation chose beside the checkpoint they were chosen for.
+
+    Args:
+      checkpoints: `WORKDIR/checkpoints`.
+      step: of the checkpoint.
+      slice: threshold of the predictions of slices.
+      fused: threshold of the fused map.
+      fusion: how the map was fused.
+    """
+    content = {"step": step, "chosen_on": "validation", "fusion": fusion}
+    content |= {"slice": slice, "fused": fused}
     with atomic_file(checkpoints / _THRESHOLDS) as file:
         file.write(json.dumps(content, indent=2).encode())
 
@@ -93,17 +109,40 @@ def save_thresholds(checkpoints: Path, step: int, *, slice: float, fused: float)
 def load_thresholds(checkpoints: Path, step: int) -> tuple[float, float]:
     """Slice and fused threshold of a checkpoint.
 
+    Args:
+      checkpoints: as `load_model`.
+      step: of the checkpoint.
+
     Raises:
-      UserError: none was chosen for it yet.
+      UserError: none was chosen for it yet, or the file is damaged.
     """
-    path = (checkpoints.parent if checkpoints.name.isdigit() else checkpoints) / _THRESHOLDS
+    folder, _ = _folder_and_step(checkpoints)
+    path = folder / _THRESHOLDS
+    remedy = "Run --mode evaluate, which chooses them on the validation cases."
     try:
         content = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        content = {"step": None}
-    if content["step"] != step:
+        chosen_for = int(content["step"])
+        thresholds = float(content["slice"]), float(content["fused"])
+    except FileNotFoundError:
+        raise UserError(f"{path}: no thresholds of step {step} yet. {remedy}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path}: holds no thresholds of step {step}. Run --mode evaluate, which chooses them "
-            "on the validation cases."
+            f"{path}: is damaged ({type(error).__name__}: {error}). {remedy}"
+        ) from error
+    if chosen_for != step:
+        other = folder / str(chosen_for)
+        instead = f"Name --checkpoint {other}, or run" if other.is_dir() else "Run"
+        raise UserError(
+            f"{path}: the thresholds were chosen for step {chosen_for}, not for step {step}. "
+            f"{instead} --mode evaluate, which chooses those of the best checkpoint."
         )
-    return float(content["slice"]), float(content["fused"])
+    return thresholds
+
+
+def _folder_and_step(checkpoints: Path) -> tuple[Path, int | None]:
+    """The folder of checkpoints, and the step where one is named."""
+    if (checkpoints / "checkpoints").is_dir():
+        return checkpoints / "checkpoints", None
+    if checkpoints.name.isdigit():
+        return checkpoints.parent, int(checkpoints.name)
+    return checkpoints, None

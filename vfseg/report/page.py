@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
+from vfseg.evaluation.evaluate import RESEARCH_USE
 from vfseg.report.curves import training_curves
 from vfseg.report.figures import Picture
 from vfseg.report.results_table import interval_of, lift, name_of, results_table, shown
 
-RESEARCH_USE = "Research use only. Not a medical device, not for diagnosis."
 _DOWNLOADS = {
     "probability.nii.gz": "probability map (NIfTI)",
     "mask.nii.gz": "mask at the threshold (NIfTI)",

@@ -1,11 +1,14 @@
 """Checkpoints by Orbax: both networks, both optimisers, step, key and data position together."""
 
-from collections.abc import Mapping
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import tensorstore as ts
 from orbax.checkpoint import v1 as ocp
 
 from vfseg.errors import UserError
@@ -33,7 +36,8 @@ class Checkpoints:
         """Opens a folder of checkpoints.
 
         Raises:
-          UserError: the folder does not exist and `create` is not set, or cannot be made.
+          UserError: the folder does not exist and `create` is not set; it cannot be made or read;
+            the metrics of a checkpoint are damaged.
         """
         self._directory = directory.resolve()
         if not create and not directory.is_dir():
@@ -42,13 +46,23 @@ class Checkpoints:
                 "holds them with --checkpoint."
             )
         policies = ocp.training.preservation_policies
-        self._checkpointer = ocp.training.Checkpointer(
-            self._directory,
-            preservation_policy=policies.AnyPreservationPolicy(
-                [policies.LatestN(1), policies.BestN(get_metric_fn=_validation_pr_auc, n=1)]
-            ),
-            cleanup_tmp_directories=create,
-        )
+        # Orbax reads all metrics at once and does not say which of them it could not read.
+        for path in sorted(self._directory.glob("*/metrics/metrics")):
+            with _intact(path.parent.parent):
+                json.loads(path.read_text())
+        try:
+            self._checkpointer = ocp.training.Checkpointer(
+                self._directory,
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [policies.LatestN(1), policies.BestN(get_metric_fn=_validation_pr_auc, n=1)]
+                ),
+                cleanup_tmp_directories=create,
+            )
+        except OSError as error:
+            raise UserError(
+                f"{self._directory}: checkpoints cannot be kept here ({error.strerror or error}). "
+                "Choose a --workdir that can be written to."
+            ) from error
 
     def save(
         self,
@@ -69,21 +83,32 @@ class Checkpoints:
 
     @property
     def newest(self) -> int | None:
-        """Step of the newest checkpoint; None where there is none."""
-        latest = self._checkpointer.latest
-        return None if latest is None else int(latest.step)
+        """Step of the newest checkpoint; None where there is none.
+
+        Raises:
+          UserError: the metrics of a checkpoint are missing, so that the best one is not known.
+        """
+        scores = self._scores()
+        return max(scores) if scores else None
 
     @property
     def best(self) -> int | None:
-        """Step of the best checkpoint by validation PR-AUC (ties: the newer)."""
-        found = [
-            (_validation_pr_auc(c.metrics), int(c.step)) for c in self._checkpointer.checkpoints
-        ]
-        return max(found)[1] if found else None
+        """Step of the best checkpoint by validation PR-AUC (ties: the newer).
+
+        Raises:
+          UserError: as `newest`.
+        """
+        scores = self._scores()
+        return max(scores, key=lambda step: (scores[step], step)) if scores else None
 
     def config(self, step: int) -> dict[str, Any]:
-        """The config that wrote the checkpoint of a step."""
-        return self._checkpointer.metadata(step).custom_metadata["config"]
+        """The config that wrote the checkpoint of a step.
+
+        Raises:
+          UserError: the checkpoint is damaged.
+        """
+        with _intact(self._directory / str(step)):
+            return dict(self._checkpointer.metadata(step).custom_metadata["config"])
 
     def restore(self, step: int, template: TrainState) -> Restored:
         """Reads the checkpoint of a step.
@@ -96,31 +121,62 @@ class Checkpoints:
           UserError: the checkpoint is damaged, or was written by other networks.
         """
         where = self._directory / str(step)
-        remedy = "Restore it with the config that wrote it, or start in a new --workdir."
         abstract = {"state": jax.tree.map(np.asarray, template), "next_sample": 0}
-        try:
-            written = self._checkpointer.metadata(step)
-            shapes = {_name(p): tuple(x.shape) for p, x in _leaves(written.metadata["state"])}
-            loaded = self._checkpointer.load(step, abstract)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{where}: cannot be read ({error}). {remedy}") from error
-        for path, leaf in _leaves(abstract["state"]):
-            found = shapes.get(_name(path))
-            if found != leaf.shape:
+        config = self.config(step)
+        with _intact(where):
+            _read_through(where / "state")
+            tree = self._checkpointer.metadata(step).metadata["state"]
+            shapes = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(tree)}
+        expected = {_name(path): leaf.shape for path, leaf in _leaves(abstract["state"])}
+        for name in expected | shapes:
+            if shapes.get(name) != expected.get(name):
                 raise UserError(
-                    f"{where}: {_name(path)} has shape {found} in the checkpoint and {leaf.shape} "
-                    f"in this config's networks. {remedy}"
+                    f"{where}: {name} has shape {shapes.get(name)} in the checkpoint and "
+                    f"{expected.get(name)} in this config's networks. Restore it with the config "
+                    "that wrote it, or start in a new --workdir."
                 )
-        config = written.custom_metadata["config"]
-        return Restored(loaded["state"], int(loaded["next_sample"]), config)
+        with _intact(where):
+            loaded = self._checkpointer.load(step, abstract)
+            return Restored(loaded["state"], int(loaded["next_sample"]), config)
+
+    def _scores(self) -> dict[int, float]:
+        """Step -> validation PR-AUC, of all checkpoints."""
+        scores = {}
+        for checkpoint in self._checkpointer.checkpoints:
+            with _intact(self._directory / str(checkpoint.step)):
+                scores[int(checkpoint.step)] = _validation_pr_auc(checkpoint.metrics)
+        return scores
 
     def close(self) -> None:
         """Waits for pending work."""
         self._checkpointer.close()
 
 
+@contextlib.contextmanager
+def _intact(where: Path) -> Iterator[None]:
+    """Whatever goes wrong inside is damage of the checkpoint `where`."""
+    try:
+        yield
+    except Exception as error:  # Orbax promises no particular ones for damaged files
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(
+            f"{where}: this checkpoint is damaged or incomplete ({reason}). Delete that folder to "
+            "go on from an older one, or train again."
+        ) from error
+
+
+def _read_through(arrays: Path) -> None:
+    """Reads everything once and keeps nothing; raises where a file is cut.
+
+    Orbax leaves its other reads unfinished where one fails, and they print tracebacks later on.
+    """
+    store = ts.KvStore.open({"driver": "ocdbt", "base": arrays.as_uri() + "/"}).result()
+    for key in store.list().result():
+        store.read(key).result()
+
+
 def _validation_pr_auc(metrics: Mapping[str, float]) -> float:
-    return metrics["validation_pr_auc"]
+    return float(metrics["validation_pr_auc"])
 
 
 def _leaves(tree: Any) -> list[tuple[Any, Any]]:

@@ -8,6 +8,7 @@ from vfseg.data.audit.case import examine_case
 from vfseg.data.audit.cohort import examine_cohort
 from vfseg.data.audit.findings import SEVERITIES, Audit, Finding
 from vfseg.data.cases import Case
+from vfseg.data.discovery import is_left_out
 from vfseg.data.prepare import PLANES, PrepareSettings
 from vfseg.data.windows import WindowSettings
 
@@ -30,10 +31,16 @@ def audit_cases(
         settings: how crops are going to be cut.
         progress: show a bar (only on a terminal).
         windows: how windows are going to be drawn; says what they see.
-        left_out: what `find_cases` or `check_manifest` says of files and lines that it left out.
+        left_out: what `find_cases` or `check_manifest` says: of cases that it left out, which are
+            errors, and of what it assumed or did not use, which are notes.
     """
     facts = []
-    found = [Finding("error", "left_out", message) for message in left_out]
+    found = [
+        Finding("error", "left_out", message)
+        if is_left_out(message)
+        else Finding("note", "data_set", message)
+        for message in left_out
+    ]
     for case in tqdm(cases, "audit", unit="case", disable=None if progress else True):
         of_case, findings = examine_case(case, settings)
         facts.append(of_case)

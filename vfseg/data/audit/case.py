@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import nibabel as nib
 import numpy as np
+from absl import logging
 from nibabel.affines import apply_affine
 
 from vfseg.data.anatomy import (
@@ -17,6 +18,7 @@ from vfseg.data.anatomy import (
     vertebrae_from_boxes,
 )
 from vfseg.data.audit.findings import CaseFacts, Finding, LesionFacts, Place, VertebraFacts
+from vfseg.data.audit.grades import check_grades, grades_of
 from vfseg.data.audit.hounsfield import (
     check_hounsfield,
     hounsfield_histogram,
@@ -84,6 +86,7 @@ class _Examination:
         """Checks what is left to check; the facts of the case."""
         case, ct = self.case, self.ct
         lesions = None if self.fractures is None else self._lesions(self.fractures)
+        self.findings += check_grades(case, self._grades(), lesions, self.vertebrae)
         usable = (
             ct is not None
             and bool(self.vertebrae)
@@ -129,11 +132,15 @@ class _Examination:
         self.findings.append(found)
 
     def _try(self, kind: str, read: Callable[[], _Read]) -> _Read | None:
-        """Result of `read`; None and an error of this kind where the user's file is at fault."""
+        """Result of `read`; None and an error of this kind where that fails."""
         try:
             return read()
         except UserError as error:
             self._find("error", kind, str(error))
+            return None
+        except Exception as error:  # what no check foresaw is still a matter of this case alone
+            logging.debug("%s: cannot be examined", self.case.case_id, exc_info=True)
+            self._find("error", kind, f"{type(error).__name__}: {error}")
             return None
 
     def _on_grid(self, path: Path | None, read: Callable[[Path], Volume]) -> Volume | None:
@@ -261,6 +268,10 @@ class _Examination:
         for found in check_mask(self.case, fractures, lesions, bone_ml):
             self.findings.append(found)
         return lesions
+
+    def _grades(self) -> dict[str, int]:
+        path = self.case.grades
+        return (path and self._try("grades", lambda: grades_of(self.case, path))) or {}
 
     def _vertebra_facts(self, lesions: tuple[LesionFacts, ...] | None) -> tuple[VertebraFacts, ...]:
         grid = self.labels or self.fractures or self.ct

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from vfseg.data.anatomy import LabelReading, Vertebra, read_vertebrae
+from vfseg.data.instances import instances_as_uint8
 from vfseg.data.levels import SPINE_IDS
 from vfseg.data.phantom.fractures import Fracture, FractureSpec, Sheet, draw_fracture
 from vfseg.data.phantom.shapes import Local
@@ -139,7 +140,9 @@ def fracture_vertebra(
     up = along(body.bottom.min() - BELOW_MM - 2, body.top.max() + ABOVE_MM + 2)
     soft, inside = soft_tissue(labels, _spine_ids(reading), body, up)
     fallen = collapse(body, fracture, soft, inside, up)
-    masks = np.zeros(ct.shape, np.uint8) if fractures is None else fractures.array.astype(np.uint8)
+    masks = np.zeros(ct.shape, np.uint8)
+    if fractures is not None:
+        masks = instances_as_uint8(fractures.array, "the fracture mask")
     return _render(ct, labels, masks, vertebra, fracture, fallen, trabecular, noise_rng)
 
 

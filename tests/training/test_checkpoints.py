@@ -1,0 +1,154 @@
+"""Whatever is missing or broken in a checkpoint is one message that names its folder."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.cohort import tiny_config, write_store
+from vfseg.errors import UserError
+from vfseg.inference.model import load_model, load_thresholds, save_thresholds
+from vfseg.training import loop
+from vfseg.training.checkpoints import Checkpoints
+
+
+@pytest.fixture(scope="module")
+def state():
+    return loop.initial_state(tiny_config())
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory, state):
+    """A workdir with the checkpoints of step 1, the best, and of step 2."""
+    workdir = tmp_path_factory.mktemp("intact")
+    checkpoints = Checkpoints(workdir / "checkpoints", create=True)
+    for step, score in ((1, 0.7), (2, 0.5)):
+        checkpoints.save(
+            state.replace(step=np.int32(step)),
+            next_sample=4 * step,
+            config=tiny_config().to_dict(),
+            validation_pr_auc=score,
+        )
+    checkpoints.close()
+    return workdir
+
+
+@pytest.fixture
+def workdir(tmp_path, intact):
+    """A copy to be damaged."""
+    return shutil.copytree(intact, tmp_path / "w")
+
+
+def _cut_arrays(folder):
+    """The largest file of the arrays loses its second half."""
+    files = [path for path in (folder / "state").rglob("d/*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+
+
+def _cut_all_arrays(folder):
+    for path in (folder / "state").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+DAMAGES = {
+    "arrays cut": _cut_arrays,
+    "all arrays cut": _cut_all_arrays,
+    "no arrays": lambda folder: shutil.rmtree(folder / "state"),
+    "no names of the arrays": lambda folder: (folder / "state" / "_METADATA").unlink(),
+    "no index of the arrays": lambda folder: (folder / "state" / "manifest.ocdbt").unlink(),
+    "no metadata": lambda folder: (folder / "_CHECKPOINT_METADATA").unlink(),
+    "metadata empty": lambda folder: (folder / "_CHECKPOINT_METADATA").write_text(""),
+    "metadata bare": lambda folder: (folder / "_CHECKPOINT_METADATA").write_text("{}"),
+    "nothing in it": _empty,
+    "no metrics": lambda folder: shutil.rmtree(folder / "metrics"),
+    "no file of metrics": lambda folder: (folder / "metrics" / "metrics").unlink(),
+    "metrics cut": lambda folder: (folder / "metrics" / "metrics").write_text("{"),
+    "metrics empty": lambda folder: (folder / "metrics" / "metrics").write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_named_when_it_is_loaded(workdir, damage):
+    damage(workdir / "checkpoints" / "1")
+    with pytest.raises(UserError, match=r"checkpoints/1: this checkpoint is damaged .* Delete"):
+        load_model(workdir / "checkpoints")
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_named_when_training_resumes(workdir, damage):
+    damage(workdir / "checkpoints" / "2")
+    config = tiny_config()
+    records = write_store(workdir / "store", config)
+    with pytest.raises(UserError, match=r"checkpoints/2: this checkpoint is damaged .* Delete"):
+        loop.train(config, workdir, workdir / "store", records, lambda _: {"pr_auc": 0.5})
+
+
+def test_without_the_damaged_one_the_older_one_serves(workdir, state):
+    """What the message advises works."""
+    shutil.rmtree(workdir / "checkpoints" / "2")
+    checkpoints = Checkpoints(workdir / "checkpoints", create=True)
+    assert checkpoints.newest == 1
+    assert checkpoints.restore(1, state).next_sample == 4
+    checkpoints.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"generator.features": (4, 8, 8)}, "g_params/.*"),  # leaves that it lacks
+        ({"windows.length": 1}, "g_params/.*"),  # leaves that only the checkpoint has
+    ],
+)
+def test_other_networks_are_no_damage(workdir, changes, name):
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    with pytest.raises(UserError, match=rf"{name} has shape .* config that wrote it"):
+        checkpoints.restore(1, loop.initial_state(tiny_config(**changes)))
+    checkpoints.close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be kept here"):
+        Checkpoints(tmp_path / "file" / "checkpoints", create=True)
+
+
+@pytest.mark.parametrize(
+    ("named", "step"), [("", 1), ("checkpoints", 1), ("checkpoints/1", 1), ("checkpoints/2", 2)]
+)
+def test_a_workdir_its_checkpoints_or_one_of_them_can_be_named(workdir, named, step):
+    save_thresholds(workdir / "checkpoints", step, slice=0.25, fused=0.75, fusion="mean")
+    assert load_model(workdir / named).step == step
+    assert load_thresholds(workdir / named, step) == (0.25, 0.75)
+
+
+def test_a_workdir_may_be_called_by_a_number(workdir):
+    moved = workdir.rename(workdir.parent / "7")
+    assert load_model(moved).step == 1
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "3", '{"step": 1, "slice": null}'])
+def test_damaged_thresholds_are_named(tmp_path, content):
+    (tmp_path / "thresholds.json").write_text(content)
+    with pytest.raises(UserError, match=r"thresholds\.json: is damaged .* --mode evaluate"):
+        load_thresholds(tmp_path, 1)
+
+
+def test_missing_thresholds_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"no thresholds of step 1 yet\. .*--mode evaluate"):
+        load_thresholds(tmp_path, 1)
+
+
+def test_thresholds_of_another_step_are_refused(workdir):
+    folder = workdir / "checkpoints"
+    save_thresholds(folder, 1, slice=0.25, fused=0.75, fusion="mean")
+    with pytest.raises(UserError, match=r"for step 1, not for step 2\. Name .*/1, or run --mode"):
+        load_thresholds(folder / "2", 2)
+    save_thresholds(folder, 5, slice=0.25, fused=0.75, fusion="mean")
+    with pytest.raises(UserError, match=r"for step 5, not for step 2\. Run --mode evaluate"):
+        load_thresholds(folder / "2", 2)
