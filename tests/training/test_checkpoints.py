@@ -12,7 +12,6 @@ from vfseg.inference.model import load_model, load_thresholds, save_thresholds
 from vfseg.training import loop
 from vfseg.training.checkpoints import Checkpoints
 
-
 # Where one read fails, Orbax abandons the others, and they complain when they are collected.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
