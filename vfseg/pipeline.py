@@ -109,12 +109,14 @@ def train_model(config: ConfigDict, workdir: Path, prepared: Prepared | None = N
     records = prepared.records
     data = _data_hash(prepared, ("train", "validation"))
     _remember(config, workdir, data)
-    evaluator_of = _evaluator_of(config, workdir)
     validation = _split(records, "validation")
 
     def validate(g_params) -> dict[str, float]:
         histogram = ScoreHistogram()
-        for case in evaluator_of(g_params).predict_slices(validation, "validate"):
+        evaluator = Evaluator(
+            make_predictor(config), g_params, workdir / "store", config.inference.fusion
+        )
+        for case in evaluator.predict_slices(validation, "validate"):
             histogram += case.scores
         score = histogram.average_precision()
         return {"pr_auc": 0.0 if score is None else score}
@@ -197,15 +199,6 @@ def _cases(config: ConfigDict, workdir: Path) -> tuple[tuple[Case, ...], tuple[s
     return virtual_cases, (*notes, *more)
 
 
-def _evaluator_of(config: ConfigDict, workdir: Path):
-    predictor = make_predictor(config)
-
-    def evaluator(g_params) -> Evaluator:
-        return Evaluator(predictor, g_params, workdir / "store", config.inference.fusion)
-
-    return evaluator
-
-
 def _print_results(summary: dict, page: Path) -> None:
     print(results_text(summary))
     print(f"report: {page}")
@@ -241,8 +234,7 @@ def _made_from(summary: Path) -> tuple[int | None, str]:
 
 
 def _compare(config: ConfigDict, workdir: Path) -> None:
-    """Checks the config, and refuses to go on in a workdir that was begun with another one."""
-    check_config(config)
+    """Refuses to go on in a workdir that was begun with another config."""
     path = workdir / "config.json"
     begun = _read_json(path)
     if begun is None:

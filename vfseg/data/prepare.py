@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from vfseg.data.anatomy import Vertebra, read_vertebrae, vertebrae_from_boxes
 from vfseg.data.cases import Case
+from vfseg.data.dicom import PADDING_HU
 from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.instances import instances_as_uint8
 from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
@@ -35,9 +36,6 @@ from vfseg.errors import UserError
 
 PLANES = {"axial": 0, "coronal": 1, "sagittal": 2}
 """Axis of `d h w` along which the slices of a plane follow each other."""
-
-PADDING_HU = -1024
-"""Value of air, where a crop reaches beyond the CT."""
 
 ATTRIBUTION_MARGIN_MM = 2.0
 """A fracture belongs to a vertebra where it lies within this distance of its mask."""

@@ -19,10 +19,10 @@ from vfseg.data.anatomy import LEVELS
 from vfseg.data.cases import Case, write_manifest
 from vfseg.data.phantom.case import PhantomCase, make_case
 from vfseg.data.phantom.settings import PhantomSettings
+from vfseg.data.splits import SPLITS
 from vfseg.data.volume import atomic_file, read_labels, write_ct, write_labels
 from vfseg.errors import UserError
 
-SPLITS = ("train", "validation", "test")
 _MANIFEST, _STATE, _FACTS = "manifest.csv", "cohort.json", "facts.json"
 _FILES = {
     "ct": "ct.nii.gz",
