@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from tests.parameters import random_params
 from vfseg.models.attention_unet import AttentionGate, Decoder, Encoder
+from vfseg.models.layers import ConvNormRelu
 
 
 def test_gate_follows_its_formula():
@@ -37,18 +38,39 @@ def test_encoder_halves_and_says_so_where_it_cannot():
 
 
 def test_recurrent_features_join_at_their_own_scale():
-    """A scale with recurrence convolves upsampled, gated skip and recurrent channels."""
+    """A scale with recurrence has a kernel of its own for it, beside that for the rest."""
     features, recurrent_features = (4, 8, 16), 5
     skips = [jnp.zeros((1, 16 >> s, 16 >> s, f)) for s, f in enumerate(features)]
     recurrent = {s: jnp.zeros((1, 16 >> s, 16 >> s, recurrent_features)) for s in (1, 2)}
-    params = random_params(Decoder(features), skips, recurrent)
+    params = random_params(Decoder(features, (1, 2)), skips, recurrent)
 
     def inputs(scale):
-        return params[f"scale{scale}"]["ConvNormRelu_0"]["Conv_0"]["kernel"].shape[2]
+        convs = params[f"scale{scale}"]["ConvNormRelu_0"]
+        return {name: conv["kernel"].shape[2] for name, conv in convs.items() if "kernel" in conv}
 
-    assert inputs(2) == 16 + recurrent_features
-    assert inputs(1) == 16 + 8 + recurrent_features
-    assert inputs(0) == 8 + 4
+    assert inputs(2) == {"Conv_0": 16, "side": recurrent_features}
+    assert inputs(1) == {"Conv_0": 16 + 8, "side": recurrent_features}
+    assert inputs(0) == {"Conv_0": 8 + 4}
+
+
+def test_a_side_input_counts_like_joined_channels():
+    """Two kernels added are one kernel over the joined channels."""
+    rng = np.random.default_rng(0)
+    x, side = (jnp.asarray(rng.normal(size=(2, 6, 6, c)), jnp.float32) for c in (3, 2))
+    block = ConvNormRelu(8)
+    params = random_params(block, x, side)
+    joined = {**params, "Conv_0": {}}
+    kernels = [params["Conv_0"]["kernel"], joined.pop("side")["kernel"]]
+    joined["Conv_0"] = {"kernel": np.concatenate(kernels, axis=2)}
+    want = block.apply({"params": joined}, jnp.concatenate([x, side], axis=-1))
+    assert_allclose(block.apply({"params": params}, x, side), want, atol=1e-5)
+
+
+def test_without_attention_the_skips_pass_whole():
+    skips = [jnp.zeros((1, 8 >> s, 8 >> s, f)) for s, f in enumerate((4, 8))]
+    names = set(random_params(Decoder((4, 8), attention=False), skips, {}))
+    assert names == {"scale0", "head"}
+    assert set(random_params(Decoder((4, 8)), skips, {})) == names | {"gate0"}
 
 
 def test_untrained_decoder_answers_near_the_prior():

@@ -13,8 +13,9 @@ from vfseg.models.generator import Generator
 
 
 def _generator(**changes):
-    settings = {"features": (4, 8, 16), "window": 5, "recurrent_scales": (1, 2)}
-    return Generator(**{**settings, "recurrent_features": 3, **changes})
+    settings = {"encoder": "plain", "features": (4, 8, 16), "attention": True, "window": 5}
+    settings |= {"recurrent_scales": (1, 2), "recurrent_features": 3}
+    return Generator(**{**settings, **changes})
 
 
 def _run(r, seed=0):

@@ -91,13 +91,17 @@ class Decoder(nn.Module):
     the *same* scale where there are any, convolve twice.
 
     Attributes:
-      features: channels of each scale, finest first, as in the encoder.
+      features: channels of each scale, finest first.
+      recurrent_scales: scales that may get recurrent features.
+      attention: whether the skips pass a gate; without, this is a plain U-Net.
       prior: fracture probability that the untrained network answers everywhere; a start far from
         1/2 keeps the rare class from being drowned in the first steps (Lin et al., 2017, ICCV).
       dtype: compute dtype; the logits are float32.
     """
 
     features: Sequence[int]
+    recurrent_scales: Sequence[int] = ()
+    attention: bool = True
     prior: float = 0.01
     dtype: DTypeLike = jnp.float32
 
@@ -107,20 +111,20 @@ class Decoder(nn.Module):
 
         Args:
           skips: encoder features of the target slices, one array a scale.
-          recurrent: ConvLSTM features by scale, of the same height and width as that skip.
+          recurrent: ConvLSTM features by scale, of the same height and width as that skip; empty
+            while the network is trained without recurrence.
         """
         coarsest = len(self.features) - 1
         x = skips[coarsest]
-        if coarsest in recurrent:
-            x = jnp.concatenate([x, recurrent[coarsest]], axis=-1)
-            x = DoubleConv(self.features[coarsest], self.dtype, name=f"scale{coarsest}")(x)
+        if coarsest in self.recurrent_scales:
+            conv = DoubleConv(self.features[coarsest], self.dtype, name=f"scale{coarsest}")
+            x = conv(x, recurrent.get(coarsest))
         for scale in reversed(range(coarsest)):
-            features = self.features[scale]
-            gate = AttentionGate(max(features // 2, 1), self.dtype, name=f"gate{scale}")
-            parts = [upsample2(x), gate(skips[scale], x)]
-            if scale in recurrent:
-                parts.append(recurrent[scale])
-            x = jnp.concatenate(parts, axis=-1)
-            x = DoubleConv(features, self.dtype, name=f"scale{scale}")(x)
+            features, skip = self.features[scale], skips[scale]
+            if self.attention:
+                gate = AttentionGate(max(features // 2, 1), self.dtype, name=f"gate{scale}")
+                skip = gate(skip, x)
+            x = jnp.concatenate([upsample2(x), skip], axis=-1)
+            x = DoubleConv(features, self.dtype, name=f"scale{scale}")(x, recurrent.get(scale))
         logits = nn.Dense(1, dtype=self.dtype, name="head")(x)[..., 0].astype(jnp.float32)
         return logits + math.log(self.prior / (1 - self.prior))

