@@ -12,6 +12,7 @@ import scipy.ndimage
 
 from benchmarks import timing
 from vfseg.data.augment import AugmentSettings, augment, source_coordinates
+from vfseg.data.prepare import PLANES
 
 SPACING = 1.25  # mm
 SETTINGS = {
@@ -38,16 +39,15 @@ def scipy_augment(ct: np.ndarray, target: np.ndarray, rng: np.random.Generator) 
 
 
 def one_batch(b: int, r: int, k: int, size: int, rounds: int) -> timing.Table:
-    """Times all settings on random runs `b r size size` with `b k size size` masks."""
+    """Times all settings on random runs `b r size size` of all planes, masks `b k size size`."""
     rng = np.random.default_rng(0)
     ct = rng.normal(100, 300, (b, r, size, size)).astype(np.float32)
     target = (rng.random((b, k, size, size)) > 0.99).astype(np.float32)
-    inputs = jax.random.split(jax.random.key(0), b), *jax.device_put((ct, target))
+    planes = np.arange(b, dtype=np.int32) % len(PLANES)
+    inputs = jax.random.split(jax.random.key(0), b), *jax.device_put((ct, target, planes))
     competitors = {"SciPy, slice by slice": lambda: scipy_augment(ct, target, rng)}
     for name, settings in SETTINGS.items():
-        step = functools.partial(
-            augment, settings=settings, plane="sagittal", voxel_spacing=SPACING
-        )
+        step = functools.partial(augment, settings=settings, voxel_spacing=SPACING)
         competitors[name] = functools.partial(jax.jit(step), *inputs)
     return timing.race(
         f"Augment runs of {r} slices, {k} masks, {size}x{size}, batch {b}",

@@ -3,14 +3,16 @@
 `python -m benchmarks.fusion [--quick] [--json FILE]`
 
 The outputs of all forms are compared, bit for bit, before anything is timed. The copy moves as many
-bytes, read and written together, as the fusion must: its predictions in, its three fields out. A
-form near ratio 1 therefore works at the speed of the memory.
+bytes, read and written together, as the fusion must: its predictions in, its two fields out. A form
+near ratio 1 therefore works at the speed of the memory.
 
-Two forms exist only here, as others would write them: adding every window to the whole volume, and
-`segment_sum` over slices.
+Forms exist only here, as others would write them: adding every window to the whole volume, and
+`segment_sum` over slices; for boxes, a compiled scan that adds one after the other in place, and
+one scatter. These two compile anew for every size of the grid, which is not in their times; the
+package joins boxes on the host.
 
-The forms return fresh, fully written volumes. NumPy's zeros are pages that the system fills only
-when they are touched, so where boxes leave most of a grid empty, the NumPy loop does less work.
+The compiled forms return fresh, fully written volumes. NumPy's zeros are pages that the system
+fills only when they are touched, so where boxes leave most of a grid empty it does less work.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,17 +24,10 @@ import numpy as np
 from jax import Array, lax
 
 from benchmarks import timing
-from vfseg.inference.fusion import (
-    BOX_METHODS,
-    COUNT_DTYPE,
-    FASTEST,
-    SLICE_METHODS,
-    Fused,
-    fuse_boxes,
-    fuse_slices,
-)
+from vfseg.inference.fusion import COUNT_DTYPE, RULES, Fused, fuse_boxes
+from vfseg.inference.overlap import FASTEST, METHODS, fuse_slices
 
-THRESHOLD = 0.5
+RULE = RULES["mean"]
 
 # volume, slices in a window, stride
 WINDOWS = [((96, 128, 128), 8, 2), ((256, 256, 256), 8, 2)]
@@ -50,20 +45,18 @@ def windows(volume: tuple[int, int, int], k: int, stride: int, rounds: int) -> t
     on_device = jnp.asarray(scores)
 
     def loop() -> list[np.ndarray]:
-        score_sum = np.zeros(volume, np.float32)
-        votes = np.zeros(volume, np.uint16)
-        count = np.zeros((volume[0], 1, 1), np.uint16)
+        total = np.zeros(volume, np.float32)
+        count = np.zeros((volume[0], 1, 1), COUNT_DTYPE)
         for window, start in zip(scores, starts):
-            score_sum[start : start + k] += window
-            votes[start : start + k] += window >= THRESHOLD
+            total[start : start + k] += window
             count[start : start + k] += 1
-        return [score_sum, votes, count]
+        return [total, count]
 
     def fuse(method: str) -> Fused:
-        return fuse_slices(on_device, starts, volume[0], threshold=THRESHOLD, method=method)
+        return fuse_slices(on_device, starts, volume[0], rule=RULE, threshold=0.5, method=method)
 
     title = f"{len(starts)} windows of {k} slices at stride {stride} -> {_by(volume)}"
-    forms = {method: partial(fuse, method) for method in SLICE_METHODS}
+    forms = {method: partial(fuse, method) for method in METHODS}
     forms["full-volume add"] = partial(full_volume_add, on_device, starts, length=volume[0])
     forms["segment_sum"] = partial(segment_sum, on_device, starts, length=volume[0])
     return _race(title, forms, loop, scores.nbytes, rounds)
@@ -80,7 +73,8 @@ def full_volume_add(predictions: Array, starts: Array, *, length: int) -> Fused:
 
     def add(total: Fused, one: tuple[Array, Array]) -> tuple[Fused, None]:
         window, start = one
-        return total + jax.tree.map(partial(place, start=start), _fields(window)), None
+        placed = jax.tree.map(partial(place, start=start), _fields(window))
+        return jax.tree.map(jnp.add, total, placed), None
 
     like = jax.eval_shape(_fields, predictions[0])
     empty = jax.tree.map(lambda x: jnp.zeros((length, *x.shape[1:]), x.dtype), like)
@@ -97,40 +91,72 @@ def segment_sum(predictions: Array, starts: Array, *, length: int) -> Fused:
 
 
 def _fields(slices: Array) -> Fused:
-    votes = (slices >= THRESHOLD).astype(COUNT_DTYPE)
-    return Fused(slices, votes, jnp.ones((slices.shape[0], 1, 1), COUNT_DTYPE))
+    return Fused(slices, jnp.ones((slices.shape[0], 1, 1), COUNT_DTYPE))
 
 
 def boxes(
     grid: tuple[int, int, int], box: tuple[int, int, int], m: int, rounds: int
 ) -> timing.Table:
-    """Boxes strung along the first axis as vertebrae are, overlapping, the last beyond the end."""
+    """Boxes strung along the first axis of a grid as vertebrae are, overlapping."""
     rng = np.random.default_rng(0)
     starts = rng.integers(0, np.subtract(grid, box) // 2, (m, 3))
-    starts[:, 0] = np.linspace(-box[0] // 4, grid[0] - box[0] // 2, m)
-    fields: list[np.ndarray] = [
-        rng.random((m, *box), np.float32),
-        rng.integers(0, 5, (m, *box)).astype(np.uint16),
-        np.full((m, box[0], 1, 1), 4, np.uint16),
-    ]
-    on_device = Fused(*map(jnp.asarray, fields))
+    starts[:, 0] = np.linspace(0, grid[0] - box[0], m)
+    starts[0], starts[-1] = 0, np.subtract(grid, box)
+    places = [(int(d), int(h), int(w)) for d, h, w in starts]
+    total = rng.random((m, *box), np.float32)
+    count = np.full((m, box[0], 1, 1), 4, COUNT_DTYPE)
+    states = [Fused(*state) for state in zip(total, count)]
+    stacked = Fused(jnp.asarray(total), jnp.asarray(np.broadcast_to(count, total.shape)))
 
     def loop() -> list[np.ndarray]:
-        out = [np.zeros(grid, field.dtype) for field in fields]
+        out = [np.zeros(grid, field.dtype) for field in (total, count)]
         for i, start in enumerate(starts):
-            low, high = np.maximum(start, 0), np.minimum(start + box, grid)
-            inside = tuple(map(slice, low, high))
-            part = tuple(map(slice, low - start, high - start))
-            for volume, field in zip(out, fields):
-                volume[inside] += np.broadcast_to(field[i], box)[part]
+            inside = tuple(slice(a, a + n) for a, n in zip(start, box))
+            for volume, field in zip(out, (total, count)):
+                volume[inside] += field[i]
         return out
 
-    def fuse(method: str) -> Fused:
-        return fuse_boxes(on_device, starts, grid, method=method)
-
     title = f"{m} boxes of {_by(box)} -> {_by(grid)}"
-    forms = {method: partial(fuse, method) for method in BOX_METHODS}
-    return _race(title, forms, loop, sum(field.nbytes for field in fields), rounds)
+    forms: dict[str, Callable[[], Fused]] = {
+        "package, on the host": lambda: fuse_boxes(states, places, RULE)[1],
+        "compiled scan": partial(add_boxes, stacked, jnp.asarray(starts), grid=grid),
+        "scatter": partial(scatter_boxes, stacked, jnp.asarray(starts), grid=grid),
+    }
+    return _race(title, forms, loop, total.nbytes + count.nbytes, rounds)
+
+
+@partial(jax.jit, static_argnames="grid")
+def add_boxes(states: Fused, starts: Array, *, grid: tuple[int, int, int]) -> Fused:
+    """Adds box 0, 1, ... to its part of the grid in place, in turn."""
+
+    def add(canvas: Fused, one: tuple[Fused, Array]) -> tuple[Fused, None]:
+        state, start = one
+
+        def place(volume: Array, field: Array) -> Array:
+            part = lax.dynamic_slice(volume, start, field.shape)
+            return lax.dynamic_update_slice(volume, part + field, start)
+
+        return jax.tree.map(place, canvas, state), None
+
+    empty = jax.tree.map(lambda x: jnp.zeros(grid, x.dtype), states)
+    return lax.scan(add, empty, (states, starts))[0]
+
+
+@partial(jax.jit, static_argnames="grid")
+def scatter_boxes(states: Fused, starts: Array, *, grid: tuple[int, int, int]) -> Fused:
+    """The same with one scatter-add of all boxes at once."""
+
+    def place(field: Array) -> Array:
+        d, h, w = (
+            starts[:, axis].reshape(-1, 1, 1, 1)
+            + jnp.arange(field.shape[axis + 1]).reshape(
+                [-1 if a == axis + 1 else 1 for a in range(4)]
+            )
+            for axis in range(3)
+        )
+        return jnp.zeros(grid, field.dtype).at[d, h, w].add(field)
+
+    return jax.tree.map(place, states)
 
 
 def _race(
@@ -142,7 +168,7 @@ def _race(
 ) -> timing.Table:
     expected = loop()
     for name, form in forms.items():
-        for got, wanted in zip(jax.tree.leaves(form()), expected, strict=True):
+        for got, wanted in zip(form(), expected, strict=True):
             np.testing.assert_array_equal(got, wanted, err_msg=f"{title}: {name}")
     total = bytes_in + sum(field.nbytes for field in expected)
     source = jnp.zeros(total // 8, jnp.float32)  # half is read, half is written
@@ -169,10 +195,8 @@ def main() -> None:
     tables = [windows(*size, rounds) for size in (WINDOWS_QUICK if args.quick else WINDOWS)]
     tables += [boxes(*size, rounds) for size in (BOXES_QUICK if args.quick else BOXES)]
     timing.publish(tables, args.json)
-    chosen = {
-        what: table.get(jax.default_backend(), table["other"]) for what, table in FASTEST.items()
-    }
-    print(f"\nthe package uses {chosen['slices']} for windows and {chosen['boxes']} for boxes here")
+    chosen = FASTEST.get(jax.default_backend(), FASTEST["other"])
+    print(f"\nthe package uses {chosen} for windows here, and joins boxes on the host")
 
 
 if __name__ == "__main__":

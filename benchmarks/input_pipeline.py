@@ -84,7 +84,7 @@ def source_of(store: Path):
     from vfseg.data.store import read_record
     from vfseg.data.windows import RunSource, WindowSettings
 
-    settings = WindowSettings("sagittal", LENGTH, 1.25, TARGETS, BATCH, 0.5)
+    settings = WindowSettings(("sagittal",), LENGTH, 1.25, TARGETS, BATCH, 0.5)
     records = [read_record(store, path.name) for path in sorted(store.glob("case*"))]
     kept = [record for record in records if record is not None]
     return RunSource(store, kept, settings, seed=0, length=10**6)
@@ -144,7 +144,7 @@ def pytorch() -> Callable[[Path], Iterator]:
     def batches(store: Path) -> Iterator:
         source, names = source_of(store), sorted(path.name for path in store.glob("case*"))
         found = map(source.locate, range(BATCH * BATCHES))
-        places = [(names[case], crop, first) for case, crop, first in found]
+        places = [(names[run.case], run.crop, run.first) for run in found]
         loader = DataLoader(
             PlainDataset(str(store), places),  # type: ignore[arg-type]
             batch_size=BATCH,

@@ -21,12 +21,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import timing
+from vfseg.data.prepare import PLANES
 from vfseg.training.loop import initial_state
 from vfseg.training.parallel import make_runner
-from vfseg.training.recipe import step_settings
+from vfseg.training.recipe import step_settings, window_settings
+from vfseg.training.stages import Phase
 from vfseg.training.step import train_step
 
 WINDOWS_PER_STEP = 16
+SUPERVISED = Phase(recurrent=True, adversarial=False, frozen=False)
+ADVERSARIAL = Phase(recurrent=True, adversarial=True, frozen=False)
 STRONG_AUGMENTATION = {
     "rotation": 20.0,
     "scaling": 0.2,
@@ -59,12 +63,13 @@ def augmented(strengths: Mapping[str, float]) -> ConfigDict:
 
 
 def stepper(
-    config: ConfigDict, *, adversarial: bool, parallel: str = "jit", devices: int = 1
+    config: ConfigDict, *, phase: Phase, parallel: str = "jit", devices: int = 1
 ) -> Callable[[], Any]:
     """A function that runs one more training step on the next of four random batches."""
     windows = config.windows
     height, width = config.prepare.crop_shape[:2]
-    slices = windows.targets + windows.length - 1
+    stride = window_settings(config).stride(config.prepare.voxel_spacing)
+    slices = windows.targets + (windows.length - 1) * stride
     rng = np.random.default_rng(0)
     step = functools.partial(train_step, settings=step_settings(config))
     runner = make_runner(step, parallel, windows.batch_size, jax.devices()[:devices])
@@ -76,6 +81,7 @@ def stepper(
             "target": (rng.random((shape[0], windows.targets, *shape[2:])) < 0.005).astype(
                 np.uint8
             ),
+            "plane": np.full(shape[0], PLANES["sagittal"], np.int32),
         }
         for _ in range(4)
     )
@@ -83,7 +89,7 @@ def stepper(
     def run() -> Any:
         nonlocal state
         batch = runner.put_batch(next(batches))
-        state, metrics = runner.step(state, batch, adversarial=adversarial)
+        state, metrics = runner.step(state, batch, phase=phase)
         return metrics
 
     return run
@@ -91,7 +97,7 @@ def stepper(
 
 def steps_per_second(config: ConfigDict, steps: int = 10) -> float:
     """Full training steps a second on random batches, on one device; the median of `steps`."""
-    run = stepper(config, adversarial=True)
+    run = stepper(config, phase=ADVERSARIAL)
     for _ in range(2):
         jax.block_until_ready(run())
     seconds = []
@@ -110,18 +116,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs, plain = quickstart(4), quickstart(1)
     several = min(jax.device_count(), runs.windows.batch_size)
     competitors = {
-        "runs of 4, full step": stepper(runs, adversarial=True),
-        "runs of 4, full step, no augmentation": stepper(augmented({}), adversarial=True),
+        "runs of 4, full step": stepper(runs, phase=ADVERSARIAL),
+        "runs of 4, full step, no augmentation": stepper(augmented({}), phase=ADVERSARIAL),
         "runs of 4, full step, strong augmentation": stepper(
-            augmented(STRONG_AUGMENTATION), adversarial=True
+            augmented(STRONG_AUGMENTATION), phase=ADVERSARIAL
         ),
-        "runs of 4, no discriminator": stepper(runs, adversarial=False),
-        "plain windows, full step": stepper(plain, adversarial=True),
+        "runs of 4, no discriminator": stepper(runs, phase=SUPERVISED),
+        "plain windows, full step": stepper(plain, phase=ADVERSARIAL),
     }
     if several > 1:
         for parallel in ("jit", "pmap"):
             name = f"runs of 4, full step, {parallel} on {several} devices"
-            competitors[name] = stepper(runs, adversarial=True, parallel=parallel, devices=several)
+            competitors[name] = stepper(runs, phase=ADVERSARIAL, parallel=parallel, devices=several)
     table = timing.race(
         f"Training step, {WINDOWS_PER_STEP} windows of 5 slices, 48x48, base 16",
         competitors,

@@ -18,8 +18,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.parallel = "jit"
-    config.compute_dtype = "float32"
+    config.compute_dtype = "auto"
     config.manifest = ""  # empty: make the cohort below
+    config.add_phantoms = False  # to train and validate on, beside the cases of the manifest
     config.hu_windows = ((0, 1800), (-100, 500))
 
     config.phantom = ConfigDict()
@@ -51,7 +52,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.split.fold = 0
 
     config.windows = ConfigDict()
-    config.windows.plane = "sagittal"
+    config.windows.planes = ("sagittal",)
     config.windows.length = 5
     config.windows.stride_mm = 1.25
     config.windows.targets = 4
@@ -71,31 +72,58 @@ def get_config(variant: str = "") -> ConfigDict:
     config.augment.low_resolution = 0.0
     config.augment.hu_shift = 0.0
 
+    config.network = "attention_unet"
     config.generator = ConfigDict()
+    config.generator.encoder = "plain"
     config.generator.features = (16, 32, 64, 128)
+    config.generator.attention = True
     config.generator.recurrent_scales = (2, 3)
     config.generator.recurrent_features = 32
     config.generator.bidirectional = False
 
     config.discriminator = ConfigDict()
     config.discriminator.features = (16, 32, 64)
+    config.discriminator.spectral_norm = False
+
+    config.pretrained = ConfigDict()
+    config.pretrained.weights = ""  # of the encoder: none; a file; "package" for EfficientNet-Lite0
+    config.pretrained.frozen_scales = 0  # until fine-tuning
 
     config.losses = ConfigDict()
     config.losses.adversarial = 0.05
+    config.losses.adversarial_form = "cross_entropy"
+    config.losses.r1 = 0.0
     config.losses.l1 = 1.0
     config.losses.dice = 1.0
     config.losses.cross_entropy = 10.0
+    config.losses.focal = 0.0
+    config.losses.focal_tversky = 0.0
+
+    config.stages = ConfigDict()  # steps of each; 0 leaves it out
+    config.stages.attention = 0
+    config.stages.recurrent = 488
+    config.stages.adversarial = 162
+    config.stages.fine_tune = 0
 
     config.train = ConfigDict()
-    config.train.steps = 650
     config.train.generator_learning_rate = 2e-3
-    config.train.discriminator_learning_rate = 2e-4
-    config.train.adversarial_from = 0.75
+    config.train.fine_tune_rate = 2e-4
+    config.train.schedule = "cosine"
+    config.train.weight_decay = 0.0
+    config.train.gradient_clip = 0.0
+    config.train.ema_decay = 0.99
+    config.train.discriminator_learning_rate = 1e-3
+    config.train.pause_above = 0.9
+    config.train.patience = 20
     config.train.log_every = 20
+    config.train.save_every = 100
     config.train.validate_every = 325
 
     config.inference = ConfigDict()
+    config.inference.planes = ()  # empty: those of config.windows
     config.inference.fusion = "mean"
+    config.inference.flips = False
+    config.inference.shifts = 0
 
     if variant == "tiny":
         config.phantom.train, config.phantom.validation, config.phantom.test = 2, 1, 1
@@ -106,6 +134,6 @@ def get_config(variant: str = "") -> ConfigDict:
         config.generator.features = (4, 8)
         config.generator.recurrent_scales, config.generator.recurrent_features = (0, 1), 2
         config.discriminator.features = (4, 8)
-        config.train.steps, config.train.log_every, config.train.validate_every = 4, 1, 2
-        config.train.adversarial_from = 0.5
+        config.stages.recurrent, config.stages.adversarial = 2, 2
+        config.train.log_every, config.train.save_every, config.train.validate_every = 1, 2, 2
     return config

@@ -8,6 +8,7 @@ from tests.cohort import ROOT, tiny_config
 from vfseg.config_check import RULES, check_config
 from vfseg.errors import UserError
 
+ALL_PLANES = ("axial", "coronal", "sagittal")
 NAN, INF = float("nan"), float("inf")
 
 # A few bad values of each setting; what the message says beside naming key and value.
@@ -22,7 +23,10 @@ BAD = {
     "split.test": ([-0.1, 1.0, NAN], "from 0 to below 1"),
     "split.folds": ([-1, 1], "0 (none), or 2 and more"),
     "split.fold": ([-1], "a whole number from 0"),
-    "windows.plane": (["oblique", ""], "axial, coronal, sagittal"),
+    "windows.planes": (
+        ["oblique", "axial", "", (), ("oblique",), ("axial", "axial"), 1],
+        "one or more of axial, coronal, sagittal",
+    ),
     "windows.length": ([4, 0, -1], "odd"),
     "windows.stride_mm": ([0.0, NAN], "mm above 0"),
     "windows.targets": ([0], "a whole number from 1"),
@@ -32,11 +36,27 @@ BAD = {
     "generator.recurrent_scales": ([(-1,), (0.5,)], "whole numbers from 0"),
     "generator.recurrent_features": ([0], "a whole number from 1"),
     "discriminator.features": ([(), (0,)], "from 1 for each scale"),
-    "train.steps": ([0], "a whole number from 1"),
+    "stages.recurrent": ([-1, 1.5], "a whole number from 0"),
+    "train.schedule": (["step"], "one of cosine, constant_linear, polynomial"),
+    "train.fine_tune_rate": ([0.0], "above 0"),
+    "train.weight_decay": ([-1.0], "from 0"),
+    "train.gradient_clip": ([-1.0], "from 0"),
+    "train.ema_decay": ([-0.1, 1.0], "from 0 to below 1"),
+    "train.pause_above": ([1.5], "from 0 to 1"),
+    "train.patience": ([-1], "a whole number from 0"),
+    "add_phantoms": ([1], "True or False"),
+    "network": (["vgg"], "one of attention_unet, slice_classifier"),
+    "generator.encoder": (["vgg"], "one of plain"),
+    "pretrained.weights": ([1], "a file, 'package' or empty"),
+    "pretrained.frozen_scales": ([-1], "a whole number from 0"),
+    "generator.attention": ([1], "True or False"),
+    "discriminator.spectral_norm": ([1], "True or False"),
+    "losses.adversarial_form": (["log"], "one of cross_entropy, least_squares, hinge"),
+    "losses.focal": ([-1.0], "from 0"),
     "train.generator_learning_rate": ([0.0, -1e-3, NAN], "above 0"),
     "train.discriminator_learning_rate": ([0.0, INF], "above 0"),
-    "train.adversarial_from": ([-0.1, 1.5], "from 0 to 1"),
     "train.log_every": ([0], "a whole number from 1"),
+    "train.save_every": ([0], "a whole number from 1"),
     "train.validate_every": ([0], "a whole number from 1"),
     "inference.fusion": (["median"], "mean, vote"),
     "losses.adversarial": ([-0.1], "from 0"),
@@ -72,6 +92,21 @@ def test_every_rule_has_a_bad_value():
 APART = [
     ({"prepare.crop_shape": (31, 30, 30)}, "config.prepare.crop_shape=(31, 30, 30)", "of 2 in"),
     ({"generator.features": (1,) * 7}, "config.prepare.crop_shape=(32, 32, 32)", "multiples of 64"),
+    (
+        {"prepare.crop_shape": (31, 31, 31), "windows.planes": ("coronal", "axial")},
+        "config.prepare.crop_shape=(31, 31, 31)",
+        "multiples of 2 in the coronal and axial plane",
+    ),
+    (
+        {"prepare.crop_shape": (32, 32, 48), "windows.planes": ALL_PLANES},
+        "config.prepare.crop_shape=(32, 32, 48)",
+        "three equal sizes",
+    ),
+    (
+        {"windows.targets": 33, "windows.planes": ALL_PLANES},
+        "config.windows.targets=33",
+        "at most the 32 axial slices",
+    ),
     ({"windows.targets": 33}, "config.windows.targets=33", "at most the 32 sagittal slices"),
     ({"generator.recurrent_scales": (2,)}, "config.generator.recurrent_scales=(2,)", "to 1,"),
     ({"generator.recurrent_scales": (1, 1)}, "config.generator.recurrent_scales", "different"),
@@ -92,11 +127,13 @@ def test_what_does_not_fit_together_is_named(changes, named, said):
     [
         {"prepare.crop_shape": (32, 32, 31)},  # sagittal slices may be of any number
         {"windows.targets": 32},
+        {"windows.targets": 32, "windows.planes": ALL_PLANES},
+        {"prepare.crop_shape": (31, 32, 32), "windows.planes": ("axial",)},
         {"generator.recurrent_scales": ()},
         {"split.folds": 3, "split.fold": 2},
         {"split.fold": 2},  # without folds it means nothing
         {"windows.length": 1},
-        {"train.adversarial_from": 1.0, "windows.positive_share": 0.0, "losses.adversarial": 0.0},
+        {"stages.adversarial": 0, "windows.positive_share": 0.0, "losses.adversarial": 0.0},
         {"manifest": "cases.csv", "phantom.train": 0},
         {"compute_dtype": "bfloat16", "parallel": "pmap", "inference.fusion": "vote"},
     ],
@@ -106,10 +143,10 @@ def test_values_at_the_limit_pass(changes):
 
 
 def test_all_problems_are_said_at_once_and_none_twice():
-    changes = {"train.log_every": 0, "windows.plane": "oblique", "windows.targets": 99}
+    changes = {"train.log_every": 0, "windows.planes": ("oblique",), "windows.targets": 99}
     lines = problems(tiny_config(**changes))
     assert [line.split("=")[0] for line in lines] == [
-        "config.windows.plane",
+        "config.windows.planes",
         "config.train.log_every",
     ]
 
@@ -129,3 +166,22 @@ def test_configs_of_the_project_pass(path):
 
 def test_the_tiny_config_passes():
     check_config(tiny_config())
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"pretrained.weights": "w.pth"}, "'plain' has no pretrained weights"),
+        ({"pretrained.frozen_scales": 1}, "expected 0 to 0"),
+        ({"generator.encoder": "resnet18", "generator.features": (4,)}, "2 to 6 scales"),
+        ({"network": "slice_classifier"}, "config.windows.length=5: the slice classifier needs 1"),
+        (
+            {"network": "slice_classifier", "windows.length": 1},
+            "config.stages.adversarial=2: the slice classifier needs 0",
+        ),
+        ({"stages.recurrent": 0, "stages.adversarial": 0}, "config.stages: all are 0"),
+    ],
+)
+def test_networks_and_stages_fit_together(changes, said):
+    config = tiny_config(**{"prepare.crop_shape": (32, 32, 32), **changes})
+    assert any(said in line for line in problems(config)), problems(config)

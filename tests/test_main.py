@@ -51,8 +51,10 @@ def test_a_run_writes_the_files_of_the_contract(workdir):
         assert set(summary[level]["dice"]) == {"value", "ci95", "n"}
         assert 0 <= summary[level]["pr_auc"]["value"] <= 1
         assert summary[level]["pr_auc"]["ci95"] is None, "one patient has no interval"
-    assert summary["lesion"] is None
-    assert summary["vertebra"] is None
+    for level, name in (("lesion", "average_precision"), ("vertebra", "pr_auc")):
+        assert set(summary[level][name]) == {"value", "ci95", "n"}
+    for name in ("vertebrae.csv", "truth_lesions.csv", "tables.csv", "states.npz"):
+        assert (workdir / "evaluation" / name).stat().st_size > 0
     config = json.loads((workdir / "config.json").read_text())
     assert config["train"]["steps"] == 4
 
@@ -98,6 +100,18 @@ def test_evaluate_restores_the_checkpoint_and_scores_the_same(workdir):
     path.unlink()
     vfseg(*TINY, "--workdir", workdir, "--mode", "evaluate")
     assert path.read_text() == before
+
+
+def test_two_runs_are_compared_on_the_same_cases(workdir, tmp_path):
+    command = [*TINY, "--workdir", workdir, "--mode", "evaluate", "--compare"]
+    shutil.copytree(workdir / "evaluation", tmp_path / "other" / "evaluation")
+    printed = vfseg(*command, tmp_path / "other")
+    assert "voxel pr_auc" in printed
+    comparison = json.loads((workdir / "evaluation" / "comparison.json").read_text())
+    assert comparison["other"] == str(tmp_path / "other")
+    assert {row["difference"] for row in comparison["measures"]} <= {0, None}
+    assert "not evaluated yet" in vfseg(*command, tmp_path, status=2)
+    assert "--mode evaluate" in vfseg(*TINY, "--workdir", workdir, "--compare", tmp_path, status=2)
 
 
 def test_predict_writes_map_and_mask_and_keeps_them(workdir, tmp_path):
@@ -152,9 +166,9 @@ def test_predict_names_what_is_wrong_with_its_input(workdir, tmp_path):
 @pytest.mark.parametrize("mode", ["run", "evaluate", "report", "prepare"])
 def test_a_changed_config_is_named_key_by_key(workdir, mode):
     before = (workdir / "checkpoints" / "thresholds.json").read_text()
-    changed = ["--config.train.steps=5", "--config.inference.fusion=vote"]
+    changed = ["--config.stages.recurrent=5", "--config.inference.fusion=vote"]
     message = vfseg(*TINY, "--workdir", workdir, "--mode", mode, *changed, status=2)
-    assert "config.train.steps: 4 -> 5" in message
+    assert "config.stages.recurrent: 2 -> 5" in message
     assert "config.inference.fusion: mean -> vote" in message
     assert (workdir / "checkpoints" / "thresholds.json").read_text() == before
 
@@ -189,17 +203,17 @@ def _roll_fractures(case):
     ("arguments", "said"),
     [
         (["--config", "configs/none.py"], "configs/quickstart.py"),
-        ([*TINY, "--config.train.stepz=3"], "Did you mean --config.train.steps?"),
-        ([*TINY, "--config.train.steps=many"], "--config.train.steps=many"),
+        ([*TINY, "--config.train.patienc=3"], "Did you mean --config.train.patience?"),
+        ([*TINY, "--config.train.patience=many"], "--config.train.patience=many"),
         ([*TINY, "--wrkdir=x"], "wrkdir"),
         ([*TINY, "--mode=trian"], f"expected one of {', '.join(MODES)}"),
         ([*TINY, "stray"], "'stray'"),
         ([], "--config"),
         (["--config", "configs/quickstart.py:huge"], "no variant 'huge'"),
-        ([*TINY, "--config.windows.plane=oblique"], "axial, coronal, sagittal"),
+        ([*TINY, "--config.windows.planes=oblique"], "axial, coronal, sagittal"),
         ([*TINY, "--config.windows.length=4"], "odd"),
         ([*TINY, "--config.prepare.crop_shape=(31,30,30)"], "multiples of 2"),
-        ([*TINY, "--config.inference.fusion=median"], "mean, vote"),
+        ([*TINY, "--config.inference.fusion=median"], "mean, centre"),
         ([*TINY, "--config.parallel=tpu"], "jit, pmap"),
     ],
 )

@@ -5,7 +5,6 @@ The CTs come from the folder that VFSEG_REAL_CT names and never enter the projec
 
 import json
 import re
-import types
 
 import nibabel as nib
 import numpy as np
@@ -17,8 +16,8 @@ from tests.test_main import TINY, vfseg
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.volume import read_ct, read_labels, write_probability
-from vfseg.data.windows import WindowSettings
-from vfseg.inference.predict import Predictor
+from vfseg.inference.case_map import fuse_case
+from vfseg.inference.views import Views
 
 LUMBAR = ["L1", "L2", "L3", "L4", "L5"]
 THORACIC = [f"T{n}" for n in range(4, 13)]
@@ -104,18 +103,18 @@ def test_a_sheet_planted_in_l3_of_verse014_comes_back_in_place(hu, real_ct_root,
     crops = place_crops(vertebrae, ct.geometry, settings)
     before, after = cut_ct(ct, crops, settings), cut_ct(planted, crops, settings)
 
-    class SeesTheSheet(Predictor):
-        """Resampling is linear: change / change of a wholly replaced voxel = share replaced."""
-
-        def slices(self, g_params, crops):
-            whole = np.float32(hu) - before
-            share = np.divide(crops - np.float32(before), whole, where=whole != 0, out=0 * whole)
-            return share.clip(0, 1)
-
-    windows = WindowSettings("sagittal", 5, 1.25, targets=1, batch_size=1, positive_share=0.5)
-    predictor = SeesTheSheet(types.SimpleNamespace(), windows, ((0, 1800),), 1.25)
-    fused = predictor.fuse(predictor.slices(None, after), [c.start for c in crops], 0.5)
-    probability, _ = fused.on_ct(ct.geometry, 1.25, "mean")
+    # Resampling is linear: change / change of a wholly replaced voxel = share replaced.
+    whole = np.float32(hu) - before
+    share = np.divide(after - np.float32(before), whole, where=whole != 0, out=0 * whole)
+    fused = fuse_case(
+        share.clip(0, 1)[:, None],
+        [crop.start for crop in crops],
+        views=Views(("sagittal",)),
+        fusion="mean",
+        slice_threshold=0.5,
+        voxel_spacing=1.25,
+    )
+    probability = fused.on_ct(ct.geometry).probability
     write_probability(tmp_path / "probability.nii.gz", probability, ct.geometry)
 
     # Where neighbouring crops reach into the sheet they agree, so the mean is the sheet itself.

@@ -3,9 +3,14 @@
     python -m vfseg.main --config configs/NAME.py [--workdir DIR] [--mode MODE] [--config.KEY=VALUE]
     python -m vfseg.main --mode predict --input CT --vertebrae LABELS --output DIR
 
+Many processes make one run, each with the same command and a workdir that all of them see:
+`--distributed` under SLURM, Kubernetes, Open MPI or on a TPU pod; elsewhere each is given
+`--coordinator=HOST:PORT --processes=N --process=I`.
+
 Exit status: 0 done, 2 something that the user can mend (one message), 1 anything else.
 """
 
+import contextlib
 import difflib
 import os
 import runpy
@@ -46,6 +51,11 @@ _INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one
 _CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step's folder in it")
 _OUTPUT = _string("output", None, "predict: folder of the results")
 _OVERWRITE = _boolean("overwrite", "predict: replace existing results")
+_COMPARE = _string("compare", None, "evaluate: workdir of another run on the same test cases")
+_DISTRIBUTED = _boolean("distributed", "join the processes of the cluster that this runs on")
+_COORDINATOR = _string("coordinator", None, "HOST:PORT of process 0, to join processes elsewhere")
+_PROCESSES = flags.DEFINE_integer("processes", None, "how many there are", flag_values=FLAGS)
+_PROCESS = flags.DEFINE_integer("process", None, "which one this is, from 0", flag_values=FLAGS)
 _HELP = flags.DEFINE_boolean("help", False, "show this text", short_name="h", flag_values=FLAGS)
 
 
@@ -56,7 +66,10 @@ def main(arguments: Sequence[str]) -> int:
         if _HELP.value:
             print(f"{__doc__}\n{FLAGS.get_help()}")
             return 0
-        _dispatch(config_path)
+        _prepare_logging()
+        _prepare_jax()
+        with _joined():
+            _dispatch(config_path)
     except UserError as error:
         print(f"vfseg: {error}", file=sys.stderr)
         return 2
@@ -158,12 +171,29 @@ def _keys(config: ConfigDict, prefix: str = "") -> list[str]:
     return keys
 
 
+def _joined() -> contextlib.AbstractContextManager[None]:
+    """The processes of this run, where there are several."""
+    named = {"--coordinator": _COORDINATOR, "--processes": _PROCESSES, "--process": _PROCESS}
+    missing = [name for name, holder in named.items() if holder.value is None]
+    if not _DISTRIBUTED.value and len(missing) == len(named):
+        return contextlib.nullcontext()
+    if _DISTRIBUTED.value and len(missing) < len(named):
+        raise UserError(f"--distributed finds out for itself: leave out {', '.join(named)}.")
+    if not _DISTRIBUTED.value and missing:
+        raise UserError(f"{', '.join(named)} go together: {', '.join(missing)} is missing.")
+    from vfseg.training import processes
+
+    return processes.together(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+
+
 def _dispatch(config_path: str | None) -> None:
-    _prepare_logging()
-    _prepare_jax()
     # Imported here, so that --help and a wrong flag answer at once.
     from vfseg import pipeline, prediction
+    from vfseg.training import processes
+    from vfseg.training.interrupt import INTERRUPT
 
+    if not processes.is_first():
+        logging.set_verbosity(logging.WARNING)
     if _MODE.value == "predict":
         prediction.predict(
             input_path=_required(_INPUT),
@@ -187,7 +217,11 @@ def _dispatch(config_path: str | None) -> None:
         config.virtual_fractures.vertebra_scheme = _SCHEME.value
     if _INCLUSIVE.value:
         config.prepare.boxes_inclusive = True
+    if _COMPARE.value and _MODE.value != "evaluate":
+        raise UserError("--compare goes with --mode evaluate.")
     workdir = _workdir(config_path or "")
+    if _MODE.value in ("run", "train"):
+        INTERRUPT.listen()
     stages = {
         "run": pipeline.run,
         "audit": pipeline.audit,
@@ -196,7 +230,10 @@ def _dispatch(config_path: str | None) -> None:
         "evaluate": pipeline.evaluate,
         "report": pipeline.report,
     }
-    stages[_MODE.value](config, workdir)
+    if _COMPARE.value:
+        pipeline.compare(config, workdir, Path(_COMPARE.value))
+    else:
+        stages[_MODE.value](config, workdir)
 
 
 def _workdir(config_path: str) -> Path:
@@ -221,15 +258,12 @@ def _workdir_path(config_path: str) -> Path:
     return Path(_WORKDIR.value) if _WORKDIR.value else Path("runs") / name
 
 
-def _checkpoints(config_path: str | None) -> Path:
+def _checkpoints(config_path: str | None) -> Path | None:
     if _CHECKPOINT.value:
         return Path(_CHECKPOINT.value)
     if _WORKDIR.value or config_path:
         return _workdir_path(config_path or "") / "checkpoints"
-    raise UserError(
-        "predict needs a model: name one with --workdir (a run) or --checkpoint (its checkpoints). "
-        "No model is shipped with the package yet."
-    )
+    return None
 
 
 def _required(holder: flags.FlagHolder) -> Path:

@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -15,14 +16,17 @@ from vfseg.data.audit import audit_cases, audit_text
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases, is_left_out
 from vfseg.data.phantom import make_cohort
-from vfseg.data.prepare import find_vertebrae, prepare_cases
+from vfseg.data.prepare import PLANES, find_vertebrae, prepare_cases
 from vfseg.data.splits import SPLITS, assign_splits
-from vfseg.data.store import CaseRecord
+from vfseg.data.store import CaseArrays, CaseRecord
 from vfseg.data.virtual_fractures import make_virtual_cohort
 from vfseg.data.volume import atomic_file, read_ct, read_labels, read_probability
 from vfseg.errors import UserError
-from vfseg.evaluation.evaluate import Evaluator, summarise, write_evaluation
+from vfseg.evaluation.compare import compare_runs, comparison_text
+from vfseg.evaluation.evaluate import Evaluator, SlicesOfCase
+from vfseg.evaluation.measures import read_states
 from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.summary import summarise, write_evaluation
 from vfseg.inference.model import (
     best_step,
     load_model,
@@ -33,6 +37,8 @@ from vfseg.report.audit_page import write_audit_page
 from vfseg.report.case import draw_case
 from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
+from vfseg.training import processes
+from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.loop import train
 from vfseg.training.recipe import (
     is_synthetic,
@@ -40,16 +46,23 @@ from vfseg.training.recipe import (
     split_settings,
     window_settings,
 )
+from vfseg.training.samples import best_slice, side_by_side
+
+_PICTURES = 4  # validation cases shown in TensorBoard
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Prepare, train, evaluate, report; what stands and is of the same data is left alone."""
+    """Prepare, train, evaluate, report; what stands and is of the same data is left alone.
+
+    With several processes, as `train_model`; the first one evaluates and reports.
+    """
     prepared = prepare(config, workdir)
     train_model(config, workdir, prepared)
     summary = workdir / "evaluation" / "summary.json"
-    best = best_step(workdir / "checkpoints")
-    if _made_from(summary) != (best, _data_hash(prepared, ("validation", "test"))):
+    if not _is_evaluated(workdir, prepared):
         evaluate(config, workdir, prepared)
+    if not processes.is_first():
+        return
     page = workdir / "report" / "index.html"
     if page.exists() and page.stat().st_mtime > summary.stat().st_mtime:
         _print_results(_read_summary(workdir), page)
@@ -74,7 +87,23 @@ class Prepared(NamedTuple):
 
 
 def prepare(config: ConfigDict, workdir: Path) -> Prepared:
-    """Makes the synthetic cohort where no manifest is named, brings store and splits up to date."""
+    """Makes the synthetic cohort where no manifest is named, brings store and splits up to date.
+
+    With several processes the first one does it for all.
+
+    Raises:
+      UserError: whatever is wrong with config or cases; a process does not see the workdir.
+    """
+    prepared = processes.from_first(lambda: _prepare(config, workdir))
+    if not (workdir / "store").is_dir():
+        raise UserError(
+            f"{workdir}: process {processes.index()} does not see what process 0 wrote there. Name "
+            "a --workdir on a file system that all processes share."
+        )
+    return prepared
+
+
+def _prepare(config: ConfigDict, workdir: Path) -> Prepared:
     _compare(config, workdir)
     cases, notes = _cases(config, workdir)
     for note in notes:
@@ -93,6 +122,8 @@ def prepare(config: ConfigDict, workdir: Path) -> Prepared:
 
 def audit(config: ConfigDict, workdir: Path) -> None:
     """Reads the data set and says what is wrong with it; writes nothing but `audit/`."""
+    if not processes.is_first():
+        return
     cases, left_out = _cases(config, workdir)
     settings, windows = prepare_settings(config), window_settings(config)
     found = audit_cases(cases, settings, windows=windows, left_out=left_out)
@@ -104,24 +135,46 @@ def audit(config: ConfigDict, workdir: Path) -> None:
 
 
 def train_model(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
-    """Trains from the newest checkpoint, or from the start."""
+    """Trains from the newest checkpoint, or from the start.
+
+    With several processes each trains on its part of every batch and validates its part of the
+    cases; the first one writes. How many there are may change from one run to the next.
+    """
     prepared = prepared or prepare(config, workdir)
     records = prepared.records
     data = _data_hash(prepared, ("train", "validation"))
-    _remember(config, workdir, data)
+    processes.from_first(lambda: _remember(config, workdir, data))
     validation = _split(records, "validation")
 
-    def validate(g_params) -> dict[str, float]:
-        histogram = ScoreHistogram()
+    def validate(g_params) -> dict[str, Any]:
+        histogram, pictures = ScoreHistogram(), []
         evaluator = Evaluator(
-            make_predictor(config), g_params, workdir / "store", config.inference.fusion
+            make_predictor(config),
+            g_params,
+            workdir / "store",
+            config.inference.fusion,
+            prepare_settings(config),
         )
-        for case in evaluator.predict_slices(validation, "validate"):
+        for case in evaluator.predict_slices(processes.share(validation), "validate"):
             histogram += case.scores
-        score = histogram.average_precision()
-        return {"pr_auc": 0.0 if score is None else score}
+            if len(pictures) < _PICTURES:
+                pictures.append(_picture(config, workdir, case))
+        score = sum(processes.gather(histogram), ScoreHistogram()).average_precision()
+        scores = {"pr_auc": 0.0 if score is None else score}
+        return scores | ({"slices": np.concatenate(pictures)} if pictures else {})
 
     train(config, workdir, workdir / "store", _split(records, "train"), validate)
+
+
+def _picture(config: ConfigDict, workdir: Path, case: SlicesOfCase) -> np.ndarray:
+    """CT, truth and prediction of the slice of a case that shows most fracture, `h 3w 3` uint8."""
+    arrays = CaseArrays(workdir / "store", case.record.case_id)
+    fractures = [crop.fracture_voxels for crop in case.record.crops]
+    crop, axis = int(np.argmax(fractures)), PLANES[config.windows.planes[0]]
+    ct, truth = (array[crop].read().result() for array in (arrays.ct, arrays.fractures))
+    volumes = ct, truth, case.predictions[crop, 0]
+    best = best_slice(truth, axis)
+    return side_by_side(*(np.take(volume, best, axis) for volume in volumes))
 
 
 def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
@@ -129,35 +182,59 @@ def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None
     checkpoints = workdir / "checkpoints"
     model = load_model(checkpoints)
     prepared = prepared or prepare(config, workdir)
+    if not processes.is_first():
+        return
     cases, records = prepared.cases, prepared.records
     logging.info("evaluating the checkpoint of step %d", model.step)
     evaluator = Evaluator(
-        model.predictor, model.g_params, workdir / "store", config.inference.fusion
+        model.predictor,
+        model.g_params,
+        workdir / "store",
+        config.inference.fusion,
+        prepare_settings(config),
     )
     validation, test = _split(records, "validation"), _split(records, "test")
     thresholds = evaluator.choose_thresholds(cases, validation)
     save_thresholds(
         checkpoints,
         model.step,
-        slice=thresholds.slice.value,
-        fused=thresholds.fused.value,
+        slice=thresholds.slice,
+        fused=thresholds.fused,
+        vertebra=thresholds.vertebra,
+        temperature=thresholds.temperature,
         fusion=config.inference.fusion,
     )
-    output = (workdir / "predictions", thresholds.fused.value)
-    predicted = evaluator.predict_slices(test, "test")
-    scores = evaluator.score(cases, predicted, thresholds.slice.value, output=output)
+    scores = evaluator.score(
+        cases,
+        evaluator.predict_slices(test, "test"),
+        thresholds.slice,
+        thresholds=thresholds,
+        output=workdir / "predictions",
+    )
     summary = summarise(
         scores, thresholds, split="test", synthetic=is_synthetic(config), seed=config.seed
     )
     summary["step"] = model.step
     summary["data"] = _data_hash(prepared, ("validation", "test"))
-    write_evaluation(workdir / "evaluation", summary, scores)
+    write_evaluation(workdir / "evaluation", summary, scores, thresholds)
+
+
+def compare(config: ConfigDict, workdir: Path, other: Path) -> None:
+    """Compares this run with another one on the same cases; evaluates it first where need be."""
+    theirs = read_states(other / "evaluation" / "states.npz")
+    prepared = prepare(config, workdir)
+    if not _is_evaluated(workdir, prepared):
+        evaluate(config, workdir, prepared)
+    if processes.is_first():
+        print(comparison_text(compare_runs(workdir, other, theirs, seed=config.seed)))
 
 
 def report(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
     """Draws the predicted cases and writes the page; prints the table of results."""
     summary = _read_summary(workdir)
     cases = (prepared or prepare(config, workdir)).cases
+    if not processes.is_first():
+        return
     pictures = {}
     predicted = [c for c in cases if (workdir / "predictions" / c.case_id).is_dir()]
     for case in tqdm(predicted, "report", unit="case", disable=None):
@@ -185,18 +262,30 @@ def _cases(config: ConfigDict, workdir: Path) -> tuple[tuple[Case, ...], tuple[s
     """Cases of the config, and remarks on what was assumed or left out.
 
     They are those of the manifest or folder that the config names, with virtual fractures where it
-    asks for them, or else the synthetic cohort, which is made if need be.
+    asks for them, and the phantoms that it asks for, which are made if need be.
     """
     check_config(config)
-    if not config.manifest:
-        return find_cases(make_cohort(workdir / "cohort", config.phantom.to_dict()))
-    cases, notes = find_cases(Path(config.manifest))
-    if not config.virtual_fractures.variants:
-        return cases, notes
-    virtual = config.virtual_fractures.to_dict()
-    manifest = make_virtual_cohort(cases, workdir / "virtual_cohort", virtual)
-    virtual_cases, more = find_cases(manifest)
-    return virtual_cases, (*notes, *more)
+    cases: tuple[Case, ...] = ()
+    notes: tuple[str, ...] = ()
+    if config.manifest:
+        cases, notes = find_cases(Path(config.manifest))
+    if config.manifest and config.virtual_fractures.variants:
+        virtual = config.virtual_fractures.to_dict()
+        manifest = make_virtual_cohort(cases, workdir / "virtual_cohort", virtual)
+        cases, more = find_cases(manifest)
+        notes += more
+    if not config.manifest or config.add_phantoms:
+        phantoms, more = find_cases(make_cohort(workdir / "cohort", config.phantom.to_dict()))
+        if config.manifest:  # what is tested is the user's
+            phantoms = tuple(case for case in phantoms if case.split != "test")
+        both = {case.case_id for case in cases} & {case.case_id for case in phantoms}
+        if both:
+            raise UserError(
+                f"{config.manifest}: {', '.join(sorted(both))}: names that phantoms have, too. "
+                "Rename these cases, or set config.add_phantoms=False."
+            )
+        cases, notes = (*cases, *phantoms), (*notes, *more)
+    return cases, notes
 
 
 def _print_results(summary: dict, page: Path) -> None:
@@ -227,6 +316,14 @@ def _data_hash(prepared: Prepared, splits: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(sorted(cases)).encode()).hexdigest()
 
 
+def _is_evaluated(workdir: Path, prepared: Prepared) -> bool:
+    """Whether an evaluation of the best checkpoint on these cases stands."""
+    wanted = best_step(workdir / "checkpoints"), _data_hash(prepared, ("validation", "test"))
+    return processes.from_first(
+        lambda: _made_from(workdir / "evaluation" / "summary.json") == wanted
+    )
+
+
 def _made_from(summary: Path) -> tuple[int | None, str]:
     """Step and data of a standing evaluation; (None, "") where none stands."""
     content = _read_json(summary) or {}
@@ -234,23 +331,32 @@ def _made_from(summary: Path) -> tuple[int | None, str]:
 
 
 def _compare(config: ConfigDict, workdir: Path) -> None:
-    """Refuses to go on in a workdir that was begun with another config."""
-    path = workdir / "config.json"
-    begun = _read_json(path)
-    if begun is None:
-        return
-    before, now = _flat(begun), _flat(_plain(config))
-    changed = [
-        f"config.{key}: {before.get(key)} -> {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
+    """Refuses to go on in a workdir that was begun, or whose newest checkpoint was, with another.
+
+    Raises:
+      UserError: names each key that was changed.
+    """
+    changed = {}
+    for begun in (_read_json(workdir / "config.json"), _config_of_newest(workdir)):
+        before, now = _flat(begun or _plain(config)), _flat(_plain(config))
+        changed |= {
+            f"config.{key}: {before.get(key)} -> {now.get(key)}": None
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
+        }
     if changed:
         raise UserError(
             f"{workdir} was begun with other settings:\n  "
             + "\n  ".join(changed)
             + "\nGive the old values back, or choose another --workdir."
         )
+
+
+def _config_of_newest(workdir: Path) -> dict | None:
+    folder = workdir / "checkpoints"
+    checkpoints = Checkpoints(folder) if folder.is_dir() else None
+    newest = checkpoints and checkpoints.newest
+    return checkpoints.config(newest) if checkpoints and newest else None
 
 
 def _remember(config: ConfigDict, workdir: Path, data: str) -> None:

@@ -11,9 +11,11 @@ from vfseg.data.prepare import PrepareSettings
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError
-from vfseg.evaluation.evaluate import RESEARCH_USE
-from vfseg.inference.case import predict_case, write_prediction
-from vfseg.inference.model import Model, load_model, load_thresholds
+from vfseg.evaluation.summary import RESEARCH_USE
+from vfseg.inference.case import MASK, PROBABILITY, UNCERTAINTY, predict_case
+from vfseg.inference.estimate import estimate
+from vfseg.inference.model import Model, load_thresholds
+from vfseg.inference.shipped import SHIPPED, open_model
 from vfseg.report.case import draw_case
 from vfseg.training.recipe import is_synthetic
 
@@ -24,7 +26,7 @@ def predict(
     vertebrae: Path | None,
     boxes: Path | None,
     output: Path,
-    checkpoints: Path,
+    checkpoints: Path | None,
     vertebra_scheme: str | None,
     boxes_inclusive: bool,
     overwrite: bool,
@@ -33,6 +35,7 @@ def predict(
 
     `input_path` is a CT (see `read_ct`) or a folder of cases (see `find_cases`); `vertebrae` or
     `boxes` belong to one CT, but "auto" has TotalSegmentator label every CT that has neither.
+    `checkpoints` names the model, see `open_model`; None takes the one shipped with the package.
     A case of a folder that cannot be predicted is left out and named at the end.
     """
     auto = vertebrae == Path("auto")
@@ -55,10 +58,12 @@ def predict(
         )
     if not todo:
         return
-    model = load_model(checkpoints)
+    checkpoints = SHIPPED if checkpoints is None else checkpoints
+    model = open_model(checkpoints)
     slice_threshold, threshold = load_thresholds(checkpoints, model.step)
     trained_on = "synthetic" if is_synthetic(model.config) else "the user's"
-    print(f"model: {checkpoints}, step {model.step}, trained on {trained_on} fractures")
+    name = "shipped with vfseg" if checkpoints == SHIPPED else checkpoints
+    print(f"model: {name}, step {model.step}, trained on {trained_on} fractures")
     print(f"threshold {threshold:.3f}, chosen on validation. {RESEARCH_USE}")
     settings = dataclasses.replace(
         model.prepare, vertebra_scheme=vertebra_scheme or "", boxes_inclusive=boxes_inclusive
@@ -77,10 +82,13 @@ def predict(
                     "or --vertebrae auto (TotalSegmentator)."
                 )
             _predict(case, model, settings, slice_threshold, threshold, directory)
-        except UserError as error:
+        except Exception as error:
             if one:
                 raise
-            failed.append(f"{case.case_id}: {error}")
+            # What no check foresaw is still a matter of this case alone.
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            logging.debug("%s: cannot be predicted", case.case_id, exc_info=True)
+            failed.append(f"{case.case_id}: {kind}{error}")
     if len(failed) == len(todo):
         raise UserError("\n  ".join(["no case could be predicted:", *failed]))
     if failed:
@@ -88,7 +96,7 @@ def predict(
 
 
 def _stands(folder: Path) -> bool:
-    return all((folder / name).exists() for name in ("probability.nii.gz", "mask.nii.gz"))
+    return all((folder / name).exists() for name in (PROBABILITY, MASK))
 
 
 def _predict(
@@ -99,11 +107,17 @@ def _predict(
     threshold: float,
     output: Path,
 ) -> None:
-    """Predicts one case and writes map, mask and pictures to `output`."""
-    found = predict_case(case, model, settings, slice_threshold, threshold)
+    """Predicts one case and writes maps and pictures to `output`."""
+    geometry = read_geometry(case.ct)
+    seconds, memory = estimate(geometry, model)
+    size = "x".join(map(str, geometry.stored_shape[:3]))
+    print(
+        f"{case.case_id}: {size} voxels, at most about {seconds:.0f} s and {memory / 1e9:.1f} GB "
+        "of memory"
+    )
+    found = predict_case(case, model, settings, slice_threshold, threshold, output)
     for picture in output.glob("place-*.png"):
         picture.unlink()
-    write_prediction(found, output)
     draw_case(
         found.ct,
         found.probability,
@@ -119,6 +133,13 @@ def _predict(
     print("level  highest  flags")
     for vertebra, highest in zip(found.spine.vertebrae, found.highest):
         print(f"{vertebra.level:5}  {highest:7.3f}  {', '.join(vertebra.flags)}")
+    if found.views > 1:
+        print(f"{UNCERTAINTY}: standard deviation over {found.views} views of each crop")
+    else:
+        print(
+            f"no {UNCERTAINTY}: one prediction a voxel has no spread; config.inference.flips, "
+            "shifts or more planes give several"
+        )
     print(
         f"volume at the threshold: {found.predicted_ml:.3f} mL (false positive as far as this "
         f"spine is healthy)\nwritten: {output}"

@@ -233,7 +233,7 @@ def test_mistake_4_a_level_without_a_fracture_in_the_test_split(tmp_path):
 
 def test_mistake_8_what_a_window_sees(tmp_path):
     case = write_case(tmp_path, "a")
-    windows = WindowSettings("sagittal", 5, 0.5, 4, 4, 0.5)
+    windows = WindowSettings(("sagittal",), 5, 0.5, 4, 4, 0.5)
     fine = PrepareSettings(voxel_spacing=0.5, crop_shape=(96, 96, 96))
     result = audit(case, settings=fine, windows=windows)
     assert "5 sagittal slices, 0.5 mm apart, see ±1 mm" in result.windows
@@ -561,7 +561,7 @@ def test_the_text_says_everything_and_nothing_is_changed(tmp_path):
         write_case(tmp_path, "b", seed=2, patient="p", split="test"),
     ]
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    result = audit(*cases, windows=WindowSettings("sagittal", 5, 2.0, 4, 4, 0.5))
+    result = audit(*cases, windows=WindowSettings(("sagittal",), 5, 2.0, 4, 4, 0.5))
     text = audit_text(result)
     severities = [f.severity for f in result.findings]
     order = ["error", "warning", "note"]

@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from vfseg.data import augment as module
 from vfseg.data.augment import AugmentSettings, augment
+from vfseg.data.prepare import PLANES
 from vfseg.errors import UserError
 
 SPACING = 1.25
@@ -33,11 +34,14 @@ SPATIAL = ["rotation", "scaling", "translation", "elastic"]
 
 
 @functools.cache
-def compiled(settings, plane="sagittal", spacing=SPACING):
+def compiled(settings, spacing=SPACING):
+    """Augmentation of a batch, of sagittal runs unless told."""
+
     @jax.jit
-    def run(key, ct, target):
+    def run(key, ct, target, planes=None):
         keys = jax.random.split(key, len(ct))
-        return augment(keys, ct, target, settings, plane=plane, voxel_spacing=spacing)
+        planes = jnp.full(len(ct), PLANES["sagittal"]) if planes is None else planes
+        return augment(keys, ct, target, planes, settings, voxel_spacing=spacing)
 
     return run
 
@@ -139,7 +143,8 @@ def test_compiles_once_for_equal_settings():
     def step(key, ct, target, settings):
         traces.append(settings)
         keys = jax.random.split(key, len(ct))
-        return augment(keys, ct, target, settings, plane="axial", voxel_spacing=SPACING)
+        planes = jnp.full(len(ct), PLANES["axial"])
+        return augment(keys, ct, target, planes, settings, voxel_spacing=SPACING)
 
     for seed in range(3):
         step(jax.random.key(seed), *random_batch(seed), only(hu_shift=20.0))
@@ -147,7 +152,7 @@ def test_compiles_once_for_equal_settings():
 
 
 def test_a_batch_split_over_devices_needs_no_communication_and_gives_the_same():
-    batch = random_batch()
+    batch = (*random_batch(), np.array([0, 1, 2, 2]))
     devices = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     split = NamedSharding(devices, PartitionSpec("data"))
     inputs = jax.random.key(0), *jax.device_put(batch, split)
@@ -215,20 +220,42 @@ def test_warp_agrees_with_scipy():
     np.testing.assert_array_equal(np.asarray(mask)[clear], ((soft >= 0.5) & inside)[clear])
 
 
-@pytest.mark.parametrize(
-    ("plane", "axis"), [("sagittal", 1), ("coronal", 3), ("axial", 3)]
-)  # of `b r h w`: the axis that runs to the patient's right
-def test_flip_mirrors_left_and_right_and_keeps_masks_on_their_slices(plane, axis):
-    b, r, k = 16, 8, 4
-    ct = np.random.default_rng(0).normal(size=(b, r, 6, 7)).astype(np.float32)
-    middle = slice((r - k) // 2, (r + k) // 2)
-    target = (ct[:, middle] > 0.5).astype(np.float32)
-    out, mask = compiled(only(left_right_flip=0.5), plane)(jax.random.key(1), ct, target)
-    flipped = (np.asarray(out) != ct).any(axis=(1, 2, 3))
+@pytest.mark.parametrize("plane", PLANES)
+def test_a_flipped_run_is_the_run_of_the_patient_seen_in_a_mirror(plane):
+    """Mirrored are volumes `d h w`, along right, and runs are cut where the mirror puts them."""
+    b, size, r, k, first = 16, 9, 6, 2, 1  # slices 1 to 6 of 9
+    axis, right = PLANES[plane], 2
+    volumes = np.random.default_rng(0).normal(size=(b, size, size, size)).astype(np.float32)
+
+    def cut(volumes, first):
+        run = np.moveaxis(volumes, axis + 1, 1)[:, first : first + r]
+        return run, (run[:, (r - k) // 2 : (r + k) // 2] > 0.5).astype(np.float32)
+
+    run = cut(volumes, first)
+    mirrored_first = size - (first + r) if axis == right else first
+    mirrored = cut(np.flip(volumes, right + 1), mirrored_first)
+    planes = np.full(b, axis)
+    out, mask = map(
+        np.asarray, compiled(only(left_right_flip=0.5))(jax.random.key(1), *run, planes)
+    )
+    flipped = (out != run[0]).any(axis=(1, 2, 3))
     assert 2 <= flipped.sum() <= 14  # of 16 at probability 0.5: else a chance of 0.0005
-    np.testing.assert_array_equal(np.asarray(out)[~flipped], ct[~flipped])
-    np.testing.assert_array_equal(np.asarray(out)[flipped], np.flip(ct, axis)[flipped])
-    np.testing.assert_array_equal(mask, np.asarray(out)[:, middle] > 0.5)
+    for found, plain, expected in zip((out, mask), run, mirrored):
+        np.testing.assert_array_equal(found[~flipped], plain[~flipped])
+        np.testing.assert_array_equal(found[flipped], expected[flipped])
+
+
+def test_a_batch_of_mixed_planes_is_each_sample_in_its_own_plane():
+    ct, target = random_batch(b=12, h=20, w=20)
+    mixed = np.arange(12) % 3
+    key, run = jax.random.key(5), compiled(ALL)
+    found = run(key, ct, target, mixed)
+    alone = [run(key, ct, target, np.full(12, plane)) for plane in range(3)]
+    for part, parts in zip(found, zip(*alone)):
+        np.testing.assert_array_equal(part, np.stack(parts)[mixed, np.arange(12)])
+    differ = [np.asarray(alone[0][0][i] != alone[2][0][i]).any() for i in range(12)]
+    assert any(differ), "the plane matters to the samples that are flipped"
+    assert not all(differ), "and to no others"
 
 
 def test_all_slices_and_masks_move_together():

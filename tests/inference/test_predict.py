@@ -1,6 +1,4 @@
-"""Encode-once prediction against plain windows; from crops to the CT's grid and back."""
-
-import types
+"""Encode-once prediction against plain windows, from every view; one compilation for all."""
 
 import jax
 import jax.numpy as jnp
@@ -9,31 +7,35 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.parameters import random_params
-from vfseg.data.anatomy import Vertebra
 from vfseg.data.intensity import to_channels
-from vfseg.data.prepare import PLANES, PrepareSettings, cut_ct, place_crops
-from vfseg.data.volume import Volume, geometry_from
-from vfseg.data.windows import WindowSettings
+from vfseg.data.prepare import PLANES
+from vfseg.inference import predict
 from vfseg.inference.predict import Predictor
+from vfseg.inference.views import Views
 from vfseg.models.generator import Generator
 
 HU_WINDOWS = ((0.0, 1000.0),)
 
 
-def _windows(plane, stride_mm=1.0, length=5):
-    return WindowSettings(plane, length, stride_mm, targets=1, batch_size=1, positive_share=0.5)
+def small(views, *, window=3, stride=1, size=8):
+    """Predictor of a small network, and its parameters."""
+    generator = Generator("plain", (4, 8), True, window, (0, 1), 2)
+    params = random_params(generator, jnp.zeros((1, window, size, size, 1)))
+    predictor = Predictor(generator, HU_WINDOWS, window=window, stride=stride, views=views)
+    return predictor, params, generator
 
 
 @pytest.mark.parametrize("plane", PLANES)
 @pytest.mark.parametrize("stride", [1, 2])
 def test_encode_once_equals_plain_windows(plane, stride):
-    generator = Generator((4, 8), 5, (0, 1), 2)
     crops = np.random.default_rng(0).integers(-200, 1200, (2, 8, 12, 10), np.int16)
     axis = PLANES[plane]
     slices = np.moveaxis(crops, axis + 1, 1)
-    params = random_params(generator, jnp.zeros((1, 5, *slices.shape[2:], 1)))
-    predictor = Predictor(generator, _windows(plane, stride), HU_WINDOWS, 1.0)
-    got = np.moveaxis(predictor.slices(params, crops), axis + 1, 1)
+    predictor, params, generator = small(Views((plane,)), window=5, stride=stride)
+    predicted = predictor.slices(params, crops)
+    assert predicted.shape == (2, 1, 8, 12, 10)
+    assert predicted.dtype == np.float32
+    got = np.moveaxis(predicted[:, 0], axis + 1, 1)
 
     plain = jax.jit(lambda run: jax.nn.sigmoid(generator.apply({"params": params}, run)[0, 0]))
     for crop, number in np.ndindex(2, slices.shape[1]):
@@ -42,91 +44,59 @@ def test_encode_once_equals_plain_windows(plane, stride):
         assert_allclose(got[crop, number], plain(run), atol=1e-5)
 
 
-def test_one_compilation_serves_every_crop():
-    generator = Generator((4, 8), 3, (0,), 2)
-    params = random_params(generator, jnp.zeros((1, 3, 8, 8, 1)))
-    predictor = Predictor(generator, _windows("axial", length=3), HU_WINDOWS, 1.0)
+def test_each_view_is_the_plain_answer_to_the_moved_crop():
+    """A flipped and a shifted crop, predicted by themselves and moved back by hand."""
+    crops = np.random.default_rng(1).integers(-200, 1200, (1, 8, 8, 8), np.int16)
+    predictor, params, _ = small(Views(("coronal",), flips=True, shifts=1))
+    plain, _, _ = small(Views(("coronal",)))
+    views = list(predictor.views)
+    answers = predictor.slices(params, crops)[0]
+    flipped = plain.slices(params, crops[..., ::-1])[0, 0][..., ::-1]
+    number = next(i for i, v in enumerate(views) if v.flipped and not any(v.shift))
+    np.testing.assert_array_equal(answers[number], flipped)
+    number = next(i for i, v in enumerate(views) if not v.flipped and v.shift == (1, 0, 0))
+    moved = np.concatenate([crops[:, :1], crops[:, :-1]], axis=1)
+    np.testing.assert_array_equal(answers[number][:-1], plain.slices(params, moved)[0, 0][1:])
+    np.testing.assert_array_equal(answers[number][-1], answers[0][-1])
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_one_compilation_serves_every_crop_plane_and_view(at_once, monkeypatch):
+    monkeypatch.setitem(predict.CROPS_AT_ONCE, "cpu", at_once)
+    predictor, params, _ = small(Views(tuple(PLANES), flips=True, shifts=1))
     for crops in (1, 3):
         predictor.slices(params, np.zeros((crops, 8, 8, 8), np.int16))
     assert predictor._predict._cache_size() == 1
 
 
-class Echo(Predictor):
-    """Predicts the CT itself, scaled from 0..1000 HU to 0..1."""
-
-    def __init__(self, plane="sagittal"):
-        stand_in = types.SimpleNamespace(apply=None)
-        super().__init__(stand_in, _windows(plane), HU_WINDOWS, 1.0)
-
-    def slices(self, g_params, crops):
-        return (crops / 1000).clip(0, 1).astype(np.float32)
-
-
-def _vertebra(centre):
-    box = ((0, 0, 0), (1, 1, 1))
-    return Vertebra("L3", 22, *box, centre=centre, voxels=1, volume_ml=0.001, flags=())
+@pytest.mark.parametrize("at_once", [2, 4])
+def test_batches_of_any_size_give_the_same_answers(at_once, monkeypatch):
+    """The last batch is filled up, which must not show."""
+    crops = np.random.default_rng(2).integers(-200, 1200, (3, 8, 8, 8), np.int16)
+    predictor, params, _ = small(Views(("axial", "sagittal")))
+    expected = predictor.slices(params, crops)
+    monkeypatch.setitem(predict.CROPS_AT_ONCE, "cpu", at_once)
+    batched, _, _ = small(Views(("axial", "sagittal")))
+    assert_allclose(batched.slices(params, crops), expected, atol=1e-6)
 
 
-def _geometry(shape, spacing, codes):
-    """A grid stored in the orientation `codes`, `shape` and `spacing` given along d, h, w."""
-    axis_of = {"S": 0, "I": 0, "A": 1, "P": 1, "R": 2, "L": 2}
-    world_of = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
-    affine = np.eye(4)
-    affine[:3, :3] = 0
-    for column, code in enumerate(codes):
-        world, sign = world_of[code]
-        affine[world, column] = sign * spacing[axis_of[code]]
-    affine[:3, 3] = (-31.0, 17.0, -220.0)
-    return geometry_from(tuple(shape[axis_of[code]] for code in codes), affine)
+def test_the_order_of_the_vertebrae_changes_no_bit():
+    crops = np.random.default_rng(3).integers(-200, 1200, (3, 8, 8, 8), np.int16)
+    predictor, params, _ = small(Views(("axial",)))
+    straight, turned = predictor.slices(params, crops), predictor.slices(params, crops[::-1])
+    np.testing.assert_array_equal(straight, turned[::-1])
 
 
-@pytest.mark.parametrize("plane", PLANES)
-@pytest.mark.parametrize("fusion", ["mean", "vote"])
-def test_an_identity_predictor_returns_the_ct(plane, fusion):
-    """Crops of the CT's own spacing overlap and reach over its edge; inside them the CT returns."""
-    rng = np.random.default_rng(0)
-    geometry = _geometry((40, 24, 20), (1.0, 1.0, 1.0), "RAS")
-    binary = rng.integers(0, 2, geometry.shape).astype(np.int16) * 1000
-    ct = Volume(binary, geometry)
-    settings = PrepareSettings(voxel_spacing=1.0, crop_shape=(16, 16, 16))
-    crops = place_crops([_vertebra((6.0, 12, 10)), _vertebra((15.0, 14, 8))], geometry, settings)
-    predictor = Echo(plane)
-    predictions = predictor.slices(None, cut_ct(ct, crops, settings))
-    fused = predictor.fuse(predictions, [crop.start for crop in crops], 0.5)
-    probability, region = fused.on_ct(geometry, 1.0, fusion)
-
-    covered = np.zeros(geometry.shape, bool)
-    for crop in crops:
-        low = np.maximum(crop.start, 0)
-        high = np.minimum(np.array(crop.start) + 16, geometry.shape)
-        covered[tuple(slice(a, b) for a, b in zip(low, high))] = True
-    np.testing.assert_array_equal(region, covered)
-    assert_allclose(probability[covered], binary[covered] / 1000, atol=1e-6)
-    assert not probability[~covered].any()
+def test_progress_is_told_view_by_view():
+    predictor, params, _ = small(Views(("axial", "coronal")))
+    told = []
+    list(predictor.stream(params, np.zeros((3, 8, 8, 8), np.int16), done=told.append))
+    assert sum(told) == 3 * 2
 
 
-@pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "LAS"])
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.7, 0.7), (1.0, 1.0, 2.0)])
-@pytest.mark.parametrize("plane", ["axial", "sagittal"])
-def test_a_planted_sheet_returns_at_its_place_in_the_world(codes, spacing, plane):
-    """Through crop, resampling, slices and fusion the centroid of a sheet moves less than 1 mm."""
-    shape = tuple(int(70 / s) for s in spacing)
-    geometry = _geometry(shape, spacing, codes)
-    d, h, w = (np.arange(n) * s for n, s in zip(shape, spacing))
-    sheet = (np.abs(d - 31)[:, None, None] < 2.6) & (np.abs(h - 37)[:, None] < 12) & (w > 25)
-    sheet = sheet & (w < 45)
-    ct = Volume((sheet * 1000).astype(np.int16), geometry)
-    settings = PrepareSettings(voxel_spacing=1.25, crop_shape=(40, 40, 40))
-    centre = tuple(np.array((35.0, 35, 35)) / spacing)
-    crops = place_crops([_vertebra(centre)], geometry, settings)
-    predictor = Echo(plane)
-    predictions = predictor.slices(None, cut_ct(ct, crops, settings))
-    fused = predictor.fuse(predictions, [crops[0].start], 0.5)
-    probability, _ = fused.on_ct(geometry, settings.voxel_spacing, "mean")
-
-    def centroid(weights):
-        index = np.array([np.average(i, weights=weights) for i in np.indices(shape)])
-        return geometry.affine[:3, :3] @ index + geometry.affine[:3, 3]
-
-    assert np.linalg.norm(centroid(probability) - centroid(sheet.astype(float))) < 1.0
-    assert probability[sheet].mean() > 0.6
+def test_operations_grow_with_the_slices():
+    """Twice the slices of the same size are nearly twice the work (the margins are shared)."""
+    predictor, params, _ = small(Views(("axial",)))
+    one, two = (predictor.operations(params, (n, 8, 8)) for n in (32, 64))
+    assert one > 0
+    assert 1.8 < two / one < 2.01

@@ -10,7 +10,7 @@ from vfseg.errors import UserError
 from vfseg.report.curves import training_curves
 from vfseg.report.figures import Picture
 from vfseg.report.page import write_page
-from vfseg.report.results_table import results_table, results_text
+from vfseg.report.results_table import group_tables, results_table, results_text
 
 VOID = {"meta", "img", "br", "link"}
 NASTY = "a<b>&\"c' #1"
@@ -144,8 +144,9 @@ def test_what_is_not_known_is_not_invented():
     at = rows.index(["PR-AUC", "–", "–", "8"])
     assert rows[at + 1] == ["prevalence 0"]
     assert ["Dice", "0.500", "none (too few patients)", "8"] in rows
-    for level in ("Lesion", "Vertebra"):
-        assert rows[rows.index([level]) + 1] == ["not measured"]
+    titles = [row[0].split(":")[0] for row in rows]
+    for level in ("Lesion", "Vertebra", "Case"):
+        assert rows[titles.index(level) + 1] == ["not measured"]
 
 
 def test_the_terminal_says_the_same():
@@ -206,3 +207,35 @@ def test_curves_share_a_picture_by_quantity_and_validation_comes_first(tmp_path)
     assert all("<svg" in c.path.read_text() for c in curves)
     assert training_curves(tmp_path / "none.jsonl", tmp_path / "none") == []
     assert not (tmp_path / "none").exists()
+
+
+def test_tables_by_group_show_every_figure_and_escape_their_names():
+    groups = {
+        "T12": {"lesions": 3, "lesion_sensitivity": measure(0.5, 0.25, 0.75)},
+        "a<b>": {"lesions": 1, "specificity": measure(None)},
+    }
+    page = Page(group_tables({"by_level": groups, "by_grade": {}}))
+    assert page.rows == [
+        ["", "Lesions", "Sensitivity, lesions", "Specificity"],
+        ["T12", "3", "0.500 (0.250\xa0–\xa00.750)", ""],
+        ["a<b>", "1", "", "–"],
+    ]
+    assert "By level" in page.texts
+    assert "By grade" not in page.text
+    assert group_tables(SUMMARY) == ""
+
+
+def test_the_page_holds_curves_tables_and_lists_of_the_evaluation(tmp_path):
+    summary = {
+        **SUMMARY,
+        "lesion": {"froc": [[0, 0], [1, 0.5]], "sensitivity": measure(0.5)},
+        "by_size": {"Q1": {"lesions": 2}},
+    }
+    pictures = fill(tmp_path, summary)
+    (tmp_path / "evaluation" / "lesions.csv").touch()
+    page = Page(write_page(tmp_path, pictures))
+    assert "curves/froc.svg" in page.links
+    assert "../evaluation/lesions.csv" in page.links
+    assert "../evaluation/cases.csv" in page.links
+    assert "../evaluation/vertebrae.csv" not in page.links
+    assert ["Q1", "2"] in page.rows

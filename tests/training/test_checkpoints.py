@@ -34,14 +34,14 @@ def intact(tmp_path_factory, state):
     workdir = tmp_path_factory.mktemp("intact")
     checkpoints = Checkpoints(workdir / "checkpoints", create=True)
     for step, score in ((1, 0.7), (2, 0.5)):
-        checkpoints.save(
-            state.replace(step=np.int32(step)),
-            next_sample=4 * step,
-            config=tiny_config().to_dict(),
-            validation_pr_auc=score,
-        )
-    checkpoints.close()
+        _save(checkpoints, state, step)
+        checkpoints.score(step, score)
     return workdir
+
+
+def _save(checkpoints, state, step):
+    saved = state.replace(step=np.int32(step))
+    checkpoints.save(saved, next_sample=4 * step, config=tiny_config().to_dict())
 
 
 @pytest.fixture
@@ -70,10 +70,6 @@ DAMAGES = {
     "metadata empty": lambda folder: (folder / "_CHECKPOINT_METADATA").write_text(""),
     "metadata bare": lambda folder: (folder / "_CHECKPOINT_METADATA").write_text("{}"),
     "nothing in it": _empty,
-    "no metrics": lambda folder: shutil.rmtree(folder / "metrics"),
-    "no file of metrics": lambda folder: (folder / "metrics" / "metrics").unlink(),
-    "metrics cut": lambda folder: (folder / "metrics" / "metrics").write_text("{"),
-    "metrics empty": lambda folder: (folder / "metrics" / "metrics").write_text("{}"),
 }
 
 
@@ -99,21 +95,19 @@ def test_without_the_damaged_one_the_older_one_serves(workdir, state):
     checkpoints = Checkpoints(workdir / "checkpoints", create=True)
     assert checkpoints.newest == 1
     assert checkpoints.restore(1, state).next_sample == 4
-    checkpoints.close()
 
 
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"generator.features": (4, 8, 8)}, "g_params/.*"),  # leaves that it lacks
-        ({"windows.length": 1}, "g_params/.*"),  # leaves that only the checkpoint has
+        ({"generator.features": (4, 8, 8)}, "(g|ema)_params/.*"),  # leaves that it lacks
+        ({"windows.length": 1}, "(g|ema)_params/.*"),  # leaves that only the checkpoint has
     ],
 )
 def test_other_networks_are_no_damage(workdir, changes, name):
     checkpoints = Checkpoints(workdir / "checkpoints")
     with pytest.raises(UserError, match=rf"{name} has shape .* config that wrote it"):
         checkpoints.restore(1, loop.initial_state(tiny_config(**changes)))
-    checkpoints.close()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -122,11 +116,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         Checkpoints(tmp_path / "file" / "checkpoints", create=True)
 
 
+THRESHOLDS = {"slice": 0.25, "fused": 0.75, "vertebra": 0.1, "temperature": None, "fusion": "mean"}
+
+
 @pytest.mark.parametrize(
     ("named", "step"), [("", 1), ("checkpoints", 1), ("checkpoints/1", 1), ("checkpoints/2", 2)]
 )
 def test_a_workdir_its_checkpoints_or_one_of_them_can_be_named(workdir, named, step):
-    save_thresholds(workdir / "checkpoints", step, slice=0.25, fused=0.75, fusion="mean")
+    save_thresholds(workdir / "checkpoints", step, **THRESHOLDS)
     assert load_model(workdir / named).step == step
     assert load_thresholds(workdir / named, step) == (0.25, 0.75)
 
@@ -150,9 +147,9 @@ def test_missing_thresholds_are_named(tmp_path):
 
 def test_thresholds_of_another_step_are_refused(workdir):
     folder = workdir / "checkpoints"
-    save_thresholds(folder, 1, slice=0.25, fused=0.75, fusion="mean")
+    save_thresholds(folder, 1, **THRESHOLDS)
     with pytest.raises(UserError, match=r"for step 1, not for step 2\. Name .*/1, or run --mode"):
         load_thresholds(folder / "2", 2)
-    save_thresholds(folder, 5, slice=0.25, fused=0.75, fusion="mean")
+    save_thresholds(folder, 5, **THRESHOLDS)
     with pytest.raises(UserError, match=r"for step 5, not for step 2\. Run --mode evaluate"):
         load_thresholds(folder / "2", 2)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.cohort import tiny_config, write_store
+from tests.training.tiny import ADVERSARIAL, SUPERVISED
 from vfseg.data.windows import BatchFeed
 from vfseg.errors import UserError
 from vfseg.training import loop
@@ -43,7 +44,6 @@ def _train(workdir, config, records, monkeypatch, killed_at=None):
 def _newest(workdir, config):
     checkpoints = Checkpoints(workdir / "checkpoints")
     restored = checkpoints.restore(checkpoints.newest, loop.initial_state(config))
-    checkpoints.close()
     return restored
 
 
@@ -83,15 +83,15 @@ def test_each_phase_is_traced_once(tmp_path, cohort, monkeypatch):
     config, records = cohort
     traces, original = [], loop.train_step
 
-    def counted(*arguments, adversarial, **rest):
-        traces.append(adversarial)
-        return original(*arguments, adversarial=adversarial, **rest)
+    def counted(*arguments, phase, **rest):
+        traces.append(phase)
+        return original(*arguments, phase=phase, **rest)
 
     monkeypatch.setattr(loop, "train_step", counted)
     loop.train(config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
-    assert traces == [False, True]
+    assert traces == [SUPERVISED, ADVERSARIAL]
     loop.train(config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
-    assert traces == [False, True], "a finished run does not train again"
+    assert traces == [SUPERVISED, ADVERSARIAL], "a finished run does not train again"
 
 
 def test_the_best_and_the_newest_checkpoint_are_kept(tmp_path, cohort):
@@ -104,20 +104,18 @@ def test_the_best_and_the_newest_checkpoint_are_kept(tmp_path, cohort):
     checkpoints = Checkpoints(tmp_path / "w" / "checkpoints")
     assert (checkpoints.best, checkpoints.newest) == (2, 4)
     assert checkpoints.config(2)["seed"] == config.seed
-    checkpoints.close()
     kept = {p.name for p in (tmp_path / "w" / "checkpoints").iterdir() if p.is_dir()}
     assert kept == {"2", "4"}
 
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path, cohort):
     config, records = cohort
-    config.train.steps = 1
+    config.stages.recurrent, config.stages.adversarial = 1, 0
     loop.train(config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
     wider = tiny_config(**{"generator.features": (6, 8)})
     checkpoints = Checkpoints(tmp_path / "w" / "checkpoints")
     with pytest.raises(UserError, match=r"checkpoints/1: g_params/.* has shape .*"):
         checkpoints.restore(1, loop.initial_state(wider))
-    checkpoints.close()
 
 
 def test_missing_checkpoints_are_named(tmp_path):

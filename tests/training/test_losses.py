@@ -71,3 +71,75 @@ def test_split_over_devices_it_is_the_same_number():
     assert_allclose(
         split, np.full(4, losses.dice_loss(p.reshape(12, 8), y.reshape(12, 8))), rtol=1e-6
     )
+
+
+def test_focal_by_hand():
+    """With p = 1/2: -a log(1/2) / 4 with a = 0.75 on fracture and 0.25 on background."""
+    got = losses.focal_loss(jnp.zeros(4), jnp.array([1.0, 0, 0, 0]))
+    assert_allclose(got, np.log(2) / 4 * (0.75 + 3 * 0.25) / 4, rtol=1e-6)
+    logits, target = jnp.array([1.5, -0.5]), jnp.array([1.0, 0.0])
+    p = 1 / (1 + np.exp(-np.array([1.5, -0.5])))
+    want = -(0.75 * (1 - p[0]) ** 2 * np.log(p[0]) + 0.25 * p[1] ** 2 * np.log(1 - p[1])) / 2
+    assert_allclose(losses.focal_loss(logits, target), want, rtol=1e-5)
+
+
+def test_focal_with_gamma_0_is_half_the_cross_entropy():
+    logits, target = jnp.array([1.5, -0.5, 3.0]), jnp.array([1.0, 0.0, 0.0])
+    got = losses.focal_loss(logits, target, gamma=0.0, alpha=0.5)
+    assert_allclose(2 * got, losses.cross_entropy(logits, target), rtol=1e-6)
+
+
+def test_focal_tversky_by_hand_and_its_gradient():
+    p, y = jnp.array([0.5, 0.25, 0.0]), jnp.array([1.0, 0.0, 1.0])
+    tp, fp, fn, s = 0.5, 0.25, 1.5, 1.0
+    wrong = 0.3 * fp + 0.7 * fn
+    share = wrong / (tp + wrong + s)
+    assert_allclose(losses.focal_tversky_loss(p, y), share**0.75, rtol=1e-6)
+    # d wrong / dp = 0.3 (1 - y) - 0.7 y, d tp / dp = y
+    d_wrong, d_tp = 0.3 * (1 - np.array(y)) - 0.7 * np.array(y), np.array(y)
+    d_share = (d_wrong * (tp + s) - wrong * d_tp) / (tp + wrong + s) ** 2
+    want = 0.75 * share**-0.25 * d_share
+    assert_allclose(jax.grad(losses.focal_tversky_loss)(p, y), want, rtol=1e-5)
+
+
+def test_focal_tversky_with_equal_weights_is_the_dice_loss():
+    p, y = jnp.array([0.5, 0.25, 0.0]), jnp.array([1.0, 0.0, 1.0])
+    got = losses.focal_tversky_loss(p, y, alpha=0.5, beta=0.5, gamma=1.0, smooth=0.5)
+    assert_allclose(got, losses.dice_loss(p, y, smooth=1.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("form", "real", "slope"),
+    [
+        ("least_squares", True, lambda x: 2 * (x - 0.5)),
+        ("least_squares", False, lambda x: 2 * (x + 0.5)),
+        ("hinge", True, lambda x: np.where(x < 1, -1.0, 0.0)),
+        ("hinge", False, lambda x: np.where(x > -1, 1.0, 0.0)),
+    ],
+)
+def test_adversarial_forms_by_their_slope(form, real, slope):
+    x = np.array([-2.0, -0.25, 0.75, 3.0])
+    gradient = jax.grad(lambda x: losses.adversarial_loss(x, real, form=form))(jnp.asarray(x))
+    assert_allclose(gradient, slope(x) / 4, atol=1e-6)
+
+
+def test_the_hinge_generator_never_rests():
+    loss = losses.adversarial_loss(jnp.array([5.0, -1.0]), True, form="hinge", generator=True)
+    assert float(loss) == -2.0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("logit", [-200.0, 0.0, 200.0])
+def test_focal_losses_of_empty_and_full_masks_are_finite(value, logit):
+    logits, target = jnp.full(8, logit), jnp.full(8, value)
+    for loss in (
+        lambda x: losses.focal_loss(x, target),
+        lambda x: losses.focal_tversky_loss(jax.nn.sigmoid(x), target),
+    ):
+        assert jnp.isfinite(loss(logits))
+        assert jnp.isfinite(jax.grad(loss)(logits)).all()
+
+
+def test_mean_by_class_of_a_missing_class_is_0():
+    fracture, background = losses.mean_by_class(jnp.array([0.25, 0.75]), jnp.zeros(2))
+    assert (float(fracture), float(background)) == (0.0, 0.5)

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from tests.training.tiny import tiny_batch, tiny_settings, tiny_state
+from tests.training.tiny import ADVERSARIAL, SUPERVISED, tiny_batch, tiny_settings, tiny_state
 from vfseg.data.augment import AugmentSettings
 from vfseg.errors import UserError
 from vfseg.training.parallel import make_runner
@@ -34,7 +34,7 @@ def _train(parallel, devices, optimizer, steps):
     state, states, losses = runner.put_state(tiny_state(settings)), [], []
     for number in range(steps):
         batch = runner.put_batch(tiny_batch(seed=number))
-        state, metrics = runner.step(state, batch, adversarial=True)
+        state, metrics = runner.step(state, batch, phase=ADVERSARIAL)
         computed = runner.get(metrics).compute()
         losses.append([computed["loss"], computed["discriminator_loss"]])
         states.append(runner.get(state))
@@ -85,10 +85,10 @@ def test_a_step_moves_nothing_but_its_batch(parallel):
     step = functools.partial(train_step, settings=tiny_settings())
     runner = make_runner(step, parallel, 4, jax.devices())
     state = runner.put_state(tiny_state(tiny_settings()))
-    state, _ = runner.step(state, runner.put_batch(tiny_batch()), adversarial=False)
+    state, _ = runner.step(state, runner.put_batch(tiny_batch()), phase=SUPERVISED)
     batch = runner.put_batch(tiny_batch(seed=1))
     with jax.transfer_guard("disallow"):
-        state, _ = runner.step(state, batch, adversarial=False)
+        state, _ = runner.step(state, batch, phase=SUPERVISED)
     assert int(runner.get(state).step) == 2
 
 

@@ -1,5 +1,6 @@
 """The one-forward step against a naive version that runs the generator once for each update."""
 
+import dataclasses
 import functools
 
 import flax.linen as nn
@@ -10,7 +11,16 @@ import optax
 import pytest
 from numpy.testing import assert_allclose
 
-from tests.training.tiny import HU_WINDOWS, tiny_batch, tiny_settings, tiny_state
+from tests.parameters import random_params
+from tests.training.tiny import (
+    ADVERSARIAL,
+    ATTENTION,
+    HU_WINDOWS,
+    SUPERVISED,
+    tiny_batch,
+    tiny_settings,
+    tiny_state,
+)
 from vfseg.data.intensity import to_channels
 from vfseg.training.step import train_step
 
@@ -68,7 +78,10 @@ def test_one_forward_step_equals_the_naive_one():
     """After one SGD step the parameters differ from the start by the gradients, so both agree."""
     settings, batch = tiny_settings(optax.sgd(0.1)), tiny_batch()
     state = tiny_state(settings)
-    step = jax.jit(functools.partial(train_step, settings=settings, adversarial=True))
+    # At the start the recurrent features do not count yet; here every parameter shall.
+    run = jax.ShapeDtypeStruct((1, 4, 16, 16, 1), np.float32)
+    state = state.replace(g_params=random_params(settings.generator, run))
+    step = jax.jit(functools.partial(train_step, settings=settings, phase=ADVERSARIAL))
     got, _ = step(state, batch)
     g_params, d_params = jax.jit(
         functools.partial(naive_step, settings=settings, learning_rate=0.1)
@@ -90,7 +103,7 @@ def test_generator_meets_the_updated_discriminator():
     results = []
     for rate in (0.0, 1.0):
         settings = tiny_settings(d_optimizer=optax.sgd(rate))
-        step = jax.jit(functools.partial(train_step, settings=settings, adversarial=True))
+        step = jax.jit(functools.partial(train_step, settings=settings, phase=ADVERSARIAL))
         results.append(step(tiny_state(settings), batch)[0].g_params)
     slow, fast = (jax.tree.leaves(r) for r in results)
     assert any(np.abs(a - b).max() > 1e-6 for a, b in zip(slow, fast))
@@ -99,19 +112,26 @@ def test_generator_meets_the_updated_discriminator():
 def test_without_the_discriminator_it_stays_as_it_was():
     settings, batch = tiny_settings(), tiny_batch()
     state = tiny_state(settings)
-    step = jax.jit(functools.partial(train_step, settings=settings, adversarial=False))
+    step = jax.jit(functools.partial(train_step, settings=settings, phase=SUPERVISED))
     got, metrics = step(state, batch)
     assert jax.tree.all(jax.tree.map(np.array_equal, got.d_params, state.d_params))
-    assert set(metrics.compute()) == {"loss", "l1", "dice_loss", "cross_entropy"}
+    supervised = {"loss", "l1_loss", "dice_loss", "cross_entropy_loss"}
+    watched = {"probability_on_fracture", "probability_on_background"}
+    assert set(metrics.compute()) == supervised | watched | {"gradient_norm", "learning_rate"}
     assert int(got.step) == 1
 
 
 def test_metrics_hold_what_the_losses_say():
     settings, batch = tiny_settings(), tiny_batch()
-    step = jax.jit(functools.partial(train_step, settings=settings, adversarial=True))
+    step = jax.jit(functools.partial(train_step, settings=settings, phase=ADVERSARIAL))
     _, metrics = step(tiny_state(settings), batch)
     m = {name: float(value) for name, value in metrics.compute().items()}
-    total = 0.5 * m["l1"] + m["dice_loss"] + 2 * m["cross_entropy"] + 0.3 * m["adversarial"]
+    total = (
+        0.5 * m["l1_loss"]
+        + m["dice_loss"]
+        + 2 * m["cross_entropy_loss"]
+        + 0.3 * m["adversarial_loss"]
+    )
     assert m["loss"] == pytest.approx(total, rel=1e-5)
     assert m["adversarial_weight"] == pytest.approx(0.3)
     assert 0 <= m["discriminator_accuracy"] <= 1
@@ -122,19 +142,89 @@ def test_runs_of_dilated_windows_are_understood():
     settings = tiny_settings()
     batch = tiny_batch(targets=2)
     batch["ct"] = np.concatenate([batch["ct"], batch["ct"][:, :2]], axis=1)
-    step = jax.jit(functools.partial(train_step, settings=settings, adversarial=False))
+    step = jax.jit(functools.partial(train_step, settings=settings, phase=SUPERVISED))
     _, metrics = step(tiny_state(settings), batch)
     run = to_channels(jnp.asarray(batch["ct"]), HU_WINDOWS)
     logits = settings.generator.apply({"params": tiny_state(settings).g_params}, run, 2)
     want = jnp.mean(optax.sigmoid_binary_cross_entropy(logits, batch["target"].astype(np.float32)))
-    assert_allclose(metrics.compute()["cross_entropy"], want, rtol=1e-5)
+    assert_allclose(metrics.compute()["cross_entropy_loss"], want, rtol=1e-5)
 
 
 def test_it_learns_a_batch_by_heart():
     settings = tiny_settings(optax.adam(0.02))
-    step = jax.jit(functools.partial(train_step, settings=settings, adversarial=False))
+    step = jax.jit(functools.partial(train_step, settings=settings, phase=SUPERVISED))
     state, batch = tiny_state(settings), tiny_batch(runs=2)
     batch["target"] = (batch["ct"][:, 1:3] > 900).astype(np.uint8)
     for _ in range(60):
         state, metrics = step(state, batch)
     assert float(metrics.compute()["dice_loss"]) < 0.1
+
+
+def _step(settings, phase, state=None, batch=None):
+    step = jax.jit(functools.partial(train_step, settings=settings, phase=phase))
+    state, metrics = step(tiny_state(settings) if state is None else state, batch or tiny_batch())
+    return state, {name: float(value) for name, value in metrics.compute().items()}
+
+
+def test_the_running_mean_follows_its_formula():
+    """After two steps: d_t = min(decay, (1 + t) / (10 + t)) with t = 0 and 1."""
+    settings = tiny_settings(ema_decay=0.15)
+    first, _ = _step(settings, SUPERVISED)
+    second, _ = _step(settings, SUPERVISED, first)
+    start = tiny_state(settings).g_params
+    mean = jax.tree.map(lambda a, b: 0.1 * a + 0.9 * b, start, first.g_params)
+    mean = jax.tree.map(lambda a, b: 0.15 * a + 0.85 * b, mean, second.g_params)
+    jax.tree.map(lambda a, b: assert_allclose(a, b, atol=1e-6), second.ema_params, mean)
+
+
+def test_a_discriminator_that_wins_rests_and_comes_back():
+    settings = tiny_settings(pause_above=0.8)
+    state = tiny_state(settings).replace(d_accuracy=np.float32(0.81))
+    after, metrics = _step(settings, ADVERSARIAL, state)
+    assert metrics["discriminator_paused"] == 1
+    jax.tree.map(np.testing.assert_array_equal, after.d_params, state.d_params)
+    want = 0.9 * 0.81 + 0.1 * metrics["discriminator_accuracy"]
+    assert float(after.d_accuracy) == pytest.approx(want, rel=1e-6)
+    again, metrics = _step(settings, ADVERSARIAL, after.replace(d_accuracy=np.float32(0.79)))
+    assert metrics["discriminator_paused"] == 0
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), again.d_params, after.d_params)
+    assert max(jax.tree.leaves(moved)) > 0
+
+
+def test_frozen_parameters_stay_and_the_others_learn():
+    """Weight decay, too, would move them."""
+    settings = tiny_settings(optax.adamw(0.1, weight_decay=0.1))
+    params = tiny_state(settings).g_params
+    frozen = jax.tree_util.tree_map_with_path(lambda path, _: path[0].key == "encoder", params)
+    settings = dataclasses.replace(settings, frozen=lambda _: frozen)
+    for phase in (SUPERVISED._replace(frozen=True), SUPERVISED):
+        after, _ = _step(settings, phase)
+        moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), after.g_params, params)
+        assert (max(jax.tree.leaves(moved["encoder"])) > 0) is not phase.frozen
+        assert max(jax.tree.leaves(moved["decoder"])) > 0
+
+
+def test_the_first_stage_leaves_the_recurrence_alone_and_the_next_begins_where_it_ended():
+    """The loss of the first recurrent step equals that of the network without recurrence."""
+    settings = tiny_settings()
+    after, _ = _step(settings, ATTENTION)
+    start = tiny_state(settings).g_params
+    for name in start:
+        moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), after.g_params, start)[name]
+        assert (max(jax.tree.leaves(moved)) > 0) is not name.startswith("conv_lstm"), name
+    alone, with_neighbours = (
+        _step(settings, phase, after)[1]["loss"] for phase in (ATTENTION, SUPERVISED)
+    )
+    assert alone == pytest.approx(with_neighbours, rel=1e-6)
+    later, _ = _step(settings, SUPERVISED, _step(settings, SUPERVISED, after)[0])
+    assert not np.array_equal(
+        later.g_params["conv_lstm0"]["forward"]["hidden"]["kernel"],
+        after.g_params["conv_lstm0"]["forward"]["hidden"]["kernel"],
+    )
+
+
+def test_terms_of_weight_zero_are_not_computed():
+    weights = {"l1": 0.0, "dice": 0.0, "cross_entropy": 0.0, "focal": 2.0, "focal_tversky": 3.0}
+    _, m = _step(tiny_settings(loss_weights=weights), SUPERVISED)
+    assert m["loss"] == pytest.approx(2 * m["focal_loss"] + 3 * m["focal_tversky_loss"], rel=1e-5)
+    assert not {"dice_loss", "l1_loss"} & set(m)

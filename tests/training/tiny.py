@@ -6,25 +6,36 @@ import optax
 from vfseg.data.augment import AugmentSettings
 from vfseg.models.discriminator import Discriminator
 from vfseg.models.generator import Generator
+from vfseg.training.stages import Phase
 from vfseg.training.state import create_state
 from vfseg.training.step import StepSettings
 
 HU_WINDOWS = ((0.0, 1800.0),)
 
 
+ATTENTION = Phase(recurrent=False, adversarial=False, frozen=False)
+SUPERVISED = Phase(recurrent=True, adversarial=False, frozen=False)
+ADVERSARIAL = Phase(recurrent=True, adversarial=True, frozen=False)
+
+
 def tiny_settings(optimizer=None, **changes):
     """Settings of a step: window of 3, two scales, recurrence at both; no augmentation."""
     optimizer = optax.sgd(0.1) if optimizer is None else optimizer
     settings = {
-        "generator": Generator((4, 8), 3, (0, 1), 2),
+        "generator": Generator("plain", (4, 8), True, 3, (0, 1), 2),
         "discriminator": Discriminator((4, 8)),
         "g_optimizer": optimizer,
         "d_optimizer": optimizer,
+        "g_rate": optax.constant_schedule(0.1),
         "adversarial_schedule": optax.constant_schedule(0.3),
-        "loss_weights": {"l1": 0.5, "dice": 1.0, "cross_entropy": 2.0},
+        "adversarial_form": "cross_entropy",
+        "r1": 0.0,
+        "pause_above": 1.0,
+        "loss_weights": {"l1": 0.5, "dice": 1.0, "cross_entropy": 2.0, "focal": 0.0},
+        "ema_decay": 0.9,
+        "frozen": lambda g_params: None,
         "hu_windows": HU_WINDOWS,
         "augment": AugmentSettings(),
-        "plane": "sagittal",
         "voxel_spacing": 1.25,
     }
     return StepSettings(**{**settings, **changes})
@@ -48,4 +59,5 @@ def tiny_batch(seed=0, runs=4, targets=2):
     return {
         "ct": rng.integers(-200, 1200, (runs, targets + 2, 16, 16), np.int16),
         "target": (rng.uniform(size=(runs, targets, 16, 16)) < 0.1).astype(np.uint8),
+        "plane": np.arange(runs, dtype=np.int32) % 3,
     }

@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from vfseg.data.prepare import PLANES
 from vfseg.errors import UserError
 
 ELASTIC_GRID = 16.0  # mm between the control points of the elastic displacement
@@ -23,8 +24,6 @@ ELASTIC_LIMIT = ELASTIC_GRID / 2.046
 # Water stays water: scanners are calibrated to it and differ in bone, so gamma and contrast are
 # anchored at 0 HU. Above this range gamma changes nothing.
 GAMMA_RANGE = 1800.0  # HU
-
-_LEFT_RIGHT_AXIS = {"sagittal": 0, "coronal": 2, "axial": 2}  # of a run `r h w`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +77,9 @@ def augment(
     keys: jax.Array,
     ct: jax.Array,
     target: jax.Array,
+    planes: jax.Array,
     settings: AugmentSettings,
     *,
-    plane: str,
     voxel_spacing: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Transforms every sample of a batch in its own random way.
@@ -89,8 +88,9 @@ def augment(
       keys: typed keys `b`, one a sample; its draws depend on nothing else.
       ct: HU float32 `b r h w`.
       target: 0 or 1, float32 `b k h w`; mask j belongs to slice j + (r - k) / 2.
+      planes: of each sample, `b`, as numbered in `PLANES`. In the sagittal plane slices follow each
+        other to the patient's right, in the others w runs there; h and w need no other rule.
       settings: strengths, static.
-      plane: sagittal (slices run to the right), coronal or axial (w runs to the right); static.
       voxel_spacing: of the isotropic crop, mm; static.
 
     Returns:
@@ -98,20 +98,26 @@ def augment(
     """
     grid = [elastic_basis(size, ELASTIC_GRID / voxel_spacing) for size in ct.shape[2:]]
 
-    def one(keys: jax.Array, ct: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one(
+        keys: jax.Array, ct: jax.Array, target: jax.Array, plane: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         numbers_key, noise_key = keys
         numbers = _draw(numbers_key, 2 * grid[0].shape[1] * grid[1].shape[1])
         if settings.left_right_flip:
             flip = numbers["left_right_flip"][0] < settings.left_right_flip
-            axis = _LEFT_RIGHT_AXIS[plane]
-            ct = jnp.where(flip, jnp.flip(ct, axis), ct)
-            target = jnp.where(flip, jnp.flip(target, axis), target)
+            ct, target = (jnp.where(flip, mirror(x, plane), x) for x in (ct, target))
         if settings.rotation or settings.scaling or settings.translation or settings.elastic:
             coordinates = _draw_coordinates(numbers, grid, settings, voxel_spacing)
             ct, target = warp(ct, target, coordinates)
         return _change_intensity(noise_key, numbers, ct, settings, voxel_spacing), target
 
-    return jax.vmap(one)(jax.vmap(jax.random.split)(keys), ct, target)
+    return jax.vmap(one)(jax.vmap(jax.random.split)(keys), ct, target, planes)
+
+
+def mirror(run: jax.Array, plane: jax.Array) -> jax.Array:
+    """Exchanges the patient's left and right in a run `n h w` of a plane (index in `PLANES`)."""
+    sagittal = plane == PLANES["sagittal"]
+    return jnp.where(sagittal, jnp.flip(run, 0), jnp.flip(run, 2))
 
 
 def source_coordinates(

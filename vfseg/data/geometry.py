@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import nibabel as nib
@@ -60,6 +60,24 @@ class Geometry:
             raise ValueError(f"array {array.shape} is not on the canonical grid {self.shape}")
         stored = np.transpose(array[self._flip], np.argsort(self.axes))
         return stored[(...,) + (None,) * (len(self.stored_shape) - 3)]
+
+    def slabs(self, thickness: int) -> Iterator[tuple[slice, slice, slice]]:
+        """Parts of the `d h w` array in the order in which the file holds them.
+
+        Each is up to `thickness` positions of the slowest stored axis, and whole along the others.
+        """
+        slowest, count = self.axes.index(2), self.stored_shape[2]
+        for first in range(0, count, thickness):
+            last = min(first + thickness, count)
+            if self.flips[slowest]:
+                first, last = count - last, count - first
+            part = [slice(0, size) for size in self.shape]
+            part[slowest] = slice(first, last)
+            yield part[0], part[1], part[2]
+
+    def slab_to_stored(self, slab: np.ndarray) -> np.ndarray:
+        """View of one of `slabs` in the order of the file, three axes."""
+        return np.transpose(slab[self._flip], np.argsort(self.axes))
 
     def box_to_canonical(
         self, start: Sequence[int], stop: Sequence[int]

@@ -47,21 +47,23 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
-def write_nifti(
+@contextlib.contextmanager
+def nifti_writer(
     path: Path,
-    array: np.ndarray,
     geometry: Geometry,
     dtype: np.dtype,
     slope: float = 1.0,
     encode: Callable[[np.ndarray], np.ndarray] = lambda values: values,
-) -> None:
-    """Write `encode(array)`, `d h w`, in file order, slab by slab; gzip unless named `.nii`."""
-    stored = geometry.to_stored(np.asarray(array)).reshape(geometry.stored_shape[:3])
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write a volume slab by slab; gzip unless named `.nii`.
+
+    Gives a function that takes the next one of `slabs(geometry)`, `d h w`, and writes what `encode`
+    makes of it. The file appears once all are written, and not at all where something fails.
+    """
     header = geometry.header.copy()
     header.set_data_dtype(dtype)
     header.set_slope_inter(slope, 0)
     header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
-    thickness = max(1, _SLAB_VOXELS // max(1, stored.shape[0] * stored.shape[1]))
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(atomic_file(path))
         if path.suffix != ".nii":  # no name and no time inside: equal volumes, equal files
@@ -69,8 +71,17 @@ def write_nifti(
                 gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0)  # type: ignore
             )
         file.write(header.binaryblock.ljust(header.single_vox_offset, b"\0"))
-        for first in range(0, stored.shape[2], thickness):
-            file.write(encode(stored[:, :, first : first + thickness]).tobytes(order="F"))
+
+        def write(slab: np.ndarray) -> None:
+            file.write(encode(geometry.slab_to_stored(slab)).tobytes(order="F"))
+
+        yield write
+
+
+def slabs(geometry: Geometry) -> list[tuple[slice, slice, slice]]:
+    """Parts of a `d h w` volume, a few MiB each, in the order in which its file holds them."""
+    in_plane = geometry.stored_shape[0] * geometry.stored_shape[1]
+    return list(geometry.slabs(max(1, _SLAB_VOXELS // max(1, in_plane))))
 
 
 def open_nifti(path: Path) -> tuple[Any, Geometry]:

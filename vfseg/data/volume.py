@@ -5,8 +5,9 @@ affine of a `Geometry` takes a canonical index (d, h, w) to RAS+ world millimetr
 out on the grid on which its CT came in: same shape, same affine, same sform and qform codes.
 """
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ import numpy as np
 
 from vfseg.data.dicom import is_series_path, open_series, read_slices
 from vfseg.data.geometry import Geometry, check_same_geometry, geometry_from
-from vfseg.data.nifti import atomic_file, map_int16, open_nifti, read_slabs, write_nifti
+from vfseg.data.nifti import (
+    atomic_file,
+    map_int16,
+    nifti_writer,
+    open_nifti,
+    read_slabs,
+    slabs,
+)
 from vfseg.errors import UserError
 
 __all__ = [
@@ -25,10 +33,13 @@ __all__ = [
     "check_same_geometry",
     "ct_files",
     "geometry_from",
+    "mask_writer",
+    "probability_writer",
     "read_ct",
     "read_geometry",
     "read_labels",
     "read_probability",
+    "slabs",
     "write_ct",
     "write_labels",
     "write_probability",
@@ -159,12 +170,17 @@ def read_probability(path: str | os.PathLike) -> Volume:
     return _volume(flat, geometry)
 
 
-def write_probability(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
-    """Write probabilities in [0, 1], `d h w`, as uint16 with slope 1/65535 (error < 1e-5).
+Write = Callable[[np.ndarray], None]
+"""Takes the next one of `slabs(geometry)`, `d h w`."""
 
-    Raises:
-        ValueError: a value outside [0, 1] (beyond rounding), or NaN.
-        UserError: the file cannot be written.
+
+def probability_writer(
+    path: str | os.PathLike, geometry: Geometry
+) -> contextlib.AbstractContextManager[Write]:
+    """Writes probabilities in [0, 1] slab by slab, as uint16 with slope 1/65535 (error < 1e-5).
+
+    What it gives raises ValueError at a value outside [0, 1] (beyond rounding), or NaN, and
+    UserError where the file cannot be written.
     """
 
     def encode(values: np.ndarray) -> np.ndarray:
@@ -176,21 +192,43 @@ def write_probability(path: str | os.PathLike, array: np.ndarray, geometry: Geom
 
     # One step below float32(1/65535), so that no reader sees a probability above 1.
     slope = float(np.nextafter(np.float32(1 / 65535), np.float32(0)))
-    write_nifti(Path(path), array, geometry, np.dtype(np.uint16), slope, encode)
+    return nifti_writer(Path(path), geometry, np.dtype(np.uint16), slope, encode)
+
+
+def mask_writer(
+    path: str | os.PathLike, geometry: Geometry
+) -> contextlib.AbstractContextManager[Write]:
+    """Writes a uint8 mask slab by slab."""
+    return nifti_writer(Path(path), geometry, np.dtype(np.uint8))
+
+
+def write_probability(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
+    """Write probabilities in [0, 1], `d h w`; errors as in `probability_writer`."""
+    _write(probability_writer(path, geometry), array, geometry)
 
 
 def write_labels(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
     """Write a uint8 or uint16 `d h w` label map. Raises `UserError` where it cannot be written."""
     if array.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"labels are uint8 or uint16, not {array.dtype}")
-    write_nifti(Path(path), array, geometry, np.dtype(array.dtype))
+    _write(nifti_writer(Path(path), geometry, np.dtype(array.dtype)), array, geometry)
 
 
 def write_ct(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
     """Write an int16 `d h w` CT in HU. Raises `UserError` where it cannot be written."""
     if array.dtype != np.int16:
         raise ValueError(f"a CT is int16, not {array.dtype}")
-    write_nifti(Path(path), array, geometry, np.dtype(np.int16))
+    _write(nifti_writer(Path(path), geometry, np.dtype(np.int16)), array, geometry)
+
+
+def _write(
+    writer: contextlib.AbstractContextManager[Write], array: np.ndarray, geometry: Geometry
+) -> None:
+    if array.shape != geometry.shape:
+        raise ValueError(f"array {array.shape} is not on the canonical grid {geometry.shape}")
+    with writer as write:
+        for part in slabs(geometry):
+            write(array[part])
 
 
 def _check_bits(path: Path, image: Any) -> None:

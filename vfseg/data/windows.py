@@ -4,12 +4,15 @@ A sample is a *run*: the slices that k neighbouring target slices need. With win
 stride s (in slices), a run has r = k + (T - 1) s neighbouring slices, and target j is the middle
 of the window j, j + s, ... . A single target needs no slices in between: then r = T, s apart.
 Slices beyond the crop repeat its edge slice.
+
+One model may learn from several planes at once. Each plane has runs of its own, cut along another
+axis of the same crops, and every batch mixes the planes.
 """
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -24,7 +27,8 @@ class WindowSettings:
     """How windows are drawn.
 
     Attributes:
-      plane: axial, coronal or sagittal.
+      planes: one or more of axial, coronal and sagittal; with several, crops have one size along
+        all axes, so that their slices have one shape.
       length: slices of a window, T, odd.
       stride_mm: distance between the slices of a window; rounded to whole voxels, at least one.
       targets: neighbouring target slices of a run, k; 1 is the plain window.
@@ -32,7 +36,7 @@ class WindowSettings:
       positive_share: share of runs of a batch whose targets show a fracture.
     """
 
-    plane: str
+    planes: tuple[str, ...]
     length: int
     stride_mm: float
     targets: int
@@ -52,13 +56,33 @@ class WindowSettings:
         return np.clip(run, 0, crop_slices - 1)
 
 
+class Run(NamedTuple):
+    """Where a sample is cut.
+
+    Attributes:
+      plane: place in `WindowSettings.planes`.
+      case: place in the records.
+      crop: number in the case.
+      first: first target slice.
+    """
+
+    plane: int
+    case: int
+    crop: int
+    first: int
+
+
 class RunSource:
     """Random access to the endless, shuffled, balanced sequence of runs.
 
     Global batch g takes the slots g * batch_size .. ; the first `positive_share` of them go through
-    the runs that show a fracture, the others through those that do not, each in a new shuffled
-    order every time it is used up. Hence sample i depends on the seed and on i alone: any process
-    can compute its share, and resuming needs no more than a number.
+    the runs that show a fracture, the others through those that do not. Slot s belongs to plane
+    (g + s) mod P of P: positives and negatives of a batch are each spread over the planes as evenly
+    as their number allows, and what is left over moves on by a plane with every batch, so that
+    P batches together give each plane the same. The runs of a plane that do or do not show a
+    fracture are gone through in a new shuffled order every time they are used up. Hence sample i
+    depends on the seed and on i alone: any process can compute its share, and resuming needs no
+    more than a number.
     """
 
     def __init__(
@@ -84,71 +108,131 @@ class RunSource:
         """
         self._settings, self._seed, self._length = settings, seed, length
         self._spacing = records[0].voxel_spacing
-        self._axis = PLANES[settings.plane]
-        self._slices = records[0].crop_shape[self._axis]
+        self._shape = records[0].crop_shape
         self._arrays = [CaseArrays(store, record.case_id) for record in records]
-        positive: list[tuple[int, int, int]] = []
-        negative: list[tuple[int, int, int]] = []
-        firsts = np.arange(self._slices - settings.targets + 1)
+        size, planes = settings.batch_size, len(settings.planes)
+        positive_slots = round(settings.positive_share * size)
+        self._slots = {True: positive_slots, False: size - positive_slots}
+        self._plane, self._ordinal = _deal(planes, positive_slots, size)
+        self._runs: dict[tuple[int, bool], np.ndarray] = {}
+        for number, plane in enumerate(settings.planes):
+            for positive, runs in self._index(plane, records).items():
+                self._runs[number, positive] = runs
+                if self._slots[positive] and not len(runs):
+                    raise UserError(
+                        f"no {plane} run of the training cases shows "
+                        f"{'a fracture' if positive else 'healthy bone only'}, but "
+                        f"windows.positive_share={settings.positive_share} asks for them. Check "
+                        "the fracture masks with --mode audit, or change the share."
+                    )
+
+    def _index(self, plane: str, records: Sequence[CaseRecord]) -> dict[bool, np.ndarray]:
+        """Case, crop and first target `n 3` of the runs that show a fracture, and of the others."""
+        slices, targets = self._shape[PLANES[plane]], self._settings.targets
+        firsts = np.arange(slices - targets + 1)
+        found: dict[bool, list[np.ndarray]] = {True: [], False: []}
         for case, record in enumerate(records):
             for number, crop in enumerate(record.crops):
-                shown = np.zeros(self._slices, bool)
-                shown[crop.fractured_slices[settings.plane]] = True
-                within = np.lib.stride_tricks.sliding_window_view(shown, settings.targets).any(1)
-                for runs, chosen in ((positive, within), (negative, ~within)):
-                    runs += [(case, number, first) for first in firsts[chosen]]
-        self._runs = {True: np.array(positive), False: np.array(negative)}
-        self._positive_slots = round(settings.positive_share * settings.batch_size)
-        for kind, slots in ((True, self._positive_slots), (False, self._negative_slots)):
-            if slots and not len(self._runs[kind]):
-                raise UserError(
-                    f"no {settings.plane} run of the training cases shows "
-                    f"{'a fracture' if kind else 'healthy bone only'}, but windows.positive_share="
-                    f"{settings.positive_share} asks for them. Check the fracture masks with "
-                    "--mode audit, or change the share."
-                )
-
-    @property
-    def _negative_slots(self) -> int:
-        return self._settings.batch_size - self._positive_slots
+                shown = np.zeros(slices, bool)
+                shown[crop.fractured_slices[plane]] = True
+                within = np.lib.stride_tricks.sliding_window_view(shown, targets).any(1)
+                runs = np.stack(np.broadcast_arrays(case, number, firsts), axis=1)
+                for positive, chosen in ((True, within), (False, ~within)):
+                    found[positive].append(runs[chosen])
+        empty = np.zeros((0, 3), int)
+        return {positive: np.concatenate([empty, *runs]) for positive, runs in found.items()}
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """Sample `index`: `ct` int16 HU `r h w` and `target` uint8 0/1 `k h w`."""
-        case, number, first = self.locate(int(index))
+        """Sample `index`: `ct` int16 HU `r h w`, `target` uint8 0/1 `k h w`, `plane` int32.
+
+        The plane is its index among all `PLANES`, whichever of them are chosen.
+        """
+        number, case, crop, first = self.locate(int(index))
         settings = self._settings
-        run = settings.run_slices(first, self._slices, self._spacing)
-        ct = self._read(self._arrays[case].ct, number, int(run.min()), int(run.max()) + 1)
-        target = self._read(self._arrays[case].fractures, number, first, first + settings.targets)
-        return {"ct": ct[run - run.min()], "target": (target != 0).astype(np.uint8)}
+        axis = PLANES[settings.planes[number]]
+        run = settings.run_slices(first, self._shape[axis], self._spacing)
+        arrays = self._arrays[case]
+        ct = _read(arrays.ct, axis, crop, int(run.min()), int(run.max()) + 1)
+        target = _read(arrays.fractures, axis, crop, first, first + settings.targets)
+        return {
+            "ct": ct[run - run.min()],
+            "target": (target != 0).astype(np.uint8),
+            "plane": np.int32(axis),
+        }
 
-    def locate(self, index: int) -> tuple[int, int, int]:
-        """Case, crop and first target slice of sample `index`."""
+    def locate(self, index: int) -> Run:
+        """Where sample `index` is cut."""
         batch, slot = divmod(index, self._settings.batch_size)
-        positive = slot < self._positive_slots
-        runs = self._runs[positive]
-        slots = self._positive_slots if positive else self._negative_slots
-        ordinal = batch * slots + (slot if positive else slot - self._positive_slots)
+        turn, part = divmod(batch, len(self._settings.planes))
+        positive = slot < self._slots[True]
+        plane = int(self._plane[part, slot])
+        runs = self._runs[plane, positive]
+        ordinal = turn * self._slots[positive] + int(self._ordinal[part, slot])
         epoch, place = divmod(ordinal, len(runs))
-        case, number, first = runs[self._order(positive, epoch)[place]]
-        return int(case), int(number), int(first)
+        case, crop, first = runs[self._order(plane, positive, epoch)[place]]
+        return Run(plane, int(case), int(crop), int(first))
 
-    def _order(self, positive: bool, epoch: int) -> np.ndarray:
+    def _order(self, plane: int, positive: bool, epoch: int) -> np.ndarray:
         """Order of the runs in their `epoch`-th round; the last two rounds are remembered."""
         cache = self.__dict__.setdefault("_orders", {})
-        key = (positive, epoch)
+        key = (plane, positive, epoch)
         if key not in cache:
-            stream = np.random.default_rng([self._seed, int(positive), epoch])
-            cache[key] = stream.permutation(len(self._runs[positive]))
-            cache.pop((positive, epoch - 2), None)
+            # The first plane has the order that it would have alone.
+            further = [plane] if plane else []
+            stream = np.random.default_rng([self._seed, int(positive), epoch, *further])
+            cache[key] = stream.permutation(len(self._runs[plane, positive]))
+            cache.pop((plane, positive, epoch - 2), None)
         return cache[key]
 
-    def _read(self, array: Any, crop: int, first: int, last: int) -> np.ndarray:
-        """Slices [first, last) of a crop in the plane, slices leading."""
-        index = (crop,) + (slice(None),) * self._axis + (slice(first, last),)
-        return np.moveaxis(array[index].read().result(), self._axis, 0)
+
+def _deal(planes: int, positive_slots: int, slots: int) -> tuple[np.ndarray, np.ndarray]:
+    """Deals the slots of `planes` batches, after which the dealing begins anew.
+
+    Args:
+      planes: their number, P.
+      positive_slots: the first of the slots of a batch, for runs that show a fracture.
+      slots: all of a batch.
+
+    Returns:
+      The plane of each slot and how many slots of its kind that plane had before it in these
+      batches: `P slots` each.
+    """
+    plane = np.add.outer(np.arange(planes), np.arange(slots)) % planes
+    ordinal = np.zeros_like(plane)
+    for number in range(planes):
+        for kind in (slice(0, positive_slots), slice(positive_slots, slots)):
+            mine = plane[:, kind] == number
+            ordinal[:, kind][mine] = np.arange(mine.sum())
+    return plane, ordinal
+
+
+def _read(array: Any, axis: int, crop: int, first: int, last: int) -> np.ndarray:
+    """Slices [first, last) of a crop along an axis of `d h w`, slices leading."""
+    index = (crop,) + (slice(None),) * axis + (slice(first, last),)
+    return np.moveaxis(array[index].read().result(), axis, 0)
+
+
+class _Share:
+    """The samples of one process: of every batch the part that its devices hold.
+
+    Parts are cut, not dealt, so that a sample keeps its place in the global batch, on which the
+    random numbers of its augmentation depend.
+    """
+
+    def __init__(self, source: RunSource, batch_size: int, process: int, processes: int):
+        self._source, self._batch_size = source, batch_size
+        self._size = batch_size // processes
+        self._first = process * self._size
+
+    def __len__(self) -> int:
+        return len(self._source) // self._batch_size * self._size
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        batch, slot = divmod(int(index), self._size)
+        return self._source[batch * self._batch_size + self._first + slot]
 
 
 class BatchFeed:
@@ -177,13 +261,13 @@ class BatchFeed:
                 "Choose a multiple."
             )
         self._batch_size = batch_size
-        share = grain.MapDataset.source(source)[process::processes]
+        share = grain.MapDataset.source(_Share(source, batch_size, process, processes))
         batches = share.batch(batch_size // processes, drop_remainder=True)
         reading = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
         self._iterator = iter(batches.to_iter_dataset(reading))
 
     def __next__(self) -> dict[str, np.ndarray]:
-        """Next batch: `ct` int16 `b r h w`, `target` uint8 `b k h w`."""
+        """Next batch: `ct` int16 `b r h w`, `target` uint8 `b k h w`, `plane` int32 `b`."""
         return next(self._iterator)
 
     @property

@@ -23,9 +23,9 @@ from vfseg.data.prepare import Crop
 from vfseg.data.resample import sample_nearest
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
 from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.vertebrae import FRACTURED_MM3
 
 BLUR_MM = 2.0
-FRACTURED_MM3 = 20.0  # as the contract defines a fractured vertebra
 _LOW, _WIDTH, _BINS = -200.0, 25.0, 60  # fat to dense cortex; the end bins hold what lies beyond
 SHIFTS = (0.5, 1.0)
 

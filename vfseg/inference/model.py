@@ -12,11 +12,12 @@ from vfseg.data.prepare import PrepareSettings
 from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
 from vfseg.inference.predict import Predictor
+from vfseg.inference.views import Views
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.loop import initial_state
 from vfseg.training.recipe import make_generator, prepare_settings, window_settings
 
-_THRESHOLDS = "thresholds.json"
+THRESHOLDS = "thresholds.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,24 +53,24 @@ def load_model(checkpoints: Path) -> Model:
     """
     folder, step = _folder_and_step(checkpoints)
     store = Checkpoints(folder)
+    step = store.best if step is None else step
+    if step is None or not (folder / str(step)).is_dir():
+        raise UserError(f"{checkpoints}: no checkpoint. Train first with --mode train.")
+    config = ConfigDict(store.config(step))
     try:
-        step = store.best if step is None else step
-        if step is None or not (folder / str(step)).is_dir():
-            raise UserError(f"{checkpoints}: no checkpoint. Train first with --mode train.")
-        config = ConfigDict(store.config(step))
-        state = store.restore(step, initial_state(config)).state
-    finally:
-        store.close()
-    return Model(config, step, make_predictor(config), state.g_params)
+        template, predictor = initial_state(config), make_predictor(config)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / str(step)}: written by another version of this program ({error}). "
+            "Predict with that version, or train again."
+        ) from error
+    state = store.restore(step, template).state
+    return Model(config, step, predictor, state.ema_params)
 
 
 def best_step(checkpoints: Path) -> int | None:
     """Step of the best checkpoint of a folder; None where there is none."""
-    store = Checkpoints(checkpoints)
-    try:
-        return store.best
-    finally:
-        store.close()
+    return Checkpoints(checkpoints).best
 
 
 def make_predictor(config: ConfigDict) -> Predictor:
@@ -80,16 +81,26 @@ def make_predictor(config: ConfigDict) -> Predictor:
 @functools.lru_cache(maxsize=2)
 def _predictor(config_json: str) -> Predictor:
     config = ConfigDict(json.loads(config_json))
+    windows = window_settings(config)
+    inference = config.inference
     return Predictor(
         make_generator(config),
-        window_settings(config),
         config.hu_windows,
-        config.prepare.voxel_spacing,
+        window=windows.length,
+        stride=windows.stride(config.prepare.voxel_spacing),
+        views=Views(tuple(inference.planes) or windows.planes, inference.flips, inference.shifts),
     )
 
 
 def save_thresholds(
-    checkpoints: Path, step: int, *, slice: float, fused: float, fusion: str
+    checkpoints: Path,
+    step: int,
+    *,
+    slice: float,
+    fused: float,
+    vertebra: float,
+    temperature: float | None,
+    fusion: str,
 ) -> None:
     """Keeps the thresholds that validation chose beside the checkpoint they were chosen for.
 
@@ -98,11 +109,14 @@ def save_thresholds(
       step: of the checkpoint.
       slice: threshold of the predictions of slices.
       fused: threshold of the fused map.
+      vertebra: threshold of the score of a vertebra.
+      temperature: by which logits of the fused map would be divided to calibrate it; kept, and
+        not applied. None where validation could not fit one.
       fusion: how the map was fused.
     """
     content = {"step": step, "chosen_on": "validation", "fusion": fusion}
-    content |= {"slice": slice, "fused": fused}
-    with atomic_file(checkpoints / _THRESHOLDS) as file:
+    content |= {"slice": slice, "fused": fused, "vertebra": vertebra, "temperature": temperature}
+    with atomic_file(checkpoints / THRESHOLDS) as file:
         file.write(json.dumps(content, indent=2).encode())
 
 
@@ -117,7 +131,7 @@ def load_thresholds(checkpoints: Path, step: int) -> tuple[float, float]:
       UserError: none was chosen for it yet, or the file is damaged.
     """
     folder, _ = _folder_and_step(checkpoints)
-    path = folder / _THRESHOLDS
+    path = folder / THRESHOLDS
     remedy = "Run --mode evaluate, which chooses them on the validation cases."
     try:
         content = json.loads(path.read_text())

@@ -1,7 +1,6 @@
-"""From the crops of a case to its fused map, and back onto the grid of the CT."""
+"""Slice predictions of crops: each slice is encoded once, windows are cut from features."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -9,149 +8,96 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vfseg.data.geometry import Geometry
+from vfseg.data.dicom import PADDING_HU
 from vfseg.data.intensity import to_channels
-from vfseg.data.prepare import PLANES
-from vfseg.data.resample import sample_linear, sample_nearest
-from vfseg.data.windows import WindowSettings
-from vfseg.inference.fusion import Fused, fuse_boxes, fuse_slices
-from vfseg.models.generator import Generator
+from vfseg.inference.views import Views
 
-FUSIONS = ("mean", "vote")
-_GRID_MULTIPLE = 32
-_BOXES_MULTIPLE = 8
+#: Crops that are predicted together, by backend. A CPU gains nothing from more than the 50 slices
+#: of one crop (`benchmarks/inference.py`); 14 levels fill two batches of an accelerator.
+CROPS_AT_ONCE = {"cpu": 1, "other": 7}
 
 
 class Predictor:
-    """Slice predictions of crops: each slice is encoded once, windows are cut from features.
+    """Predicts every view of every crop.
 
-    The whole crop is one run of slices, its edges repeated; the generator predicts all its windows
-    in one call. Crops have one shape, so there is one compilation for any number of cases.
+    The whole crop is one run of slices, its edges repeated; the network encodes each slice once and
+    predicts all windows of the run in one call. Crops go through it in batches of fixed size, the
+    last one filled up with air, and slices are turned on the host: one compilation serves any
+    number of crops and cases, and with cubic crops any plane.
     """
 
     def __init__(
         self,
-        generator: Generator,
-        windows: WindowSettings,
+        generator: nn.Module,
         hu_windows: Sequence[tuple[float, float]],
-        voxel_spacing: float,
+        *,
+        window: int,
+        stride: int,
+        views: Views,
     ):
         """Compiles nothing yet.
 
         Args:
-          generator: the network.
-          windows: plane, length and stride that it was trained on.
+          generator: the network; maps runs `b r h w c` and a stride to logits `b k h w`.
           hu_windows: `(low, high)` in HU, one a channel.
-          voxel_spacing: of the crops, mm.
+          window: slices of a window, T.
+          stride: distance between the slices of a window, in slices of the crop.
+          views: what is predicted of each crop.
         """
-        stride = windows.stride(voxel_spacing)
-        reach = windows.length // 2 * stride
-        axis = PLANES[windows.plane]
+        reach = window // 2 * stride
 
-        def predict(g_params: Any, crop: jax.Array) -> jax.Array:
-            run = jnp.moveaxis(crop, axis, 0)  # d h w -> slices a b
-            run = jnp.pad(run, ((reach, reach), (0, 0), (0, 0)), mode="edge")
-            channels = to_channels(run, hu_windows)[None]
-            logits = generator.apply({"params": g_params}, channels, stride)
-            return jnp.moveaxis(nn.sigmoid(logits[0]), 0, axis)
+        def predict(g_params: Any, runs: jax.Array) -> jax.Array:
+            runs = jnp.pad(runs, ((0, 0), (reach, reach), (0, 0), (0, 0)), mode="edge")
+            channels = to_channels(runs, hu_windows)
+            logits: Any = generator.apply({"params": g_params}, channels, stride)
+            return nn.sigmoid(logits)
 
-        self._axis = axis
+        backend = jax.default_backend()
+        self.views = views
+        self._at_once = CROPS_AT_ONCE.get(backend, CROPS_AT_ONCE["other"])
         self._predict = jax.jit(predict)
 
+    def operations(self, g_params: Any, crop_shape: tuple[int, int, int]) -> float:
+        """Floating point operations of one view of one crop `d h w`; nothing is compiled."""
+        view = next(iter(self.views))
+        runs = view.look(np.zeros(crop_shape, np.int16))[None].repeat(self._at_once, 0)
+        cost = self._predict.lower(g_params, runs).cost_analysis()
+        return float((cost or {}).get("flops", 0.0)) / self._at_once
+
     def slices(self, g_params: Any, crops: np.ndarray) -> np.ndarray:
-        """Unfused predictions of the target slices.
+        """Unfused predictions of the target slices of all crops.
 
         Args:
           g_params: parameters of the generator.
           crops: int16 HU `n d h w`.
 
         Returns:
-          Probabilities float32 `n d h w`, stacked slice by slice along the plane's axis.
+          Probabilities float32 `n v d h w`, views in canonical order.
+        """
+        return np.stack(list(self.stream(g_params, crops)))
+
+    def stream(
+        self, g_params: Any, crops: np.ndarray, *, done: Callable[[int], Any] = lambda views: None
+    ) -> Iterator[np.ndarray]:
+        """The same, crop by crop: `v d h w` each; a batch of them is in memory at a time.
+
+        Args:
+          g_params: as in `slices`.
+          crops: as in `slices`.
+          done: told how many views of crops each batch has added.
         """
         params = jax.device_put(g_params)
-        return np.stack([np.asarray(self._predict(params, crop)) for crop in crops])
-
-    def fuse(
-        self,
-        predictions: np.ndarray,
-        starts: Sequence[tuple[int, int, int]],
-        slice_threshold: float,
-    ) -> "CaseMap":
-        """Fuses the slices of each crop, then the overlapping crops of the case.
-
-        Args:
-          predictions: as from `slices`.
-          starts: first voxel of each crop in the case grid.
-          slice_threshold: probability from which a slice prediction votes.
-        """
-        stacks = [self._fuse_crop(crop, slice_threshold) for crop in predictions]
-        count = -len(stacks) % _BOXES_MULTIPLE
-        boxes = jax.tree.map(lambda *x: jnp.stack([*x, *[jnp.zeros_like(x[0])] * count]), *stacks)
-        corner = np.asarray(starts)
-        origin = corner.min(axis=0)
-        extent = (corner - origin).max(axis=0) + predictions.shape[1:]
-        # Rounded up, so that one compilation serves many cases.
-        d, h, w = -(-extent // _GRID_MULTIPLE) * _GRID_MULTIPLE
-        places = np.zeros((len(stacks) + count, 3), np.int32)
-        places[: len(stacks)] = corner - origin
-        fused = fuse_boxes(boxes, places, (int(d), int(h), int(w)))
-        return CaseMap(tuple(origin), jax.tree.map(np.asarray, fused))
-
-    def _fuse_crop(self, crop: np.ndarray, slice_threshold: float) -> Fused:
-        slices = jnp.moveaxis(crop, self._axis, 0)[:, None]  # n 1 a b
-        number = slices.shape[0]
-        fused = fuse_slices(slices, np.arange(number), number, threshold=slice_threshold)
-        return jax.tree.map(lambda x: jnp.moveaxis(x, 0, self._axis), fused)
-
-
-@dataclasses.dataclass(frozen=True)
-class CaseMap:
-    """Fused predictions on the case grid.
-
-    Attributes:
-      origin: case-grid index of the first voxel.
-      fused: sums, votes and counts, `d h w`; count 0 outside every crop.
-    """
-
-    origin: tuple[int, int, int]
-    fused: Fused
-
-    def on_ct(
-        self, geometry: Geometry, voxel_spacing: float, fusion: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The map on the CT's own grid.
-
-        Sums and counts are interpolated apart and divided afterwards, so that the edge of a crop
-        does not fade; a voxel belongs to the crops where the nearest case-grid voxel does.
-
-        Args:
-          geometry: of the CT.
-          voxel_spacing: of the case grid, mm.
-          fusion: "mean" or "vote".
-
-        Returns:
-          Probability float32 `d h w`, 0 outside every crop, and the region of the crops, bool.
-        """
-        step = geometry.voxel_spacing / voxel_spacing
-        covered_box = self._box(geometry, step)
-        first = np.array([part.start for part in covered_box])
-        shape = tuple(part.stop - part.start for part in covered_box)
-        at = first * step - np.asarray(self.origin), step, shape
-        total = self.fused.score_sum if fusion == "mean" else self.fused.votes
-        count = sample_linear(self.fused.count, *at, fill=0.0)
-        inside = sample_nearest((self.fused.count > 0).astype(np.uint8), *at).astype(bool)
-        share = sample_linear(total, *at, fill=0.0) / np.maximum(count, 1e-6)
-        probability = np.zeros(geometry.shape, np.float32)
-        probability[covered_box] = np.where(inside, np.clip(share, 0, 1), 0)
-        region = np.zeros(geometry.shape, bool)
-        region[covered_box] = inside
-        return probability, region
-
-    def _box(self, geometry: Geometry, step: np.ndarray) -> tuple[slice, ...]:
-        """CT voxels within reach of the case-grid volume."""
-        origin, shape = np.asarray(self.origin), np.asarray(self.fused.count.shape)
-        first = np.clip(np.floor((origin - 1) / step), 0, geometry.shape).astype(int)
-        last = np.clip(np.ceil((origin + shape) / step) + 1, first + 1, None).astype(int)
-        last = np.minimum(last, geometry.shape)
-        first = np.minimum(first, last - 1)
-        return tuple(slice(int(a), int(b)) for a, b in zip(first, last))
+        for first in range(0, len(crops), self._at_once):
+            batch = crops[first : first + self._at_once]
+            answers = np.empty((len(batch), len(self.views), *batch.shape[1:]), np.float32)
+            plain = 0
+            for number, view in enumerate(self.views):
+                moved = any(view.shift)
+                plain = plain if moved else number
+                runs = [view.look(crop) for crop in batch]
+                air = [np.full_like(runs[0], PADDING_HU)] * (self._at_once - len(runs))
+                predicted = np.asarray(self._predict(params, np.stack(runs + air)))
+                for answer, slices in zip(answers, predicted):
+                    answer[number] = view.back(slices, answer[plain] if moved else None)
+                done(len(batch))
+            yield from answers

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vfseg.data.anatomy import Vertebra
+from vfseg.data.boxed_map import BoxedMap
 from vfseg.data.volume import Volume
 from vfseg.report.figures import Picture, overlay_figures
 from vfseg.report.mesh import render_case, write_meshes
@@ -14,7 +15,7 @@ from vfseg.report.solids import build_solids
 
 def draw_case(
     ct: Volume,
-    probability: np.ndarray,
+    probability: np.ndarray | BoxedMap,
     *,
     truth: np.ndarray | None,
     labels: np.ndarray | None,

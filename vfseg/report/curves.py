@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -12,7 +13,7 @@ from vfseg.report.figures import Picture
 from vfseg.report.results_table import name_of
 from vfseg.training.writer import read_metrics
 
-_GREY = "#808080"  # legible on a light and on a dark page
+GREY = "#808080"  # legible on a light and on a dark page
 _COLOURS = {"train": "#3b8ed0", "validation": "#e07b39"}
 _OTHER_COLOURS = ("#6aa84f", "#b45bb5", "#c0504d")
 _MOST_POINTS = 400
@@ -43,19 +44,14 @@ def training_curves(metrics: Path, directory: Path) -> list[Picture]:
     pictures = []
     for number, quantity in enumerate(ordered):
         path = directory / f"curve-{number:02d}.svg"
-        with atomic_file(path) as file:
-            _curve(quantity, quantities[quantity]).savefig(
-                file, format="svg", transparent=True, metadata={"Date": None}
-            )
+        save_svg(_curve(quantity, quantities[quantity]), path)
         lines = ", ".join(quantities[quantity])
         pictures.append(Picture(path, f"{name_of(quantity)} ({lines})"))
     return pictures
 
 
 def _curve(quantity: str, groups: dict[str, list[tuple[float, float]]]) -> Figure:
-    figure = Figure(figsize=(3.6, 2.2))
-    FigureCanvasSVG(figure)
-    axes = figure.add_axes((0.16, 0.17, 0.81, 0.69))
+    figure, axes = small_axes(name_of(quantity), "step")
     spare = iter(_OTHER_COLOURS * len(groups))
     for group, series in groups.items():
         steps, values = np.array(series, float)[:: -(-len(series) // _MOST_POINTS)].T
@@ -63,16 +59,35 @@ def _curve(quantity: str, groups: dict[str, list[tuple[float, float]]]) -> Figur
         marker = "o" if len(steps) < 30 else ""
         axes.plot(steps, values, color=colour, marker=marker, markersize=3, linewidth=1.3)
         axes.plot([], [], color=colour, label=group)
-    axes.set_title(name_of(quantity), color=_GREY, fontsize=10, loc="left")
-    axes.legend(
-        frameon=False, labelcolor=_GREY, fontsize=7, ncols=2, loc="lower right",
-        bbox_to_anchor=(1.02, 0.97), borderpad=0.1,
-    )  # fmt: skip
-    axes.set_xlabel("step", color=_GREY, fontsize=8, labelpad=1)
-    axes.tick_params(colors=_GREY, labelsize=7)
+    above_legend(axes)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.grid(color=_GREY, alpha=0.25, linewidth=0.5)
+    return figure
+
+
+def small_axes(title: str, x_label: str) -> tuple[Figure, Axes]:
+    """A small picture, legible on a light and on a dark page."""
+    figure = Figure(figsize=(3.6, 2.2))
+    FigureCanvasSVG(figure)
+    axes = figure.add_axes((0.16, 0.17, 0.81, 0.69))
+    axes.set_title(title, color=GREY, fontsize=10, loc="left")
+    axes.set_xlabel(x_label, color=GREY, fontsize=8, labelpad=1)
+    axes.tick_params(colors=GREY, labelsize=7)
+    axes.grid(color=GREY, alpha=0.25, linewidth=0.5)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(_GREY)
-    return figure
+        spine.set_color(GREY)
+    return figure, axes
+
+
+def above_legend(axes: Axes) -> None:
+    """The legend, in the line of the title."""
+    axes.legend(
+        frameon=False, labelcolor=GREY, fontsize=7, ncols=2, loc="lower right",
+        bbox_to_anchor=(1.02, 0.97), borderpad=0.1,
+    )  # fmt: skip
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Writes a picture; equal pictures give equal files."""
+    with atomic_file(path) as file:
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from vfseg.data.anatomy import Vertebra
+from vfseg.data.boxed_map import BoxedMap
 from vfseg.data.probability import reaches
 from vfseg.data.volume import Volume, atomic_file
 from vfseg.report.foci import Focus, find_foci, level_at
@@ -62,7 +63,7 @@ PROBABILITY_COLOURS = _probability_colours()
 
 def overlay_figures(
     ct: Volume,
-    probability: np.ndarray,
+    probability: np.ndarray | BoxedMap,
     *,
     truth: np.ndarray | None,
     vertebrae: Sequence[Vertebra],
@@ -107,7 +108,7 @@ def overlay_figures(
 
 def _overlay(
     ct: Volume,
-    probability: np.ndarray,
+    probability: np.ndarray | BoxedMap,
     truth: np.ndarray | None,
     vertebrae: Sequence[Vertebra],
     threshold: float,
@@ -122,7 +123,7 @@ def _overlay(
     index = int(focus.point[plane.axis] - origin[plane.axis])
     extent = picture_extent(plane, shape, spacing)
 
-    def cut(array: np.ndarray) -> np.ndarray:
+    def cut(array: np.ndarray | BoxedMap) -> np.ndarray:
         return oriented_slice(array[box], plane, index)
 
     height = _PANEL_INCHES * (extent[2] - extent[3]) / (extent[1] - extent[0])

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vfseg.data.anatomy import Vertebra
+from vfseg.data.boxed_map import BoxedMap
 
 _APART_MM = 25.0  # about one vertebra: one picture a place
 
@@ -28,7 +29,7 @@ class Focus(NamedTuple):
 
 
 def find_foci(
-    probability: np.ndarray,
+    probability: np.ndarray | BoxedMap,
     truth: np.ndarray | None,
     threshold: float,
     spacing: np.ndarray,
@@ -96,7 +97,7 @@ def level_at(point: Sequence[float], vertebrae: Iterable[Vertebra], spacing: np.
     return nearest.level if nearest else ""
 
 
-def _sparse(array: np.ndarray, chosen) -> tuple[np.ndarray, np.ndarray]:
+def _sparse(array: np.ndarray | BoxedMap, chosen) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates "n 3" and values "n" of the chosen voxels, found plane by plane."""
     points, values = [np.zeros((0, 3), np.int64)], [np.zeros(0, array.dtype)]
     for d, plane in enumerate(array):

@@ -11,15 +11,30 @@ from urllib.parse import quote
 
 from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
-from vfseg.evaluation.evaluate import RESEARCH_USE
+from vfseg.evaluation.summary import RESEARCH_USE
 from vfseg.report.curves import training_curves
 from vfseg.report.figures import Picture
-from vfseg.report.results_table import interval_of, lift, name_of, results_table, shown
+from vfseg.report.result_curves import result_curves
+from vfseg.report.results_table import (
+    group_tables,
+    interval_of,
+    lift,
+    name_of,
+    results_table,
+    shown,
+)
 
 _DOWNLOADS = {
     "probability.nii.gz": "probability map (NIfTI)",
     "mask.nii.gz": "mask at the threshold (NIfTI)",
     "spine.glb": "3D meshes (GLB)",
+}
+_LISTS = {
+    "vertebrae.csv": "vertebrae",
+    "lesions.csv": "predicted lesions",
+    "truth_lesions.csv": "lesions of the truth",
+    "cases.csv": "cases",
+    "tables.csv": "tables",
 }
 _STYLE = """
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --text: #1d2229; --faint: #5c6672;
@@ -92,7 +107,7 @@ def write_page(workdir: Path, pictures: Mapping[str, Sequence[Picture]]) -> Path
     parts = [
         f"<h1>Vertebral fracture map: {escape(workdir.resolve().name)}</h1>",
         _notice(summary),
-        *_results(summary),
+        *_results(summary, workdir),
         *_training(curves, report),
         *_contents(cases),
         *(
@@ -147,7 +162,7 @@ def _notice(summary: Mapping[str, Any] | None) -> str:
     return f'<p class="note"><strong>{escape(RESEARCH_USE)}</strong>{escape(words)}</p>'
 
 
-def _results(summary: Mapping[str, Any] | None) -> list[str]:
+def _results(summary: Mapping[str, Any] | None, workdir: Path) -> list[str]:
     if summary is None:
         return ["<h2>Results</h2>", "<p>Not evaluated: evaluation/summary.json is missing.</p>"]
     cards = []
@@ -177,18 +192,34 @@ def _results(summary: Mapping[str, Any] | None) -> list[str]:
         f'<div class="headline">{"".join(cards)}</div>',
         f'<p class="faint">{escape(words)}</p>',
         f'<div class="scroll">{results_table(summary)}</div>',
+        _curves(result_curves(summary, workdir / "report" / "curves"), workdir / "report"),
+        group_tables(summary),
+        _lists(workdir),
     ]
 
 
+def _lists(workdir: Path) -> str:
+    links = " · ".join(
+        f'<a href="{_link(workdir / "evaluation" / name, workdir / "report")}">{words}</a>'
+        for name, words in _LISTS.items()
+        if (workdir / "evaluation" / name).exists()
+    )
+    return f'<p class="faint">Lists (CSV): {links}</p>' if links else ""
+
+
 def _training(curves: Sequence[Picture], report: Path) -> list[str]:
+    return ["<h2>Training</h2>", _curves(curves, report)] if curves else []
+
+
+def _curves(curves: Sequence[Picture], report: Path) -> str:
     if not curves:
-        return []
+        return ""
     figures = "".join(
         f'<figure><img src="{_link(curve.path, report)}" alt="{escape(curve.caption)}" '
         'loading="lazy"></figure>'
         for curve in curves
     )
-    return ["<h2>Training</h2>", f'<div class="curves">{figures}</div>']
+    return f'<div class="curves">{figures}</div>'
 
 
 def _contents(cases: Sequence[str]) -> list[str]:

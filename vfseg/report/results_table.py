@@ -7,8 +7,16 @@ from typing import Any
 _LEVELS = {
     "voxel": "Voxel: fused map on the CT's own grid, inside the crops",
     "slice": "Slice: unfused target slices",
-    "lesion": "Lesion",
-    "vertebra": "Vertebra",
+    "lesion": "Lesion: components of at least 10 mm³ against instances, hit from IoU 0.1 on",
+    "vertebra": "Vertebra: 95th percentile of the map in its mask grown by 2 mm",
+    "case": "Case: its highest vertebra",
+    "calibration": "Calibration of the fused map; scaled: by the temperature of validation",
+}
+_TABLES = {
+    "by_level": "By level",
+    "by_size": "By size of the lesion (quartiles)",
+    "by_grade": "By grade (Genant; 0: no loss of height)",
+    "by_pattern": "By pattern of the fracture",
 }
 _NAMES = {
     "dice": "Dice",
@@ -19,6 +27,19 @@ _NAMES = {
     "roc_auc": "ROC-AUC",
     "average_precision": "Average precision",
     "sensitivity_at_1_fp": "Sensitivity at 1 false positive per case",
+    "average_precision_iou_0.2": "Average precision, hit from IoU 0.2 on",
+    "sensitivity_at_1_fp_iou_0.2": "The same, hit from IoU 0.2 on",
+    "false_positives_per_case": "False positives per case",
+    "dice_positives": "Dice of fractured vertebrae, mean",
+    "dice_all": "Dice of all vertebrae, mean (empty is 1)",
+    "false_positive_ml_healthy": "False positives a healthy vertebra, mL",
+    "hd95_mm": "HD95, mm, mean of cases",
+    "surface_dice_2mm": "Surface Dice at 2 mm",
+    "ece": "ECE, all voxels",
+    "ece_suspected": "ECE, voxels from 1/15 on",
+    "ece_scaled": "ECE, all voxels, scaled",
+    "ece_suspected_scaled": "ECE, voxels from 1/15 on, scaled",
+    "lesion_sensitivity": "Sensitivity, lesions",
     "truth_ml": "Truth, mL",
     "predicted_ml": "Predicted, mL",
 }
@@ -54,7 +75,7 @@ def interval_of(measure: Mapping[str, Any]) -> str:
 
 def is_measure(entry: Any) -> bool:
     """Whether an entry of the summary is {"value", "ci95", "n"}."""
-    return isinstance(entry, Mapping) and "value" in entry
+    return isinstance(entry, Mapping) and "ci95" in entry
 
 
 def lift(level: Mapping[str, Any]) -> str:
@@ -93,6 +114,42 @@ def results_table(summary: Mapping[str, Any]) -> str:
     return f"<table><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
 
 
+def group_tables(summary: Mapping[str, Any]) -> str:
+    """The tables by level, size, grade and pattern; "" where the summary has none.
+
+    Args:
+        summary: content of `summary.json`.
+
+    Returns:
+        HTML: a heading and a table each, intervals in brackets.
+    """
+    parts = []
+    for key, title in _TABLES.items():
+        groups = summary.get(key) or {}
+        if not groups:
+            continue
+        names = list(dict.fromkeys(name for cells in groups.values() for name in cells))
+        heads = "".join(f'<th scope="col">{escape(name_of(name))}</th>' for name in ("", *names))
+        rows = "".join(
+            f'<tr><th scope="row">{escape(group)}</th>'
+            + "".join(f"<td>{escape(_cell(cells.get(name)))}</td>" for name in names)
+            + "</tr>"
+            for group, cells in groups.items()
+        )
+        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        parts.append(f'<h3>{escape(title)}</h3><div class="scroll">{table}</div>')
+    return "".join(parts)
+
+
+def _cell(entry: Any) -> str:
+    if entry is None:
+        return ""
+    if not is_measure(entry):
+        return str(entry)
+    value = shown(entry["value"])
+    return f"{value} ({interval_of(entry)})" if entry.get("ci95") else value
+
+
 def results_text(summary: Mapping[str, Any]) -> str:
     """The same table for the terminal.
 
@@ -102,7 +159,7 @@ def results_text(summary: Mapping[str, Any]) -> str:
     Returns:
         Lines of text, the last without a line break.
     """
-    lines = [f"{'measure':<42}{'value':>8}   {'95 % interval':<24}{'patients':>8}"]
+    lines = [f"{'measure':<50}{'value':>8}   {'95 % interval':<24}{'patients':>8}"]
     for level in _LEVELS:
         measures = summary.get(level)
         if not measures:
@@ -113,7 +170,7 @@ def results_text(summary: Mapping[str, Any]) -> str:
                 bounds = interval_of(measure).replace("\N{NO-BREAK SPACE}", " ")
                 name = f"{level} {name_of(key)}"
                 value, patients = shown(measure["value"]), measure.get("n", "–")
-                lines.append(f"{name:<42}{value:>8}   {bounds:<24}{patients:>8}")
+                lines.append(f"{name:<50}{value:>8}   {bounds:<24}{patients:>8}")
             if key == "pr_auc":
                 lines.append(f"  {_beside_pr_auc(measures)}")
     if summary.get("synthetic"):

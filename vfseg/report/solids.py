@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from vfseg.data.anatomy import Vertebra
+from vfseg.data.boxed_map import BoxedMap
 from vfseg.data.resample import resampled_affine, sample_linear
 from vfseg.data.volume import Volume
 
@@ -40,7 +41,7 @@ class Solids:
 
 def build_solids(
     ct: Volume,
-    probability: np.ndarray,
+    probability: np.ndarray | BoxedMap,
     labels: np.ndarray | None,
     vertebrae: Sequence[Vertebra],
     threshold: float,
@@ -103,7 +104,7 @@ def _labels_of(vertebrae: Sequence[Vertebra], boxes: int) -> list[int]:
     return [v.label for v in vertebrae] or [0] * boxes
 
 
-def _box_of_prediction(probability: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def _box_of_prediction(probability: np.ndarray | BoxedMap) -> list[tuple[np.ndarray, np.ndarray]]:
     """Bounding box of the voxels above 0, from one pass over the planes."""
     rows = np.array([plane.max() for plane in probability]) > 0
     if not rows.any():

@@ -1,7 +1,13 @@
-"""Checkpoints by Orbax: both networks, both optimisers, step, key and data position together."""
+"""Checkpoints by Orbax: both networks, both optimisers, step, key and data position together.
+
+`checkpoints/STEP/` appears whole or not at all, and goes at once: it is written under another name
+and renamed, renamed and then deleted. A process killed at any moment leaves at worst a folder with
+a leading dot, which the next one clears away. Every process reads for itself; one of them writes.
+"""
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +17,12 @@ import numpy as np
 import tensorstore as ts
 from orbax.checkpoint import v1 as ocp
 
+from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
+from vfseg.training import processes
 from vfseg.training.state import TrainState
+
+_SCORE = "validation.json"
 
 
 class Restored(NamedTuple):
@@ -35,9 +45,12 @@ class Checkpoints:
     def __init__(self, directory: Path, *, create: bool = False):
         """Opens a folder of checkpoints.
 
+        Args:
+          directory: the folder.
+          create: to write to it; makes it if need be and clears away what a killed run left.
+
         Raises:
-          UserError: the folder does not exist and `create` is not set; it cannot be made or read;
-            the metrics of a checkpoint are damaged.
+          UserError: the folder does not exist and `create` is not set; it cannot be made.
         """
         self._directory = directory.resolve()
         if not create and not directory.is_dir():
@@ -45,61 +58,62 @@ class Checkpoints:
                 f"{directory}: no checkpoints. Train first (--mode train), or name the folder that "
                 "holds them with --checkpoint."
             )
-        policies = ocp.training.preservation_policies
-        # Orbax reads all metrics at once and does not say which of them it could not read.
-        for path in sorted(self._directory.glob("*/metrics/metrics")):
-            with _intact(path.parent.parent):
-                json.loads(path.read_text())
+        if create:
+            try:
+                self._directory.mkdir(parents=True, exist_ok=True)
+                for left in self._directory.glob(".*-*"):
+                    shutil.rmtree(left)
+            except OSError as error:
+                raise UserError(
+                    f"{self._directory}: checkpoints cannot be kept here "
+                    f"({error.strerror or error}). Choose a --workdir that can be written to."
+                ) from error
+
+    def save(self, state: TrainState, *, next_sample: int, config: Mapping[str, Any]) -> None:
+        """Saves a host state, not validated yet; returns when it is on disk.
+
+        Raises:
+          UserError: it cannot be written.
+        """
+        step = int(state.step)
+        part = self._directory / f".part-{step}"
+        tree = {"state": jax.tree.map(np.asarray, state), "next_sample": next_sample}
         try:
-            self._checkpointer = ocp.training.Checkpointer(
-                self._directory,
-                preservation_policy=policies.AnyPreservationPolicy(
-                    [policies.LatestN(1), policies.BestN(get_metric_fn=_validation_pr_auc, n=1)]
-                ),
-                cleanup_tmp_directories=create,
-            )
+            with _alone():
+                ocp.save(part, tree, custom_metadata={"config": dict(config)})
+            part.rename(self._directory / str(step))
         except OSError as error:
             raise UserError(
-                f"{self._directory}: checkpoints cannot be kept here ({error.strerror or error}). "
-                "Choose a --workdir that can be written to."
+                f"{self._directory}: the checkpoint of step {step} cannot be written "
+                f"({error.strerror or error}). Make room, and run again."
             ) from error
+        self._tidy()
 
-    def save(
-        self,
-        state: TrainState,
-        *,
-        next_sample: int,
-        config: Mapping[str, Any],
-        validation_pr_auc: float,
-    ) -> None:
-        """Saves a host state; returns when it is on disk."""
-        tree = jax.tree.map(np.asarray, state)
-        self._checkpointer.save(
-            int(state.step),
-            {"state": tree, "next_sample": next_sample},
-            metrics={"validation_pr_auc": validation_pr_auc},
-            custom_metadata={"config": dict(config)},
-        )
+    def score(self, step: int, validation_pr_auc: float) -> None:
+        """Notes the validation score of a checkpoint; the best one so far will be kept."""
+        with atomic_file(self._directory / str(step) / _SCORE) as file:
+            file.write(json.dumps({"pr_auc": validation_pr_auc}).encode())
+        self._tidy()
 
     @property
     def newest(self) -> int | None:
-        """Step of the newest checkpoint; None where there is none.
-
-        Raises:
-          UserError: the metrics of a checkpoint are missing, so that the best one is not known.
-        """
-        scores = self._scores()
-        return max(scores) if scores else None
+        """Step of the newest checkpoint; None where there is none."""
+        return max(self._steps(), default=None)
 
     @property
     def best(self) -> int | None:
-        """Step of the best checkpoint by validation PR-AUC (ties: the newer).
+        """Step of the best checkpoint by validation PR-AUC (ties: the newer); None without any.
+
+        Where none has been validated yet, the newest.
 
         Raises:
-          UserError: as `newest`.
+          UserError: the score of a checkpoint is damaged.
         """
-        scores = self._scores()
-        return max(scores, key=lambda step: (scores[step], step)) if scores else None
+        return max(self._steps(), key=lambda step: (self._rank(step), step), default=None)
+
+    def is_scored(self, step: int) -> bool:
+        """Whether a checkpoint has been validated."""
+        return (self._directory / str(step) / _SCORE).exists()
 
     def config(self, step: int) -> dict[str, Any]:
         """The config that wrote the checkpoint of a step.
@@ -107,8 +121,9 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint is damaged.
         """
-        with _intact(self._directory / str(step)):
-            return dict(self._checkpointer.metadata(step).custom_metadata["config"])
+        where = self._directory / str(step)
+        with _intact(where), _alone():
+            return dict(_plain(ocp.metadata(where).custom_metadata)["config"])
 
     def restore(self, step: int, template: TrainState) -> Restored:
         """Reads the checkpoint of a step.
@@ -123,9 +138,9 @@ class Checkpoints:
         where = self._directory / str(step)
         abstract = {"state": jax.tree.map(np.asarray, template), "next_sample": 0}
         config = self.config(step)
-        with _intact(where):
+        with _intact(where), _alone():
             _read_through(where / "state")
-            tree = self._checkpointer.metadata(step).metadata["state"]
+            tree = _plain(ocp.metadata(where).metadata)["state"]
             shapes = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(tree)}
         expected = {_name(path): leaf.shape for path, leaf in _leaves(abstract["state"])}
         for name in expected | shapes:
@@ -135,21 +150,39 @@ class Checkpoints:
                     f"{expected.get(name)} in this config's networks. Restore it with the config "
                     "that wrote it, or start in a new --workdir."
                 )
-        with _intact(where):
-            loaded = self._checkpointer.load(step, abstract)
+        with _intact(where), _alone():
+            loaded = _plain(ocp.load(where, abstract))
             return Restored(loaded["state"], int(loaded["next_sample"]), config)
 
-    def _scores(self) -> dict[int, float]:
-        """Step -> validation PR-AUC, of all checkpoints."""
-        scores = {}
-        for checkpoint in self._checkpointer.checkpoints:
-            with _intact(self._directory / str(checkpoint.step)):
-                scores[int(checkpoint.step)] = _validation_pr_auc(checkpoint.metrics)
-        return scores
+    def _steps(self) -> list[int]:
+        return [int(path.name) for path in self._directory.iterdir() if path.name.isdigit()]
 
-    def close(self) -> None:
-        """Waits for pending work."""
-        self._checkpointer.close()
+    def _rank(self, step: int) -> float:
+        """Validation PR-AUC; below every score where there is none yet."""
+        where = self._directory / str(step)
+        if not self.is_scored(step):
+            return -1.0
+        with _intact(where):
+            return float(json.loads((where / _SCORE).read_text())["pr_auc"])
+
+    def _tidy(self) -> None:
+        """Deletes every checkpoint but the newest and the best."""
+        kept = {self.newest, self.best}
+        for step in self._steps():
+            if step not in kept:
+                gone = self._directory / f".gone-{step}"
+                (self._directory / str(step)).rename(gone)
+                shutil.rmtree(gone)
+
+
+def _alone() -> ocp.Context:
+    """Orbax on this process alone: it would wait for the others otherwise."""
+    context = ocp.Context()
+    me = processes.index()
+    context.multiprocessing.primary_host = me
+    context.multiprocessing.active_processes = {me}
+    context.multiprocessing.barrier_sync_key_prefix = str(me)
+    return context
 
 
 @contextlib.contextmanager
@@ -175,8 +208,9 @@ def _read_through(arrays: Path) -> None:
         store.read(key).result()
 
 
-def _validation_pr_auc(metrics: Mapping[str, float]) -> float:
-    return float(metrics["validation_pr_auc"])
+def _plain(tree: Any) -> Any:
+    """What Orbax types as any tree at all."""
+    return tree
 
 
 def _leaves(tree: Any) -> list[tuple[Any, Any]]:

@@ -6,6 +6,7 @@ the axis over which sums are taken, so that one device and many compute the same
 of device-wise sums would be another loss.)
 """
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -59,13 +60,115 @@ def dice_loss(
     return 1 - (2 * overlap + smooth) / (size + smooth)
 
 
-def adversarial_loss(logits: jax.Array, real: bool, *, axis_name: str | None = None) -> jax.Array:
-    """Mean cross-entropy of patch logits against "all real" or "all fake" (Isola et al., 2017).
+def focal_loss(
+    logits: jax.Array,
+    target: jax.Array,
+    *,
+    gamma: float = 2.0,
+    alpha: float = 0.75,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Mean of ``-a_t (1 - p_t)^gamma log p_t``: cross-entropy that turns from what is easy.
+
+    ``p_t`` is the probability given to what is true, ``a_t`` is alpha on fracture and 1 - alpha on
+    background. Lin et al., 2017, ICCV: Focal loss for dense object detection (there alpha is 0.25,
+    for a negative class already thinned out).
+
+    Args:
+      logits: any shape, float32.
+      target: 0..1, same shape.
+      gamma: 0 gives the weighted cross-entropy.
+      alpha: weight of fracture, 0..1.
+      axis_name: pmap axis of the batch, if any.
+
+    >>> round(float(focal_loss(jnp.zeros(2), jnp.array([1.0, 0.0]))), 6)  # log(2) / 4 / 2
+    0.086643
+    """
+    return _mean(optax.sigmoid_focal_loss(logits, target, alpha=alpha, gamma=gamma), axis_name)
+
+
+def focal_tversky_loss(
+    probability: jax.Array,
+    target: jax.Array,
+    *,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    gamma: float = 4 / 3,
+    smooth: float = 1.0,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """``(1 - T)^(1 / gamma)``, ``T = (TP + s) / (TP + alpha FP + beta FN + s)``, pooled.
+
+    With beta above alpha a missed voxel costs more than a false one. TP, FP and FN are the soft
+    sums ``sum(p y)``, ``sum(p (1 - y))``, ``sum((1 - p) y)``. Abraham & Khan, 2019, ISBI: A novel
+    focal Tversky loss function with improved attention U-Net.
+
+    Args:
+      probability: 0..1, any shape.
+      target: 0..1, same shape.
+      alpha: weight of false positives.
+      beta: weight of false negatives.
+      gamma: above 1 turns towards what is badly segmented.
+      smooth: s, in pixels; keeps an empty target against an empty prediction at loss 0.
+      axis_name: pmap axis of the batch, if any.
+
+    >>> p, y = jnp.array([1.0, 1, 0]), jnp.array([1.0, 0, 1])
+    >>> float(focal_tversky_loss(p, y, gamma=1, smooth=0))  # 1 - 1 / (1 + 0.3 + 0.7)
+    0.5
+    """
+    true_positives = _sum(probability * target, axis_name)
+    false_positives = _sum(probability, axis_name) - true_positives
+    false_negatives = _sum(target, axis_name) - true_positives
+    wrong = alpha * false_positives + beta * false_negatives
+    share = wrong / (true_positives + wrong + smooth)  # 1 - T
+    # The power's slope is infinite at 0; a floor far below any real error keeps it finite.
+    return jnp.maximum(share, 1e-6) ** (1 / gamma)
+
+
+ADVERSARIAL_FORMS = ("cross_entropy", "least_squares", "hinge")
+
+
+def adversarial_loss(
+    logits: jax.Array,
+    real: bool,
+    *,
+    form: str = "cross_entropy",
+    generator: bool = False,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Mean over the patches of how far the discriminator's logits are from "real" or "fake".
+
+    - cross_entropy: ``-log sigmoid(x)`` for real, ``-log sigmoid(-x)`` for fake (Isola et al.,
+      2017, CVPR);
+    - least_squares: ``(x - 1)^2`` for real, ``x^2`` for fake (Mao et al., 2017, ICCV); decides at
+      1/2, so half a logit is added and the decision stays at 0;
+    - hinge: ``max(0, 1 - x)`` for real, ``max(0, 1 + x)`` for fake; the generator, which wants
+      "real", takes ``-x`` (Lim & Ye, 2017, arXiv:1705.02894).
+
+    Args:
+      logits: of patches, any shape.
+      real: what they should say.
+      form: one of `ADVERSARIAL_FORMS`.
+      generator: whether it is the generator that asks.
+      axis_name: pmap axis of the batch, if any.
 
     >>> round(float(adversarial_loss(jnp.zeros((1, 2, 2)), True)), 6)
     0.693147
+    >>> float(adversarial_loss(jnp.array([-0.5]), True, form="least_squares"))
+    1.0
+    >>> float(adversarial_loss(jnp.array([3.0]), True, form="hinge", generator=True))
+    -3.0
     """
-    return cross_entropy(logits, jnp.full_like(logits, float(real)), axis_name=axis_name)
+    if form == "cross_entropy":
+        return cross_entropy(logits, jnp.full_like(logits, float(real)), axis_name=axis_name)
+    if form == "least_squares":
+        return _mean(jnp.square(logits + 0.5 - float(real)), axis_name)
+    if form != "hinge":
+        raise ValueError(f"no adversarial loss {form!r}; there are {', '.join(ADVERSARIAL_FORMS)}")
+    sign = 1.0 if real else -1.0
+    if generator:
+        return _mean(-sign * logits, axis_name)
+    return _mean(nn.relu(1 - sign * logits), axis_name)
 
 
 def patch_accuracy(
@@ -79,6 +182,21 @@ def patch_accuracy(
     right_real = _mean((real_logits > 0).astype(jnp.float32), axis_name)
     right_fake = _mean((fake_logits <= 0).astype(jnp.float32), axis_name)
     return (right_real + right_fake) / 2
+
+
+def mean_by_class(
+    probability: jax.Array, target: jax.Array, *, axis_name: str | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Mean probability on fracture and on background; 0 where there is none of a kind.
+
+    >>> x, y = mean_by_class(jnp.array([0.75, 0.25, 0.5]), jnp.array([1.0, 0, 0]))
+    >>> float(x), float(y)
+    (0.75, 0.375)
+    """
+    fracture, area = _sum(probability * target, axis_name), _sum(target, axis_name)
+    background = _sum(probability * (1 - target), axis_name)
+    rest = _sum(1 - target, axis_name)
+    return fracture / jnp.maximum(area, 1e-6), background / jnp.maximum(rest, 1e-6)
 
 
 def _sum(x: jax.Array, axis_name: str | None) -> jax.Array:

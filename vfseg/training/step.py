@@ -5,6 +5,7 @@ Reference:
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,26 +19,12 @@ from jax import lax
 from vfseg.data.augment import AugmentSettings, augment
 from vfseg.data.intensity import to_channels
 from vfseg.models.discriminator import Discriminator
-from vfseg.models.generator import Generator
 from vfseg.training import losses
+from vfseg.training.adversary import ACCURACY_MEMORY, discriminator_loss
+from vfseg.training.stages import Phase
 from vfseg.training.state import TrainState
 
-
-def _averages(*names: str) -> type[metrics.Collection]:
-    return metrics.Collection.create(**{n: metrics.Average.from_output(n) for n in names})
-
-
-_SUPERVISED = ("loss", "l1", "dice_loss", "cross_entropy")
-_ADVERSARIAL = (
-    "adversarial",
-    "adversarial_weight",
-    "discriminator_loss",
-    "discriminator_accuracy",
-)
-
-# Means over the steps since the last log line, kept on the device.
-SupervisedMetrics = _averages(*_SUPERVISED)
-AdversarialMetrics = _averages(*_SUPERVISED, *_ADVERSARIAL)
+Schedule = Callable[[jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,28 +32,49 @@ class StepSettings:
     """What a step needs besides state and batch; static, so the step compiles once.
 
     Attributes:
-      generator: see `vfseg.models.generator`.
+      generator: maps runs to logits, see `vfseg.models.generator`.
       discriminator: see `vfseg.models.discriminator`.
       g_optimizer: optimiser of the generator.
       d_optimizer: optimiser of the discriminator.
+      g_rate: learning rate of `g_optimizer` by step, to be logged.
       adversarial_schedule: weight of the adversarial term by step.
-      loss_weights: weights of `l1`, `dice` and `cross_entropy`.
+      adversarial_form: one of `losses.ADVERSARIAL_FORMS`.
+      r1: weight of the discriminator's gradient penalty.
+      pause_above: the discriminator rests while its running accuracy is above this.
+      loss_weights: weights of the supervised terms (`SUPERVISED`); those of 0 are not computed.
+      ema_decay: of the running mean of the generator's parameters; 0 follows them.
+      frozen: maps the generator's parameters to a tree of bool, True for those that a frozen phase
+        leaves alone.
       hu_windows: `(low, high)` in HU, one a channel.
       augment: strengths of the augmentation.
-      plane: axial, coronal or sagittal.
       voxel_spacing: of the crops, mm.
     """
 
-    generator: Generator
+    generator: nn.Module
     discriminator: Discriminator
     g_optimizer: optax.GradientTransformation
     d_optimizer: optax.GradientTransformation
-    adversarial_schedule: Callable[[jax.Array], jax.Array]
+    g_rate: Schedule
+    adversarial_schedule: Schedule
+    adversarial_form: str
+    r1: float
+    pause_above: float
     loss_weights: Mapping[str, float]
+    ema_decay: float
+    frozen: Callable[[Any], Any]
     hu_windows: tuple[tuple[float, float], ...]
     augment: AugmentSettings
-    plane: str
     voxel_spacing: float
+
+
+# Each takes logits, probabilities and target, all `b k h w`.
+SUPERVISED: dict[str, Callable[..., jax.Array]] = {
+    "l1": lambda logits, p, y, axis: losses.l1(p, y, axis_name=axis),
+    "dice": lambda logits, p, y, axis: losses.dice_loss(p, y, axis_name=axis),
+    "cross_entropy": lambda logits, p, y, axis: losses.cross_entropy(logits, y, axis_name=axis),
+    "focal": lambda logits, p, y, axis: losses.focal_loss(logits, y, axis_name=axis),
+    "focal_tversky": lambda logits, p, y, axis: losses.focal_tversky_loss(p, y, axis_name=axis),
+}
 
 
 def train_step(
@@ -74,7 +82,7 @@ def train_step(
     batch: Mapping[str, jax.Array],
     settings: StepSettings,
     *,
-    adversarial: bool,
+    phase: Phase,
     axis_name: str | None = None,
 ) -> tuple[TrainState, metrics.Collection]:
     """One update of the discriminator, then one of the generator against the updated discriminator.
@@ -85,11 +93,11 @@ def train_step(
     Args:
       state: parameters, optimiser states, step and key.
       batch: `ct` int16 HU `b r h w`, runs of slices; `target` uint8 0/1 `b k h w`, the fracture
-        mask of their middle slices.
+        mask of their middle slices; `plane` int32 `b`, as numbered in `PLANES`.
       settings: static.
-      adversarial: static; False leaves the discriminator out altogether (a branch inside the
-        compiled step would be cheaper to compile, but XLA for CPU runs convolutions in a branch
-        40 times slower).
+      phase: static; a phase without discriminator or recurrence leaves it out altogether (a branch
+        inside the compiled step would be cheaper to compile, but XLA for CPU runs convolutions in
+        a branch 40 times slower).
       axis_name: the pmap axis over which the batch is split; None under jit, where the compiler
         sees the whole batch.
 
@@ -98,58 +106,58 @@ def train_step(
     """
     run, target = prepare_batch(state, batch, settings, axis_name)
     b, k, h, w = target.shape
-
-    dilation = (run.shape[1] - k) // max(settings.generator.window - 1, 1)
+    window: int = settings.generator.window  # type: ignore[attr-defined]
+    dilation = (run.shape[1] - k) // max(window - 1, 1)
 
     def generate(g_params: Any) -> Any:
-        return settings.generator.apply({"params": g_params}, run, dilation)
+        return settings.generator.apply({"params": g_params}, run, dilation, phase.recurrent)
 
     logits, pull_back = jax.vjp(generate, state.g_params)
 
     first = (run.shape[1] - k) // 2
     ct = run[:, first : first + k].reshape(b * k, h, w, -1)
-    real = target.reshape(b * k, h, w)
-    fake = nn.sigmoid(logits).reshape(b * k, h, w)
-
     outputs: dict[str, Any] = {}
-    d_params, d_opt_state = state.d_params, state.d_opt_state
-    if adversarial:
-        d_gradient, d_outputs = jax.grad(discriminator_loss, has_aux=True)(
-            d_params, settings.discriminator, ct, real, lax.stop_gradient(fake), axis_name
-        )
-        d_params, d_opt_state = _update(
-            settings.d_optimizer, d_gradient, d_opt_state, d_params, axis_name
-        )
-        outputs |= d_outputs
-        outputs["adversarial_weight"] = settings.adversarial_schedule(state.step)
+    judge: Callable[[jax.Array], Any] | None = None
+    if phase.adversarial:
+        fake = lax.stop_gradient(nn.sigmoid(logits)).reshape(b * k, h, w)
+        real = target.reshape(b * k, h, w)
+        state, outputs = _update_discriminator(state, ct, real, fake, settings, axis_name)
+        variables = {"params": state.d_params, "batch_stats": state.d_stats}
+        judge = functools.partial(settings.discriminator.apply, variables, ct)
 
     def objective(logits: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return generator_loss(
-            logits,
-            target,
-            settings.loss_weights,
-            judge=(settings.discriminator, d_params, ct) if adversarial else None,
-            adversarial_weight=outputs.get("adversarial_weight", 0.0),
-            axis_name=axis_name,
-        )
+        weight = settings.adversarial_schedule(state.step)
+        return generator_loss(logits, target, settings, judge, weight, axis_name)
 
     logits_gradient, g_outputs = jax.grad(objective, has_aux=True)(logits)
     (g_gradient,) = pull_back(logits_gradient)
-    g_params, g_opt_state = _update(
+    frozen = settings.frozen(state.g_params) if phase.frozen else None
+    if frozen is not None:
+        g_gradient = jax.tree.map(
+            lambda still, g: jnp.zeros_like(g) if still else g, frozen, g_gradient
+        )
+    g_params, g_opt_state, norm = _update(
         settings.g_optimizer, g_gradient, state.g_opt_state, state.g_params, axis_name
     )
-    outputs |= g_outputs
-
-    collection = AdversarialMetrics if adversarial else SupervisedMetrics
-    state = TrainState(
+    if frozen is not None:  # weight decay moves what has no gradient
+        g_params = jax.tree.map(
+            lambda still, old, new: old if still else new, frozen, state.g_params, g_params
+        )
+    outputs |= g_outputs | {"gradient_norm": norm, "learning_rate": settings.g_rate(state.step)}
+    state = dataclasses.replace(
+        state,
         step=state.step + 1,
         g_params=g_params,
-        d_params=d_params,
         g_opt_state=g_opt_state,
-        d_opt_state=d_opt_state,
-        key_data=state.key_data,
+        ema_params=_running_mean(state, g_params, settings.ema_decay),
     )
-    return state, collection.single_from_model_output(**outputs)
+    return state, collection(tuple(sorted(outputs))).single_from_model_output(**outputs)
+
+
+@functools.lru_cache
+def collection(names: tuple[str, ...]) -> type[metrics.Collection]:
+    """Means over the steps since the last log line, kept on the device."""
+    return metrics.Collection.create(**{n: metrics.Average.from_output(n) for n in names})
 
 
 def prepare_batch(
@@ -161,7 +169,8 @@ def prepare_batch(
     """Augments on the device and scales HU: runs `b r h w c` in -1..1, targets `b k h w` in 0..1.
 
     A sample's random numbers depend on the step and on its place in the global batch, so one
-    device and many draw the same.
+    device and many draw the same. A network that judges slices as a whole gets the question "any
+    fracture in this slice?", the same answer in every pixel.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
     places = jnp.arange(batch["ct"].shape[0])
@@ -171,79 +180,110 @@ def prepare_batch(
         jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places),
         batch["ct"].astype(jnp.float32),
         batch["target"].astype(jnp.float32),
+        batch["plane"],
         settings.augment,
-        plane=settings.plane,
         voxel_spacing=settings.voxel_spacing,
     )
+    if getattr(settings.generator, "judges_slices", False):
+        target = jnp.broadcast_to(jnp.max(target, axis=(2, 3), keepdims=True), target.shape)
     return to_channels(ct, settings.hu_windows), target
-
-
-def discriminator_loss(
-    d_params: Any,
-    discriminator: nn.Module,
-    ct: jax.Array,
-    real: jax.Array,
-    fake: jax.Array,
-    axis_name: str | None = None,
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Half the cross-entropy on real plus half that on fake maps (the half is pix2pix's).
-
-    Args:
-      d_params: parameters to differentiate.
-      discriminator: the network.
-      ct: slices `n h w c`.
-      real: drawn masks `n h w`.
-      fake: predicted probabilities `n h w`, detached.
-      axis_name: pmap axis, if any.
-    """
-    pairs = jnp.concatenate([ct, ct]), jnp.concatenate([real, fake])
-    logits: Any = discriminator.apply({"params": d_params}, *pairs)
-    real_logits, fake_logits = jnp.split(logits, 2)
-    loss = 0.5 * (
-        losses.adversarial_loss(real_logits, True, axis_name=axis_name)
-        + losses.adversarial_loss(fake_logits, False, axis_name=axis_name)
-    )
-    accuracy = losses.patch_accuracy(real_logits, fake_logits, axis_name=axis_name)
-    return loss, {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
 
 def generator_loss(
     logits: jax.Array,
     target: jax.Array,
-    weights: Mapping[str, float],
-    *,
-    judge: tuple[nn.Module, Any, jax.Array] | None,
-    adversarial_weight: jax.Array | float,
+    settings: StepSettings,
+    judge: Callable[[jax.Array], Any] | None,
+    adversarial_weight: jax.Array,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Weighted sum of L1, Dice, cross-entropy and, with a judge, the adversarial term.
+    """Weighted sum of the supervised terms and, with a judge, the adversarial one.
 
     Args:
       logits: `b k h w`.
       target: `b k h w`, 0..1.
-      weights: of `l1`, `dice`, `cross_entropy`.
-      judge: discriminator, its (updated) parameters, CT slices `(b k) h w c`.
+      settings: its `loss_weights` and `adversarial_form` count here.
+      judge: maps fracture maps `(b k) h w` to the discriminator's logits.
       adversarial_weight: weight of the judge's term.
       axis_name: pmap axis, if any.
+
+    Returns:
+      The loss; its terms, and the mean probability on fracture and on background, which tell a
+      network that has collapsed to background.
     """
     probability = nn.sigmoid(logits)
-    outputs = {
-        "l1": losses.l1(probability, target, axis_name=axis_name),
-        "dice_loss": losses.dice_loss(probability, target, axis_name=axis_name),
-        "cross_entropy": losses.cross_entropy(logits, target, axis_name=axis_name),
-    }
-    loss = (
-        weights["l1"] * outputs["l1"]
-        + weights["dice"] * outputs["dice_loss"]
-        + weights["cross_entropy"] * outputs["cross_entropy"]
-    )
+    loss, outputs = jnp.zeros(()), {}
+    for name, weight in settings.loss_weights.items():
+        if weight:
+            term = SUPERVISED[name](logits, probability, target, axis_name)
+            loss, outputs[f"{name}_loss"] = loss + weight * term, term
     if judge is not None:
-        discriminator, d_params, ct = judge
-        fracture = probability.reshape(ct.shape[:-1])
-        verdict: Any = discriminator.apply({"params": d_params}, ct, fracture)
-        outputs["adversarial"] = losses.adversarial_loss(verdict, True, axis_name=axis_name)
-        loss += adversarial_weight * outputs["adversarial"]
-    return loss, outputs | {"loss": loss}
+        b, k, h, w = target.shape
+        verdict = judge(probability.reshape(b * k, h, w))
+        term = losses.adversarial_loss(
+            verdict, True, form=settings.adversarial_form, generator=True, axis_name=axis_name
+        )
+        loss += adversarial_weight * term
+        outputs |= {"adversarial_loss": term, "adversarial_weight": adversarial_weight}
+    on_fracture, on_background = losses.mean_by_class(probability, target, axis_name=axis_name)
+    return loss, outputs | {
+        "loss": loss,
+        "probability_on_fracture": on_fracture,
+        "probability_on_background": on_background,
+    }
+
+
+def _update_discriminator(
+    state: TrainState,
+    ct: jax.Array,
+    real: jax.Array,
+    fake: jax.Array,
+    settings: StepSettings,
+    axis_name: str | None,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """The discriminator's turn; it rests while its running accuracy is too high."""
+    d_gradient, (outputs, d_stats) = jax.grad(discriminator_loss, has_aux=True)(
+        state.d_params,
+        state.d_stats,
+        settings.discriminator,
+        *(ct, real, fake),
+        form=settings.adversarial_form,
+        r1=settings.r1,
+        axis_name=axis_name,
+    )
+    d_params, d_opt_state, norm = _update(
+        settings.d_optimizer, d_gradient, state.d_opt_state, state.d_params, axis_name
+    )
+    won = state.d_accuracy > settings.pause_above
+    old, new = (
+        (state.d_params, state.d_opt_state, state.d_stats),
+        (d_params, d_opt_state, d_stats),
+    )
+    d_params, d_opt_state, d_stats = jax.tree.map(lambda a, b: jnp.where(won, a, b), old, new)
+    outputs |= {
+        "discriminator_paused": won.astype(jnp.float32),
+        "discriminator_gradient_norm": norm,
+    }
+    accuracy = outputs["discriminator_accuracy"]
+    return (
+        dataclasses.replace(
+            state,
+            d_params=d_params,
+            d_opt_state=d_opt_state,
+            d_stats=d_stats,
+            d_accuracy=ACCURACY_MEMORY * state.d_accuracy + (1 - ACCURACY_MEMORY) * accuracy,
+        ),
+        outputs,
+    )
+
+
+def _running_mean(state: TrainState, g_params: Any, decay: float) -> Any:
+    """Exponential moving average of the parameters.
+
+    The decay begins lower, ``min(decay, (1 + t) / (10 + t))``, so that the start is forgotten.
+    """
+    keep = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
+    return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, state.ema_params, g_params)
 
 
 def _update(
@@ -252,9 +292,10 @@ def _update(
     opt_state: optax.OptState,
     params: Any,
     axis_name: str | None,
-) -> tuple[Any, optax.OptState]:
+) -> tuple[Any, optax.OptState, jax.Array]:
+    """Next parameters and optimiser state, and the norm of the gradient before any clipping."""
     if axis_name is not None:
         # Each device differentiated the global loss once: the mean of the copies is its gradient.
         gradient = lax.pmean(gradient, axis_name)
     updates, opt_state = optimizer.update(gradient, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state
+    return optax.apply_updates(params, updates), opt_state, optax.tree.norm(gradient)

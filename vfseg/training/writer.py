@@ -4,7 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from tensorboardX import SummaryWriter
+
+from vfseg.data.volume import atomic_file
+from vfseg.training import processes
 
 
 class MetricWriter:
@@ -14,7 +18,8 @@ class MetricWriter:
         """Opens both; drops lines past `resume_at`, left by a run that went on without saving."""
         self._path = workdir / "metrics.jsonl"
         kept = [line for line in read_metrics(self._path) if line["step"] <= resume_at]
-        self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        with atomic_file(self._path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
         self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_at + 1)
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -24,9 +29,31 @@ class MetricWriter:
         for name, value in scalars.items():
             self._events.add_scalar(name, value, step)
 
+    def write_image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes a picture `h w 3` uint8 of a step, to TensorBoard alone."""
+        self._events.add_image(name, image, step, dataformats="HWC")
+
     def close(self) -> None:
         """Flushes the events."""
         self._events.close()
+
+
+class NoWriter:
+    """Stands for a `MetricWriter` on every process but the first."""
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes nothing."""
+
+    def write_image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def open_writer(workdir: Path, *, resume_at: int) -> MetricWriter | NoWriter:
+    """The writer of this process: one of all processes writes."""
+    return MetricWriter(workdir, resume_at=resume_at) if processes.is_first() else NoWriter()
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -46,17 +46,18 @@ def audit_cases(
         facts.append(of_case)
         found += findings
     reach = 0.0
-    words = plane = ""
+    words = ""
+    planes: tuple[str, ...] = ()
     if windows is not None:
-        plane = windows.plane
+        planes = windows.planes
         step = windows.stride(settings.voxel_spacing) * settings.voxel_spacing
         reach = windows.length // 2 * step
         words = (
-            f"{windows.length} {plane} slices, {step:g} mm apart, see ±{reach:g} mm around the "
-            "middle one (config.windows.length, stride_mm); beside each case, how many of its own "
-            "slices that spans."
+            f"{windows.length} {' or '.join(planes)} slices, {step:g} mm apart, see ±{reach:g} mm "
+            "around the middle one (config.windows.length, stride_mm); beside each case, how many "
+            "of its own slices that spans."
         )
-    axis = PLANES[plane] if plane else None
-    found = [*examine_cohort(facts, {c.case_id: c.ct for c in cases}, axis, reach), *found]
+    axes = [PLANES[plane] for plane in planes]
+    found = [*examine_cohort(facts, {c.case_id: c.ct for c in cases}, axes, reach), *found]
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    return Audit(tuple(found), tuple(facts), words, plane, reach)
+    return Audit(tuple(found), tuple(facts), words, planes, reach)

@@ -50,7 +50,7 @@ def prevalence(cases: Sequence[CaseFacts], level: str = "", split: str | None = 
 def examine_cohort(
     cases: Sequence[CaseFacts],
     files: Mapping[str, Path],
-    plane_axis: int | None,
+    plane_axes: Sequence[int],
     reach_mm: float,
 ) -> Iterator[Finding]:
     """Findings that no case shows by itself.
@@ -58,7 +58,8 @@ def examine_cohort(
     Args:
         cases: facts of the cases.
         files: CT of each case.
-        plane_axis: canonical axis along which the slices of a window follow each other, or None.
+        plane_axes: canonical axes along which the slices of windows follow each other; none where
+            it is not known how windows are going to be drawn.
         reach_mm: how far a window sees.
     """
     yield from _identities(cases)
@@ -67,8 +68,8 @@ def examine_cohort(
     yield from _same_place(cases)
     yield from _splits(cases)
     yield from _attribution(cases)
-    if plane_axis is not None:
-        yield from _windows(cases, plane_axis, reach_mm)
+    if plane_axes:
+        yield from _windows(cases, plane_axes, reach_mm)
 
 
 def _identities(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
@@ -209,7 +210,9 @@ def _attribution(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
         )
 
 
-def _windows(cases: Sequence[CaseFacts], plane_axis: int, reach_mm: float) -> Iterator[Finding]:
+def _windows(
+    cases: Sequence[CaseFacts], plane_axes: Sequence[int], reach_mm: float
+) -> Iterator[Finding]:
     """Windows that see too little, or less than the slices of the CT."""
     if reach_mm < _LEAST_REACH_MM:
         yield Finding(
@@ -217,7 +220,11 @@ def _windows(cases: Sequence[CaseFacts], plane_axis: int, reach_mm: float) -> It
             f"a window sees ±{reach_mm:g} mm: neighbouring slices show nearly the same. Raise "
             "config.windows.stride_mm (or length).",
         )
-    thick = [c for c in cases if c.voxel_spacing and c.voxel_spacing[plane_axis] > reach_mm]
+    thick = [
+        case
+        for case in cases
+        if case.voxel_spacing and max(case.voxel_spacing[axis] for axis in plane_axes) > reach_mm
+    ]
     if thick and reach_mm:
         yield Finding(
             *("warning", "thick_slices"),

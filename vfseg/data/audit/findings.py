@@ -147,14 +147,14 @@ class Audit:
         findings: errors first, then warnings, then notes; in each the data set before the cases.
         cases: facts of all cases, in the order of the manifest.
         windows: what a window sees, in words; "" where not asked.
-        plane: of the windows; "" where not asked.
+        planes: of the windows; none where not asked.
         reach_mm: distance from the middle slice of a window to its last one.
     """
 
     findings: tuple[Finding, ...]
     cases: tuple[CaseFacts, ...]
     windows: str = ""
-    plane: str = ""
+    planes: tuple[str, ...] = ()
     reach_mm: float = 0.0
 
     def count(self, severity: str) -> int:

@@ -52,8 +52,7 @@ def spacing_table(audit: Audit) -> Table:
         *("case", "split", "spacing mm (S × A × R)", "shape (S × A × R)", "stored", "HU"),
         *("labels", "levels"),
     )
-    if audit.plane:
-        header += ("own slices seen",)
+    header += tuple(f"own {plane} slices seen" for plane in audit.planes)
     rows = []
     for case in audit.cases:
         row: tuple[str, ...] = (
@@ -66,8 +65,8 @@ def spacing_table(audit: Audit) -> Table:
             case.scheme or "–",
             _levels([vertebra.level for vertebra in case.vertebrae]),
         )
-        if audit.plane:
-            step = case.voxel_spacing[PLANES[audit.plane]] if case.voxel_spacing else 0.0
+        for plane in audit.planes:
+            step = case.voxel_spacing[PLANES[plane]] if case.voxel_spacing else 0.0
             row += (f"{2 * audit.reach_mm / step + 1:.1f}" if step else "–",)
         rows.append(row)
     return header, rows

@@ -1,0 +1,295 @@
+"""What each part of the recipe is worth: its variants on the benchmark cohort, several seeds each.
+
+Every variant is trained and evaluated by `python -m vfseg.main`, once for as many steps as the full
+recipe (equal targets) and once for as long as it takes (equal time, from the cost of a step that is
+measured at the beginning). Below them stand remedies: changes that were to help ConvLSTM and GAN.
+The truth is synthetic.
+
+A finished run is skipped, a broken one continued: stop it and start it again as you like.
+
+    python -m benchmarks.ablation [--workdir DIR] [--steps N] [--seeds N] [--only NAME ...]
+                                  [--json FILE] [--quick]
+"""
+
+import argparse
+import csv
+import json
+import runpy
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks import timing
+from benchmarks.train_step import stepper
+from vfseg.data.discovery import find_cases
+from vfseg.data.volume import read_geometry
+from vfseg.evaluation.truth import ACROSS_SLICES
+from vfseg.training.loop import initial_state
+from vfseg.training.stages import STAGES, plan_stages, total_steps
+
+ROOT = Path(__file__).parent.parent
+CONFIG = "configs/vertebral_fracture.py"
+RULES = ("targets", "time")
+QUICK = {
+    "phantom.train": 2,
+    "phantom.validation": 1,
+    "phantom.test": 1,
+    "phantom.levels": ("L1", "L2"),
+    "phantom.levels_per_case": (2, 2),
+    "phantom.fracture_probability": 0.9,
+    "phantom.orientations": ("RAS",),
+    "generator.features": (4, 8, 8, 16),
+    "generator.recurrent_features": 4,
+    "discriminator.features": (4, 8),
+}
+"""Config keys at a size that only shows that everything runs."""
+
+
+class Variant(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+      config: variant of `CONFIG`.
+      overrides: dotted config keys that differ from it.
+      equal_time: whether it is also trained for as long as the full recipe takes.
+    """
+
+    config: str
+    overrides: Mapping[str, Any]
+    equal_time: bool = True
+
+
+VARIANTS = {
+    "U-Net, 1 slice": Variant("unet", {}),
+    "+ attention": Variant("attention", {}),
+    "+ ConvLSTM, 5 slices": Variant("convlstm", {}),
+    "+ GAN": Variant("gan", {}),
+    "full recipe": Variant("", {}, equal_time=False),
+    "light": Variant("light", {}),
+    "ConvLSTM: 3 scales, bidirectional": Variant(
+        "convlstm",
+        {"generator.recurrent_scales": (1, 2, 3), "generator.bidirectional": True},
+        equal_time=False,
+    ),
+    "ConvLSTM: stride 2.5 mm": Variant("convlstm", {"windows.stride_mm": 2.5}, equal_time=False),
+    "GAN: least squares, weight 0.2": Variant(
+        "gan",
+        {"losses.adversarial_form": "least_squares", "losses.adversarial": 0.2},
+        equal_time=False,
+    ),
+    "GAN: hinge, spectral norm": Variant(
+        "gan",
+        {"losses.adversarial_form": "hinge", "discriminator.spectral_norm": True},
+        equal_time=False,
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs what is not there yet, then prints the table."""
+    args = _arguments(argv)
+    steps, seeds = (8, 1) if args.quick else (args.steps, args.seeds)
+    names = args.only or list(VARIANTS)
+    unknown = set(names) - set(VARIANTS)
+    if unknown:
+        sys.exit(f"no variant {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
+    workdir = args.workdir / f"{steps}-steps"
+    small = QUICK if args.quick else {}
+    data = workdir / "data"
+    if not (data / "splits.csv").exists():
+        _vfseg(CONFIG, data, "prepare", small)
+    costs = measured_costs(workdir / "costs.json", steps, small)
+    for seed in range(seeds):  # all variants of a seed, then the next seed
+        for name in names:
+            variant = VARIANTS[name]
+            for rule in RULES if variant.equal_time else RULES[:1]:
+                count = steps if rule == "targets" else _steps_of_equal_time(name, steps, costs)
+                run_one(name, seed, count, workdir, data, small)
+    rows = [row for name in names for row in _rows(name, steps, seeds, costs, workdir)]
+    print(table(rows, seeds))
+    if args.json:
+        result = {"environment": timing.environment(), "steps": steps, "rows": rows}
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def variant_config(name: str, steps: int, overrides: Mapping[str, Any]) -> ConfigDict:
+    """The config of a variant, its stages scaled to so many steps in all."""
+    variant = VARIANTS[name]
+    config = runpy.run_path(str(ROOT / CONFIG))["get_config"](variant.config)
+    config.update_from_flattened_dict({**overrides, **variant.overrides})
+    whole = total_steps(config)
+    ends = np.cumsum([config.stages[stage] for stage in STAGES]) * steps / whole
+    parts = np.diff(np.round(ends).astype(int), prepend=0)
+    for stage, part in zip(STAGES, parts):
+        config.stages[stage] = int(part)
+    return config
+
+
+def run_one(
+    name: str, seed: int, steps: int, workdir: Path, data: Path, small: Mapping[str, Any]
+) -> None:
+    """Trains and evaluates one variant with one seed, unless its result stands."""
+    run = _folder(workdir, name, seed, steps)
+    if (run / "evaluation" / "summary.json").exists():
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    for shared in ("cohort", "store", "splits.csv"):
+        if not (run / shared).exists():
+            (run / shared).symlink_to((data / shared).resolve())
+    config = variant_config(name, steps, small)
+    overrides = {f"stages.{stage}": config.stages[stage] for stage in STAGES}
+    overrides |= {"seed": seed, "train.validate_every": steps}
+    overrides |= {**small, **VARIANTS[name].overrides}
+    for mode in ("train", "evaluate"):
+        _vfseg(f"{CONFIG}:{VARIANTS[name].config}".rstrip(":"), run, mode, overrides)
+
+
+def measured_costs(file: Path, steps: int, small: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Milliseconds of a mean step of each variant, its windows and its parameters.
+
+    Measured once, side by side, and kept, so that the steps of equal time stay the same.
+    """
+    if file.exists():
+        return json.loads(file.read_text())
+    competitors, shares = {}, {}
+    for name in VARIANTS:
+        config = variant_config(name, steps, small)
+        for stage in plan_stages(config):
+            competitors[f"{name} {stage.name}"] = stepper(config, phase=stage.phase)
+            shares[name, stage.name] = (stage.last - stage.first) / total_steps(config)
+    race = timing.race(
+        "cost of a step",
+        competitors,
+        baseline=next(iter(competitors)),
+        work=1,
+        unit="steps/s",
+        rounds=3 if small else 7,
+    )
+    print(race)
+    seconds = {row.name: row.seconds[1] for row in race.rows}
+    costs = {}
+    for name in VARIANTS:
+        config = variant_config(name, steps, small)
+        mean = sum(share * seconds[f"{name} {s}"] for (n, s), share in shares.items() if n == name)
+        windows = config.windows.batch_size * config.windows.targets
+        params = jax.tree.leaves(initial_state(config).g_params)
+        costs[name] = {
+            "ms_per_step": 1e3 * mean,
+            "ms_per_slice": 1e3 * mean / windows,
+            "parameters": sum(leaf.size for leaf in params),
+        }
+    file.write_text(json.dumps(costs, indent=1))
+    return costs
+
+
+def table(rows: Sequence[Mapping[str, Any]], seeds: int) -> str:
+    """The table as Markdown: mean and standard deviation over the seeds."""
+    head = "| variant | equal | steps | parameters | ms/slice | voxel Dice | voxel PR-AUC |"
+    head += " across slices | by volume quartile, smallest first | by voxel volume, finest first |"
+    lines = [head, "|" + " --- |" * 10]
+    for row in rows:
+        lines.append(
+            f"| {row['variant']} | {row['equal']} | {row['steps']} | {row['parameters']:,} "
+            f"| {row['ms_per_slice']:.1f} | {_spread(row['dice'])} | {_spread(row['pr_auc'])} "
+            f"| {_spread(row['recall_across_slices'])} "
+            f"| {', '.join(_spread(x) for x in row['recall_by_volume'])} "
+            f"| {', '.join(_spread(x) for x in row['dice_by_spacing'])} |"
+        )
+    lines.append(f"\nMean ± standard deviation over {seeds} seeds; synthetic truth.")
+    return "\n".join(lines)
+
+
+def _rows(
+    name: str, steps: int, seeds: int, costs: Mapping[str, Mapping[str, float]], workdir: Path
+) -> list[dict[str, Any]]:
+    rows = []
+    for rule in RULES if VARIANTS[name].equal_time else RULES[:1]:
+        count = steps if rule == "targets" else _steps_of_equal_time(name, steps, costs)
+        runs = [_folder(workdir, name, seed, count) for seed in range(seeds)]
+        summaries = [json.loads((r / "evaluation" / "summary.json").read_text()) for r in runs]
+        sizes = [s["by_size"] for s in summaries]
+        rows.append(
+            {
+                "variant": name,
+                "equal": rule,
+                "steps": count,
+                "parameters": int(costs[name]["parameters"]),
+                "ms_per_slice": costs[name]["ms_per_slice"],
+                "dice": [s["voxel"]["dice"]["value"] for s in summaries],
+                "pr_auc": [s["voxel"]["pr_auc"]["value"] for s in summaries],
+                "recall_across_slices": [
+                    s["by_pattern"].get(ACROSS_SLICES, {}).get("voxel_recall", {}).get("value")
+                    for s in summaries
+                ],
+                "recall_by_volume": [
+                    [size[quartile]["voxel_recall"]["value"] for size in sizes]
+                    for quartile in sizes[0]
+                ],
+                "dice_by_spacing": list(zip(*(_dice_by_spacing(run) for run in runs))),
+            }
+        )
+    return rows
+
+
+def _dice_by_spacing(run: Path) -> list[float]:
+    """Mean Dice of the cases in three groups of equal size, finest voxels first."""
+    with open(run / "evaluation" / "cases.csv", newline="") as file:
+        dice = {row["case_id"]: float(row["dice"] or "nan") for row in csv.DictReader(file)}
+    cases, _ = find_cases(run / "cohort" / "manifest.csv")
+    volume = {
+        case.case_id: float(np.prod(read_geometry(case.ct).voxel_spacing))
+        for case in cases
+        if case.case_id in dice
+    }
+    groups = np.array_split(sorted(volume, key=volume.__getitem__), min(3, len(volume)))
+    return [float(np.nanmean([dice[str(case)] for case in group])) for group in groups]
+
+
+def _steps_of_equal_time(name: str, steps: int, costs: Mapping[str, Mapping[str, float]]) -> int:
+    """Steps in the time of the full recipe; the same steps where that differs by less than 10 %."""
+    ratio = costs["full recipe"]["ms_per_step"] / costs[name]["ms_per_step"]
+    return steps if abs(ratio - 1) < 0.1 else round(steps * ratio)
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    spread = f" ± {np.std(known, ddof=1):.3f}" if len(known) > 1 else ""
+    return f"{np.mean(known):.3f}{spread}"
+
+
+def _folder(workdir: Path, name: str, seed: int, steps: int) -> Path:
+    words = "".join(letter if letter.isalnum() else " " for letter in name.lower()).split()
+    return workdir / f"{'-'.join(words)}-{steps}-seed{seed}"
+
+
+def _vfseg(config: str, workdir: Path, mode: str, overrides: Mapping[str, Any]) -> None:
+    changes = [f"--config.{key}={value!r}" for key, value in overrides.items()]
+    changes = [change.replace("'", "") for change in changes]
+    command = [sys.executable, "-m", "vfseg.main", "--config", config, "--mode", mode]
+    command += ["--workdir", str(workdir.resolve()), *changes]
+    print(" ".join(command), flush=True)
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        sys.exit(f"{workdir}: --mode {mode} failed; see above")
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--workdir", type=Path, default=ROOT / "runs" / "ablation")
+    parser.add_argument("--steps", type=int, default=600, help="of every variant; default 600")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of every variant; default 3")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these variants only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
+    parser.add_argument("--quick", action="store_true", help="shows only that everything runs")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()

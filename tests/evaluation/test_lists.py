@@ -1,0 +1,167 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.evaluation.spines import DEPTH, Block, build, vertebrae_of
+from vfseg.data.volume import Volume
+from vfseg.evaluation.lists import (
+    LESION_COLUMNS,
+    NO_LABEL_MAP,
+    VERTEBRA_COLUMNS,
+    lesion_rows,
+    vertebra_rows,
+)
+
+LEVELS = ("T12", "L1", "L2", "L3")
+
+
+@pytest.fixture(scope="module")
+def spine():
+    """L2 has lost 40 % in front; the others are alike."""
+    blocks = [Block(level) for level in LEVELS]
+    blocks[2] = Block("L2", 12, 24)
+    labels, centres = build(blocks)
+    return labels, vertebrae_of(labels), centres
+
+
+def rows_of(labels, vertebrae, scores, **more):
+    rows = vertebra_rows("case", labels, vertebrae, scores, 0.5, **more)
+    return {row["level"]: row for row in rows}
+
+
+def test_vertebrae_are_listed_with_heights_and_grades(spine):
+    labels, vertebrae, _ = spine
+    scores = {"T12": 0.1, "L1": 0.2, "L2": 0.9, "L3": 0.5}
+    rows = rows_of(labels, vertebrae, scores, grades={"L2": 3})
+    assert list(rows) == list(LEVELS)
+    assert all(tuple(row) == VERTEBRA_COLUMNS for row in rows.values())
+    l2 = rows["L2"]
+    anterior, posterior = (12 + 12 * share for share in (0.15, 0.85))
+    assert l2["height_anterior_mm"] == pytest.approx(anterior, abs=0.7)
+    assert l2["anterior_to_posterior"] == pytest.approx(anterior / posterior, abs=0.03)
+    assert l2["loss_low"] < l2["loss_anterior"] < l2["loss_high"]
+    assert (l2["genant_shape"], l2["compared_with"], l2["genant_published"]) == (
+        "wedge",
+        "L1 L3",
+        3,
+    )
+    assert l2["genant_low"] <= l2["genant"] <= l2["genant_high"]
+    assert [rows[level]["suspected"] for level in LEVELS] == [False, False, True, True]
+    assert [rows[level]["genant"] > 0 for level in LEVELS] == [False, False, True, False]
+    assert rows["L1"]["genant_published"] is None
+    assert all(row["flags"] == "" and row["heights_missing"] is None for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("level", "score", "said"),
+    [("L2", 0.2, "heights"), ("L2", 0.8, ""), ("T12", 0.8, "map"), ("T12", 0.2, "")],
+)
+def test_heights_and_map_may_disagree(spine, level, score, said):
+    labels, vertebrae, _ = spine
+    assert rows_of(labels, vertebrae, {level: score})[level]["disagreement"] == said
+
+
+def test_levels_without_a_score_are_not_judged(spine):
+    labels, vertebrae, _ = spine
+    row = rows_of(labels, vertebrae, {"L2": 0.9})["T12"]
+    assert (row["score"], row["suspected"], row["disagreement"]) == (None, None, None)
+
+
+def test_boxes_have_no_heights(spine):
+    _, vertebrae, _ = spine
+    for row in rows_of(None, vertebrae, dict.fromkeys(LEVELS, 0.9)).values():
+        assert row["heights_missing"] == NO_LABEL_MAP
+        filled = {name for name, value in row.items() if value is not None}
+        assert filled == {"case_id", "level", "score", "suspected", "flags", "heights_missing"}
+
+
+def test_flags_tell_what_is_odd(spine):
+    labels, vertebrae, _ = spine
+    array = labels.array.copy()
+    array[0, 0, 0] = 28  # T13 of VerSe
+    cut = [replace(v, flags=("cut",)) if v.level == "L3" else v for v in vertebrae]
+    rows = rows_of(Volume(array, labels.geometry), cut, {})
+    want = {"T12": "transitional", "L1": "transitional", "L2": "", "L3": "cut"}
+    assert {level: row["flags"] for level, row in rows.items()} == want
+    assert rows["L3"]["heights_missing"]
+
+
+# Place in mm (up, front, right) from the centre of L1, whose body is 24 x 30 x 40 mm.
+PLACES = {
+    "upper endplate, anterior, central": (9, 10, 0),
+    "lower endplate, posterior, right": (-9, -9, 12),
+    "middle, middle, left": (0, 0, -12),
+    "None, arch, left": (4, -DEPTH / 2 - 8, -12),
+}
+
+
+def with_lesions(labels, centre):
+    """Sheets of 3 x 5 x 5 voxels of 1 mm, one at each place, and their probabilities."""
+    components = np.zeros(labels.shape, np.int32)
+    probability = np.zeros(labels.shape, np.float32)
+    for number, place in enumerate(PLACES.values(), 1):
+        low = np.rint(np.add(centre, place)).astype(int) - (1, 2, 2)
+        box = tuple(slice(a, a + n) for a, n in zip(low, (3, 5, 5)))
+        components[box] = number
+        probability[box] = 0.5 + 0.1 * number
+        probability[box][0] = 0.5  # one plane of three
+    return components, probability
+
+
+def test_lesions_are_placed_in_their_vertebra(spine):
+    labels, vertebrae, centres = spine
+    components, probability = with_lesions(labels, centres[1])
+    uncertainty = 1 - probability
+    rows = lesion_rows(
+        "case", probability, components, labels, vertebrae, labels.geometry, uncertainty
+    )
+    assert [row["lesion"] for row in rows] == [4, 3, 2, 1]  # the most probable first
+    for row in rows:
+        number = row["lesion"]
+        assert tuple(row) == LESION_COLUMNS
+        assert row["level"] == "L1"
+        assert f"{row['height']}, {row['depth']}, {row['side']}" == list(PLACES)[number - 1]
+        assert row["volume_ml"] == pytest.approx(75 / 1000)
+        mean = (2 * (0.5 + 0.1 * number) + 0.5) / 3
+        assert row["max_probability"] == pytest.approx(0.5 + 0.1 * number)
+        assert row["mean_probability"] == pytest.approx(mean)
+        assert row["uncertainty"] == pytest.approx(1 - mean)
+        middle = np.argwhere(components == number).mean(axis=0)
+        world = labels.affine @ [*middle, 1]
+        np.testing.assert_allclose([row[f"{axis}_mm"] for axis in "xyz"], world[:3], atol=1e-9)
+
+
+def test_a_box_of_the_map_gives_the_same_rows(spine):
+    labels, vertebrae, centres = spine
+    components, probability = with_lesions(labels, centres[1])
+    whole = lesion_rows("case", probability, components, labels, vertebrae, labels.geometry)
+    start = np.argwhere(components).min(axis=0) - 1
+    box = tuple(slice(a, None) for a in start)
+    part = lesion_rows(
+        "case",
+        *(probability[box], components[box], labels, vertebrae, labels.geometry),
+        start=tuple(start),
+    )
+    assert part == whole
+    assert {row["uncertainty"] for row in whole} == {None}
+
+
+def test_lesions_outside_every_vertebra_have_no_level(spine):
+    labels, vertebrae, _ = spine
+    components = np.zeros(labels.shape, np.int32)
+    components[2:4, 2:4, 2:4] = 2  # id 1 is absent
+    (row,) = lesion_rows(
+        "case",
+        *(np.full(labels.shape, 0.7), components, labels, vertebrae, labels.geometry),
+    )
+    assert (row["lesion"], row["level"], row["height"], row["depth"]) == (2, None, None, None)
+
+
+def test_boxes_that_overlap_leave_the_nearest_centre_to_decide(spine):
+    labels, vertebrae, centres = spine
+    whole = [replace(v, start=(0, 0, 0), stop=labels.shape, centre=c) for v, c in
+             zip(vertebrae, centres)]  # fmt: skip
+    components, probability = with_lesions(labels, centres[3])
+    rows = lesion_rows("case", probability, components, None, whole, labels.geometry)
+    assert {(row["level"], row["height"], row["depth"]) for row in rows} == {("L3", None, None)}

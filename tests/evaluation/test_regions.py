@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from tests.evaluation.scene import SHAPE, SPACING, spine
+from vfseg.data.levels import Vertebra
+from vfseg.evaluation.regions import MARGIN_MM, bounding_box, part_of, vertebra_regions
+
+
+def vertebra(labels, label):
+    where = np.argwhere(labels == label)
+    start, stop = tuple(where.min(0).tolist()), tuple((where.max(0) + 1).tolist())
+    return Vertebra(f"id{label}", label, start, stop, where.mean(0), len(where), 1.0)
+
+
+def test_a_voxel_belongs_to_the_nearest_part_of_the_spine_within_two_millimetres():
+    rng = np.random.default_rng(0)
+    labels = np.zeros((9, 8, 10), np.uint8)
+    labels[1:4, 2:6, 3:7] = 20
+    labels[5:8, 2:6, 2:8] = 21
+    labels[0, :, :] = 26  # sacrum: spine, but no vertebra of ours
+    labels[rng.random(labels.shape) < 0.03] = 99  # an organ: no part of the spine
+    spacing = np.array([1.0, 1.5, 0.8])
+    grid = np.argwhere(np.ones(labels.shape, bool)) * spacing
+
+    def distance(label):
+        points = np.argwhere(labels == label) * spacing
+        return np.sqrt(((grid[:, None] - points) ** 2).sum(-1)).min(1).reshape(labels.shape)
+
+    nearest = {label: distance(label) for label in (20, 21, 26)}
+    found = vertebra_regions(
+        [vertebra(labels, 20), vertebra(labels, 21)], labels, [20, 21, 26], labels.shape, spacing
+    )
+    for region in found:
+        own = nearest[region.vertebra.label]
+        others = np.min([d for label, d in nearest.items() if label != region.vertebra.label], 0)
+        expected = (own <= MARGIN_MM) & (own <= others)
+        whole = np.zeros(labels.shape, bool)
+        whole[region.box] = region.inside
+        np.testing.assert_array_equal(whole, expected)
+        assert region.inside.size < labels.size  # of its own box only
+
+
+def test_where_only_boxes_are_known_the_box_is_the_region():
+    read = spine()
+    regions = list(vertebra_regions(read.vertebrae, None, (), SHAPE, np.full(3, SPACING)))
+    for vertebra_, region in zip(read.vertebrae, regions):
+        assert region.inside.all()
+        assert tuple(side.start for side in region.box) == vertebra_.start
+        assert tuple(side.stop for side in region.box) == vertebra_.stop
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_of_a_boxed_volume_equal_parts_of_the_whole(seed):
+    rng = np.random.default_rng(seed)
+
+    def box():
+        ends = np.sort(rng.integers(0, 9, (3, 2)), axis=1)
+        return tuple(slice(int(a), int(b)) for a, b in ends)
+
+    held = box()
+    whole = np.zeros((8, 8, 8), np.float32)
+    whole[held] = rng.random(whole[held].shape)
+    wanted = box()
+    np.testing.assert_array_equal(part_of(whole[held], held, wanted), whole[wanted])
+
+
+def test_the_box_of_a_region():
+    region = np.zeros((5, 6, 7), bool)
+    assert region[bounding_box(region)].size == 0
+    region[1, 2, 3] = region[3, 2, 5] = True
+    assert bounding_box(region) == (slice(1, 4), slice(2, 3), slice(3, 6))

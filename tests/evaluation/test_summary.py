@@ -1,0 +1,106 @@
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from tests.evaluation.scene import THRESHOLDS, cohort
+from vfseg.evaluation.measures import MEASURES, read_states
+from vfseg.evaluation.summary import summarise, write_evaluation
+
+
+@pytest.fixture(scope="module")
+def scores():
+    return cohort(1, 0.8)
+
+
+@pytest.fixture(scope="module")
+def summary(scores):
+    return summarise(scores, THRESHOLDS, split="test", synthetic=True, seed=0)
+
+
+def test_the_keys_of_the_contract_are_there(summary):
+    assert (summary["split"], summary["cases"], summary["synthetic"]) == ("test", 6, True)
+    assert summary["threshold"] == {"value": 0.5, "chosen_on": "validation"}
+    wanted = {
+        "slice": {"dice", "iou", "precision", "recall", "pr_auc", "prevalence"},
+        "voxel": {"dice", "iou", "precision", "recall", "pr_auc", "prevalence"}
+        | {"prevalence_whole_ct", "pr_auc_hu_threshold"},
+        "lesion": {"average_precision", "sensitivity_at_1_fp", "froc"},
+        "vertebra": {"roc_auc", "pr_auc", "sensitivity", "specificity", "prevalence"},
+    }
+    for level, keys in wanted.items():
+        assert keys <= set(summary[level])
+    for measure in MEASURES:
+        assert set(summary[measure.level][measure.name]) == {"value", "ci95", "n"}
+        assert summary[measure.level][measure.name]["n"] == 6
+    json.dumps(summary, allow_nan=False)
+
+
+def test_values_lie_in_their_intervals(summary):
+    for measure in MEASURES:
+        entry = summary[measure.level][measure.name]
+        if entry["ci95"] is not None:
+            low, high = entry["ci95"]
+            assert low <= entry["value"] <= high, measure.name
+    assert summary["voxel"]["pr_auc"]["ci95"] is not None
+    assert summary["lesion"]["average_precision"]["ci95"] is not None
+
+
+def test_units_are_pooled_over_cases(scores, summary):
+    units = [v for s in scores for v in s.vertebrae]
+    truth, values = [v.fractured for v in units], [v.score for v in units]
+    assert summary["vertebra"]["roc_auc"]["value"] == pytest.approx(roc_auc_score(truth, values))
+    exact = average_precision_score(truth, values)
+    assert summary["vertebra"]["pr_auc"]["value"] == pytest.approx(exact, abs=1e-4)
+    assert summary["vertebra"]["prevalence"] == np.mean(truth)
+    assert summary["vertebra"]["lift"] == pytest.approx(
+        summary["vertebra"]["pr_auc"]["value"] / np.mean(truth)
+    )
+    assert summary["vertebra"]["measured_in"] == ["mask"]
+    assert summary["lesion"]["lesions"] == 6  # 2, 1 and 0, twice
+    assert summary["case"]["prevalence"] == pytest.approx(4 / 6)
+    froc = summary["lesion"]["froc"]
+    assert froc[0] == [0, 0]
+    assert froc[-1][1] == pytest.approx(summary["lesion"]["sensitivity"]["value"])
+
+
+def test_the_order_in_which_cases_come_changes_nothing(scores, summary):
+    again = summarise(scores[::-1], THRESHOLDS, split="test", synthetic=True, seed=0)
+    assert again == summary
+
+
+def test_what_is_written_agrees_with_the_summary(tmp_path, scores, summary):
+    write_evaluation(tmp_path, summary, scores[::-1], THRESHOLDS)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    tables = {}
+    for name in ("cases", "vertebrae", "lesions", "truth_lesions", "tables"):
+        with open(tmp_path / f"{name}.csv", newline="") as file:
+            tables[name] = list(csv.DictReader(file))
+    assert [row["case_id"] for row in tables["cases"]] == [f"case{i}" for i in range(6)]
+    assert len(tables["vertebrae"]) == 12
+    found = [row for row in tables["truth_lesions"] if row["found_at_iou_0.1"]]
+    assert len(found) / 6 == pytest.approx(summary["lesion"]["sensitivity"]["value"])
+    wrong = sum(row["hit"] == "False" for row in tables["lesions"])
+    expected = summary["lesion"]["false_positives_per_case"]["value"]
+    assert wrong / 6 == pytest.approx(expected)
+    assert sum(int(row["false_positives"]) for row in tables["cases"]) == wrong
+    (cell,) = (
+        row
+        for row in tables["tables"]
+        if (row["table"], row["group"], row["measure"]) == ("by_level", "L1", "sensitivity")
+    )
+    written = summary["by_level"]["L1"]["sensitivity"]
+    assert float(cell["value"]) == pytest.approx(written["value"], rel=1e-5)
+    assert int(cell["patients"]) == written["n"]
+    assert read_states(tmp_path / "states.npz").cases == tuple(f"case{i}" for i in range(6))
+
+
+def test_lists_of_an_earlier_run_do_not_stay(tmp_path, scores, summary):
+    write_evaluation(tmp_path, summary, scores, THRESHOLDS)
+    assert (tmp_path / "lesions.csv").exists()
+    silent = [replace(s, lesion_rows=()) for s in scores]
+    write_evaluation(tmp_path, summary, silent, THRESHOLDS)
+    assert not (tmp_path / "lesions.csv").exists()

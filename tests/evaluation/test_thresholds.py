@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from vfseg.errors import UserError
+from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.thresholds import BY_MAP, BY_YOUDEN, choose, of_highest_dice
+
+
+def histogram(scores, truth):
+    made = ScoreHistogram()
+    made.add(np.array(scores), np.array(truth))
+    return made
+
+
+CLEAR = histogram([0.1, 0.2, 0.3, 0.7, 0.8, 0.9], [0, 0, 0, 1, 1, 1])
+
+
+def test_each_threshold_comes_from_its_own_unit():
+    chosen = choose(0.25, CLEAR, [(0.01, False), (0.03, True)])
+    assert chosen.slice == 0.25
+    assert chosen.fused == pytest.approx(0.7, abs=1e-5)
+    assert (chosen.vertebra, chosen.vertebra_rule) == (pytest.approx(0.02), BY_YOUDEN)
+    assert chosen.temperature == pytest.approx(0.05, rel=0.05)  # separable: as sure as it may be
+
+
+@pytest.mark.parametrize("vertebrae", [[], [(0.3, True), (0.4, True)], [(0.1, False)]])
+def test_without_both_classes_of_vertebrae_the_map_s_threshold_stands_in(vertebrae):
+    chosen = choose(0.25, CLEAR, vertebrae)
+    assert (chosen.vertebra, chosen.vertebra_rule) == (chosen.fused, BY_MAP)
+
+
+def test_without_a_fracture_nothing_can_be_chosen():
+    with pytest.raises(UserError, match=r"fused map.*split 'validation'"):
+        choose(0.25, histogram([0.1, 0.2], [0, 0]), [])
+
+
+def test_a_threshold_on_the_edge_is_told(caplog):
+    of_highest_dice(CLEAR, "slice")
+    assert not caplog.records
+    of_highest_dice(histogram([0.9, 0.1], [0, 1]), "slice")
+    assert "slice threshold" in caplog.text
+    assert "edge" in caplog.text

@@ -1,0 +1,101 @@
+"""The program in processes of its own, as users start it, on a tiny run."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from tests.cohort import ROOT
+from vfseg.training.checkpoints import Checkpoints
+from vfseg.training.loop import initial_state
+from vfseg.training.writer import read_metrics
+
+TINY = ["--config=configs/quickstart.py:tiny", "--mode=train", "--config.augment.noise=10.0"]
+TINY += ["--config.train.patience=0"]  # so small a network learns nothing
+LONGEST = 300  # seconds that anything may take
+
+
+def copy_of(prepared, workdir):
+    """A workdir of its own with the cases prepared."""
+    return shutil.copytree(prepared, workdir)
+
+
+def start(workdir, *arguments, **environment):
+    """Starts `--mode train` in a workdir; its output goes to `WORKDIR.txt`."""
+    command = [sys.executable, "-m", "vfseg.main", *TINY, f"--workdir={workdir}", *arguments]
+    with open(f"{workdir}.txt", "a") as log:
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **environment}
+        )
+
+
+def start_many(workdirs, *arguments, **environment):
+    """Starts one run of as many processes as workdirs are named, joined on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
+    joined = [address, f"--processes={len(workdirs)}"]
+    return [
+        start(workdir, *arguments, *joined, f"--process={number}", **environment)
+        for number, workdir in enumerate(workdirs)
+    ]
+
+
+def finish(process, workdir, status=0):
+    """Waits for the end; returns what was printed so far in this workdir."""
+    code = process.wait(LONGEST)
+    with open(f"{workdir}.txt") as log:
+        text = log.read()
+    assert code == status, f"{code}\n{text}"
+    return text
+
+
+def wait_until(holds, process):
+    """Waits, without losing time, until something holds while the process is running."""
+    until = time.monotonic() + LONGEST
+    while not holds():
+        assert process.poll() is None, "it ended before"
+        assert time.monotonic() < until, "it takes too long"
+        time.sleep(0.0005)
+
+
+def newest(workdir):
+    """Step of the newest checkpoint, or 0."""
+    folder = workdir / "checkpoints"
+    return (Checkpoints(folder).newest or 0) if folder.is_dir() else 0
+
+
+def final_state(workdir):
+    """Everything in the newest checkpoint, and the index of the next sample."""
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    step = checkpoints.newest
+    restored = checkpoints.restore(step, initial_state(ConfigDict(checkpoints.config(step))))
+    return restored.state, restored.next_sample
+
+
+def assert_same_training(workdir, other):
+    """Bitwise: both networks, averages, optimisers, step, key; the place in the data; the log."""
+    jax.tree.map(np.testing.assert_array_equal, final_state(workdir), final_state(other))
+    assert log_lines(workdir) == log_lines(other)
+
+
+def log_lines(workdir):
+    """What was logged, in order and once, but for the speed."""
+    lines = {}
+    for line in read_metrics(workdir / "metrics.jsonl"):
+        line.pop("train/slices_per_second", None)
+        lines[json.dumps(line)] = None
+    return list(lines)
+
+
+def losses(workdir):
+    """Loss of the generator by step."""
+    lines = read_metrics(workdir / "metrics.jsonl")
+    return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}

@@ -1,0 +1,93 @@
+"""R1 against finite differences, spectral norm against the singular value decomposition."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from tests.parameters import random_params
+from tests.training.tiny import ADVERSARIAL, tiny_batch, tiny_settings, tiny_state
+from vfseg.models.discriminator import Discriminator
+from vfseg.training.adversary import discriminator_loss, r1_penalty
+from vfseg.training.step import train_step
+
+
+def _inputs(n=2):
+    rng = np.random.default_rng(0)
+    ct = jnp.asarray(rng.normal(size=(n, 8, 8, 1)), jnp.float32)
+    real = jnp.asarray(rng.integers(0, 2, (n, 8, 8)), jnp.float32)
+    return ct, real, jnp.asarray(rng.uniform(size=(n, 8, 8)), jnp.float32)
+
+
+def test_r1_is_the_squared_slope_at_the_drawn_masks():
+    ct, real, _ = _inputs()
+    discriminator = Discriminator((4, 8))
+    variables = {"params": random_params(discriminator, ct, real)}
+    verdict = jax.jit(lambda y: jnp.sum(discriminator.apply(variables, ct, y), axis=(1, 2)))
+    squares, step = np.zeros(2), 1e-2
+    for place in np.ndindex(8, 8):
+        bump = jnp.zeros((8, 8)).at[place].set(step)[None]
+        slope = (verdict(real + bump) - verdict(real - bump)) / (2 * step)
+        squares += np.asarray(slope, np.float64) ** 2
+    got = r1_penalty(variables, discriminator, ct, real)
+    assert_allclose(got, squares.mean(), rtol=1e-2)
+
+
+def test_r1_enters_the_loss_with_half_its_weight():
+    ct, real, fake = _inputs()
+    discriminator = Discriminator((4, 8))
+    params = random_params(discriminator, ct, real)
+    plain, _ = discriminator_loss(params, {}, discriminator, ct, real, fake)
+    more, (outputs, _) = discriminator_loss(params, {}, discriminator, ct, real, fake, r1=3.0)
+    assert_allclose(more - plain, 1.5 * outputs["r1"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("updates", [50])
+def test_spectral_norm_finds_the_largest_singular_value(updates):
+    """After enough updates every kernel is divided by it; the network is 1-Lipschitz in between."""
+    settings = tiny_settings(discriminator=Discriminator((4, 8), spectral_norm=True))
+    state, batch = tiny_state(settings), tiny_batch()
+    ct = jnp.zeros((1, 16, 16, 1))
+    fracture = jnp.zeros((1, 16, 16))
+    variables = {"params": state.d_params, "batch_stats": state.d_stats}
+    update = jax.jit(
+        lambda v: settings.discriminator.apply(v, ct, fracture, True, mutable=["batch_stats"])[1]
+    )
+    for _ in range(updates):
+        variables |= update(variables)
+    stats = {
+        "/".join(path[-3:]): value
+        for path, value in _flat(variables["batch_stats"])
+        if path[-1].endswith("sigma")
+    }
+    assert len(stats) == 3
+    found = sorted(float(value) for value in stats.values())
+    kernels = [v for path, v in _flat(state.d_params) if path[-1] == "kernel"]
+    true = sorted(np.linalg.svd(k.reshape(-1, k.shape[-1]), compute_uv=False)[0] for k in kernels)
+    assert_allclose(found, true, rtol=1e-3)
+    after, _ = jax.jit(lambda s: train_step(s, batch, settings, phase=ADVERSARIAL))(state)
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), after.d_stats, state.d_stats)
+    assert max(jax.tree.leaves(moved)) > 0
+
+
+def _flat(tree):
+    return [
+        (tuple(str(k.key) for k in path), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+
+
+@pytest.mark.parametrize("form", ["least_squares", "hinge"])
+def test_a_step_with_another_form_lowers_its_own_loss(form):
+    """A small step of the discriminator alone along its gradient lowers its loss."""
+    ct, real, fake = _inputs()
+    discriminator = Discriminator((4, 8))
+    params = random_params(discriminator, ct, real)
+
+    def loss(params):
+        return discriminator_loss(params, {}, discriminator, ct, real, fake, form=form)[0]
+
+    gradient = jax.grad(loss)(params)
+    stepped = jax.tree.map(lambda p, g: p - 1e-3 * g, params, gradient)
+    assert loss(stepped) < loss(params)

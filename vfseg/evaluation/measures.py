@@ -1,0 +1,209 @@
+"""Every figure of an evaluation: from which additive counts it comes, and by which formula.
+
+A figure is a function of counts that add up over cases. The counts of a run are kept in
+`evaluation/states.npz`, one row a case, so that intervals and comparisons of runs can be computed
+again without a map.
+"""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vfseg.data.volume import atomic_file
+from vfseg.errors import UserError
+from vfseg.evaluation.calibration import calibration_error, reliability_states, suspected_error
+from vfseg.evaluation.case_scores import CaseScores
+from vfseg.evaluation.lesions import (
+    HIT_IOU,
+    false_positives_per_case,
+    lesion_average_precision,
+    lesion_sensitivity,
+    lesion_states,
+    sensitivity_at,
+)
+from vfseg.evaluation.metrics import (
+    average_precision,
+    confusion,
+    dice,
+    iou,
+    merge_bins,
+    precision,
+    recall,
+)
+from vfseg.evaluation.thresholds import Thresholds
+from vfseg.evaluation.vertebrae import (
+    VertebraScore,
+    as_cases,
+    confusion_states,
+    ranked_states,
+    roc_auc,
+    specificity,
+)
+
+
+class Measure(NamedTuple):
+    """A figure of the summary.
+
+    Attributes:
+        level: "slice", "voxel", "lesion", "vertebra", "case" or "calibration".
+        name: key in the summary.
+        state: key of its counts.
+        metric: maps counts "r ..." to values "r", NaN where undefined.
+        better: 1 where more is better, -1 where less is.
+    """
+
+    level: str
+    name: str
+    state: str
+    metric: Callable[[np.ndarray], np.ndarray]
+    better: int = 1
+
+
+def share(states: np.ndarray) -> np.ndarray:
+    """Column 0 over column 1 of counts "... 2": a mean of units; NaN where there is none."""
+    total, number = np.moveaxis(np.asarray(states, np.float64), -1, 0)
+    return np.where(number > 0, total, np.nan) / np.where(number > 0, number, 1)
+
+
+_OVERLAP = (("dice", dice), ("iou", iou), ("precision", precision), ("recall", recall))
+_BY_OVERLAP = tuple(
+    Measure(level, name, f"{level}/confusion", metric)
+    for level in ("slice", "voxel")
+    for name, metric in _OVERLAP
+)
+MEASURES = (
+    *_BY_OVERLAP[:4],
+    Measure("slice", "pr_auc", "slice/bins", average_precision),
+    *_BY_OVERLAP[4:],
+    Measure("voxel", "pr_auc", "voxel/bins", average_precision),
+    Measure("voxel", "dice_positives", "voxel/dice_positives", share),
+    Measure("voxel", "dice_all", "voxel/dice_all", share),
+    Measure("voxel", "false_positive_ml_healthy", "voxel/false_positive_ml", share, -1),
+    Measure("voxel", "hd95_mm", "voxel/hd95", share, -1),
+    Measure("voxel", "surface_dice_2mm", "voxel/surface", share),
+    Measure("lesion", "average_precision", "lesion/bins", lesion_average_precision),
+    Measure("lesion", "sensitivity_at_1_fp", "lesion/bins", sensitivity_at),
+    Measure("lesion", "sensitivity", "lesion/bins", lesion_sensitivity),
+    Measure("lesion", "false_positives_per_case", "lesion/bins", false_positives_per_case, -1),
+    Measure("lesion", "average_precision_iou_0.2", "lesion/bins_0.2", lesion_average_precision),
+    Measure("lesion", "sensitivity_at_1_fp_iou_0.2", "lesion/bins_0.2", sensitivity_at),
+    Measure("vertebra", "roc_auc", "vertebra/bins", roc_auc),
+    Measure("vertebra", "pr_auc", "vertebra/bins", average_precision),
+    Measure("vertebra", "sensitivity", "vertebra/confusion", recall),
+    Measure("vertebra", "specificity", "vertebra/confusion", specificity),
+    Measure("case", "roc_auc", "case/bins", roc_auc),
+    Measure("case", "sensitivity", "case/confusion", recall),
+    Measure("case", "specificity", "case/confusion", specificity),
+    Measure("calibration", "ece", "calibration/raw", calibration_error, -1),
+    Measure("calibration", "ece_suspected", "calibration/raw", suspected_error, -1),
+    Measure("calibration", "ece_scaled", "calibration/scaled", calibration_error, -1),
+    Measure("calibration", "ece_suspected_scaled", "calibration/scaled", suspected_error, -1),
+)
+
+
+def case_states(scores: Sequence[CaseScores], thresholds: Thresholds) -> dict[str, np.ndarray]:
+    """The additive counts of every figure, each "cases ...".
+
+    Args:
+        scores: with lesions and surfaces, that is, of a thresholded map.
+        thresholds: from validation.
+    """
+    states = {}
+    for level, histograms, cut in (
+        ("slice", [s.slices for s in scores], thresholds.slice),
+        ("voxel", [s.voxels for s in scores], thresholds.fused),
+    ):
+        counts = np.stack([histogram.counts for histogram in histograms])
+        states[f"{level}/confusion"] = confusion(counts, cut)
+        states[f"{level}/bins"] = merge_bins(counts)
+        if level == "voxel":
+            states["calibration/raw"] = reliability_states(counts)
+            if thresholds.temperature is not None:
+                states["calibration/scaled"] = reliability_states(counts, thresholds.temperature)
+    vertebrae = [s.vertebrae for s in scores]
+    states["voxel/dice_positives"] = _over(vertebrae, _dice_where_fractured)
+    states["voxel/dice_all"] = _over(vertebrae, _dice_of_any)
+    states["voxel/false_positive_ml"] = _over(vertebrae, _false_ml_where_healthy)
+    surfaces = [s.surface for s in scores if s.surface is not None]
+    distances = [s.hd95_mm for s in surfaces]
+    states["voxel/hd95"] = np.array([(x or 0.0, x is not None) for x in distances], np.float64)
+    states["voxel/surface"] = np.array([(s.near, s.points) for s in surfaces], np.float64)
+    lesions = [s.lesions for s in scores if s.lesions is not None]
+    for reading, name in enumerate(("lesion/bins", f"lesion/bins_{HIT_IOU[1]:g}")):
+        states[name] = lesion_states(lesions, reading)
+    units = {
+        "vertebra": [[(v.score, v.fractured) for v in case] for case in vertebrae],
+        "case": as_cases(vertebrae),
+    }
+    for level, cases in units.items():
+        states[f"{level}/bins"] = ranked_states(cases)
+        states[f"{level}/confusion"] = confusion_states(cases, thresholds.vertebra)
+    return states
+
+
+def _over(
+    cases: Sequence[Sequence[VertebraScore]], value: Callable[[VertebraScore], float | None]
+) -> np.ndarray:
+    """Sum and number of a value of the vertebrae that have one, float64 "cases 2"."""
+    values = [[x for v in case if (x := value(v)) is not None] for case in cases]
+    return np.array([(sum(row), len(row)) for row in values], np.float64)
+
+
+def _dice_where_fractured(vertebra: VertebraScore) -> float | None:
+    return float(dice(np.array(vertebra.overlap))) if vertebra.fractured else None
+
+
+def _dice_of_any(vertebra: VertebraScore) -> float:
+    """Dice of a fractured vertebra; of a healthy one 1 where nothing is predicted, else 0."""
+    found = _dice_where_fractured(vertebra)
+    return float(vertebra.predicted_ml == 0) if found is None else found
+
+
+def _false_ml_where_healthy(vertebra: VertebraScore) -> float | None:
+    return None if vertebra.fractured else vertebra.overlap[1] * vertebra.voxel_ml
+
+
+class States(NamedTuple):
+    """The counts of a run, as `evaluation/states.npz` keeps them.
+
+    Attributes:
+        cases: case ids, one a row.
+        patients: their patients.
+        fingerprints: of the prepared cases.
+        counts: name -> "cases ...".
+    """
+
+    cases: tuple[str, ...]
+    patients: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    counts: dict[str, np.ndarray]
+
+
+def write_states(path: Path, states: States) -> None:
+    """Writes the counts of a run."""
+    names = {f"name/{key}": np.array(getattr(states, key), str) for key in States._fields[:3]}
+    with atomic_file(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **names, **states.counts)
+
+
+def read_states(path: Path) -> States:
+    """Reads the counts of a run.
+
+    Raises:
+        UserError: there are none, or the file is damaged.
+    """
+    remedy = "Run --mode evaluate in that workdir."
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            counts = {name: file[name] for name in file.files}
+        cases, patients, fingerprints = (
+            tuple(counts.pop(f"name/{key}").tolist()) for key in States._fields[:3]
+        )
+    except FileNotFoundError:
+        raise UserError(f"{path}: not evaluated yet. {remedy}") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: is damaged ({error}). {remedy}") from error
+    return States(cases, patients, fingerprints, counts)

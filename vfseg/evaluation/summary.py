@@ -1,0 +1,200 @@
+"""What an evaluation writes: `summary.json`, the tables beside it, and the counts behind it."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vfseg.data.volume import atomic_file
+from vfseg.evaluation.calibration import reliability_curve
+from vfseg.evaluation.case_scores import CaseScores
+from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
+from vfseg.evaluation.lesions import HIT_IOU, froc_corners
+from vfseg.evaluation.measures import MEASURES, States, Thresholds, case_states, write_states
+from vfseg.evaluation.metrics import confusion, prevalence
+from vfseg.evaluation.statistics import estimate
+from vfseg.evaluation.tables import tables
+
+RESEARCH_USE = "Research use only. Not a medical device, not for diagnosis."
+_VALIDATION = "validation"
+
+
+def states_of(scores: Sequence[CaseScores], thresholds: Thresholds) -> States:
+    """The counts of a run."""
+    return States(
+        tuple(s.case.case_id for s in scores),
+        tuple(s.case.patient_id for s in scores),
+        tuple(s.fingerprint for s in scores),
+        case_states(scores, thresholds),
+    )
+
+
+def measured(states: States, *, seed: int) -> dict[str, dict[str, Any]]:
+    """Level -> name -> {"value", "ci95", "n"} of every figure; null where it is not defined."""
+    patients = len(set(states.patients))
+    levels: dict[str, dict[str, Any]] = {}
+    for measure in MEASURES:
+        counts = states.counts.get(measure.state)
+        levels.setdefault(measure.level, {})[measure.name] = (
+            {"value": None, "ci95": None, "n": patients}
+            if counts is None
+            else estimate(measure.metric, counts, states.patients, seed=seed)
+        )
+    return levels
+
+
+def summarise(
+    scores: Sequence[CaseScores], thresholds: Thresholds, *, split: str, synthetic: bool, seed: int
+) -> dict[str, Any]:
+    """The content of `summary.json`.
+
+    Args:
+        scores: of the test cases.
+        thresholds: from validation.
+        split: name of the split.
+        synthetic: whether the truth is synthetic.
+        seed: of the bootstrap.
+    """
+    scores = _in_order(scores)
+    states = states_of(scores, thresholds)
+    counts = {name: table.sum(axis=0) for name, table in states.counts.items()}
+    levels = measured(states, seed=seed)
+    floor = hu_threshold_floor(sum((s.hounsfield for s in scores), HounsfieldHistogram()))
+    units = [v for s in scores for v in s.vertebrae]
+    lesions = [s.lesions for s in scores if s.lesions is not None]
+    for level in ("slice", "voxel"):
+        tp, fp, fn, tn = counts[f"{level}/confusion"]
+        levels[level]["prevalence"] = prevalence(np.array([fp + tn, tp + fn]))
+    levels["voxel"]["prevalence_whole_ct"] = prevalence(np.sum([s.whole for s in scores], axis=0))
+    levels["voxel"]["pr_auc_hu_threshold"] = None if floor is None else floor.pr_auc
+    levels["voxel"]["cases_with_hd95"] = int(counts["voxel/hd95"][1])
+    levels["lesion"] |= {
+        "lesions": sum(len(x.lesions) for x in lesions),
+        "lesions_outside_crops": sum(x.not_shown for x in lesions),
+        "froc": froc_corners(counts["lesion/bins"]),
+    }
+    levels["vertebra"] |= {
+        "prevalence": prevalence(counts["vertebra/bins"]),
+        "vertebrae": len(units),
+        "measured_in": sorted({v.measured_in for v in units}),
+    }
+    levels["case"]["prevalence"] = prevalence(counts["case/bins"])
+    for level in ("slice", "voxel", "vertebra"):
+        share, value = levels[level]["prevalence"], levels[level]["pr_auc"]["value"]
+        levels[level]["lift"] = value / share if share and value is not None else None
+    levels["calibration"] |= {
+        "temperature": {
+            "value": thresholds.temperature,
+            "fitted_on": _VALIDATION,
+            "applied_to_map": False,
+        },
+        "reliability": reliability_curve(counts["calibration/raw"]),
+        "reliability_scaled": (
+            reliability_curve(counts["calibration/scaled"])
+            if "calibration/scaled" in counts
+            else []
+        ),
+    }
+    return {
+        "split": split,
+        "cases": len(scores),
+        "synthetic": synthetic,
+        "research_use": RESEARCH_USE,
+        "threshold": {"value": thresholds.fused, "chosen_on": _VALIDATION},
+        "slice_threshold": {"value": thresholds.slice, "chosen_on": _VALIDATION},
+        "vertebra_threshold": {
+            "value": thresholds.vertebra,
+            "chosen_on": _VALIDATION,
+            "rule": thresholds.vertebra_rule,
+        },
+        **levels,
+        **tables(scores, thresholds.vertebra, seed=seed),
+    }
+
+
+def write_evaluation(
+    folder: Path, summary: Mapping[str, Any], scores: Sequence[CaseScores], thresholds: Thresholds
+) -> None:
+    """Writes the tables, `states.npz` and, when they stand, `summary.json`."""
+    scores, synthetic = _in_order(scores), summary["synthetic"]
+    rows = [_case_row(score, thresholds.fused, synthetic) for score in scores]
+    write_table(folder / "cases.csv", rows)
+    write_table(folder / "vertebrae.csv", [row for s in scores for row in s.vertebra_rows])
+    write_table(folder / "lesions.csv", [row for s in scores for row in s.lesion_rows])
+    write_table(folder / "truth_lesions.csv", [row for s in scores for row in _truth_rows(s)])
+    write_table(folder / "tables.csv", list(_table_rows(summary)))
+    write_states(folder / "states.npz", states_of(scores, thresholds))
+    # The summary comes last: where it stands, the rest does.
+    with atomic_file(folder / "summary.json") as file:
+        file.write(json.dumps(summary, indent=2).encode())
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as CSV, floats with six significant places; no rows, no file."""
+    path.unlink(missing_ok=True)
+    if not rows:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    with atomic_file(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _in_order(scores: Sequence[CaseScores]) -> list[CaseScores]:
+    """By case id: the order in which cases were scored must not move a resample."""
+    return sorted(scores, key=lambda score: score.case.case_id)
+
+
+def _truth_rows(score: CaseScores) -> Iterator[dict[str, Any]]:
+    for lesion in score.lesions.lesions if score.lesions else ():
+        yield {
+            "case_id": score.case.case_id,
+            "instance": lesion.instance,
+            "level": lesion.level,
+            "volume_ml": lesion.volume_ml,
+            "recalled": lesion.recalled,
+            **{f"found_at_iou_{iou:g}": at for iou, at in zip(HIT_IOU, lesion.found)},
+            "pattern": lesion.pattern,
+        }
+
+
+def _case_row(score: CaseScores, threshold: float, synthetic: bool) -> dict[str, Any]:
+    tp, fp, fn, _ = confusion(score.voxels.counts, threshold)
+    surface, lesions = score.surface, score.lesions
+    return {
+        "case_id": score.case.case_id,
+        "patient_id": score.case.patient_id,
+        **score.voxels.overlap(threshold),
+        "pr_auc": score.voxels.average_precision(),
+        "prevalence": score.voxels.prevalence,
+        "hd95_mm": surface and surface.hd95_mm,
+        "surface_dice_2mm": surface and surface.surface_dice,
+        "lesions": lesions and len(lesions.lesions),
+        "lesions_found": lesions and sum(x.found[0] is not None for x in lesions.lesions),
+        "false_positives": lesions and len(lesions.false_positives[0]),
+        "fractured_vertebrae": sum(v.fractured for v in score.vertebrae),
+        "highest_vertebra_score": max((v.score for v in score.vertebrae), default=None),
+        "truth_ml": int(tp + fn) * score.voxel_ml,
+        "predicted_ml": int(tp + fp) * score.voxel_ml,
+        "synthetic": synthetic,
+    }
+
+
+def _table_rows(summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every cell of the tables as a line: table, group, measure, value, low, high, patients."""
+    for table in ("by_level", "by_size", "by_grade", "by_pattern"):
+        for group, cells in summary[table].items():
+            for name, cell in cells.items():
+                m = cell if isinstance(cell, Mapping) else {"value": cell, "ci95": None, "n": None}
+                low, high = m["ci95"] or (None, None)
+                yield {
+                    **{"table": table, "group": group, "measure": name, "value": m["value"]},
+                    **{"low": low, "high": high, "patients": m["n"]},
+                }

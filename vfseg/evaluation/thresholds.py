@@ -1,0 +1,91 @@
+"""Thresholds and temperature: chosen on validation, kept with the checkpoint, never re-chosen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from absl import logging
+
+from vfseg.errors import UserError
+from vfseg.evaluation.calibration import fit_temperature
+from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.vertebrae import best_youden
+
+BY_YOUDEN, BY_MAP = "Youden index", "threshold of the map"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What validation chose; test data never choose anything.
+
+    Attributes:
+        slice: for unfused slices, and for the vote.
+        fused: for the fused map.
+        vertebra: for the score of a vertebra.
+        vertebra_rule: by what that was chosen: "Youden index", or "threshold of the map".
+        temperature: by which logits of the map would be divided; None where it cannot be fitted.
+            It is reported, and not applied to the map.
+    """
+
+    slice: float
+    fused: float
+    vertebra: float
+    vertebra_rule: str
+    temperature: float | None
+
+
+def choose(
+    slice_threshold: float, voxels: ScoreHistogram, vertebrae: Sequence[tuple[float, bool]]
+) -> Thresholds:
+    """What validation chooses.
+
+    The map's threshold has the highest pooled voxel Dice. That of a vertebra's score has the
+    highest Youden index, or is the map's where validation lacks fractured or healthy vertebrae.
+    The temperature has the lowest cross-entropy.
+
+    Args:
+        slice_threshold: of the slices, see `of_highest_dice`.
+        voxels: of the fused maps.
+        vertebrae: (score, fractured) of each.
+
+    Raises:
+        UserError: no validation case shows a fracture.
+    """
+    fused = of_highest_dice(voxels, "fused map")
+    vertebra = best_youden(vertebrae)
+    if vertebra is None:
+        logging.warning(
+            "validation lacks fractured or healthy vertebrae: a vertebra is called fractured where "
+            "its score reaches the threshold of the map"
+        )
+    return Thresholds(
+        slice=slice_threshold,
+        fused=fused,
+        vertebra=fused if vertebra is None else vertebra,
+        vertebra_rule=BY_MAP if vertebra is None else BY_YOUDEN,
+        temperature=fit_temperature(voxels.counts),
+    )
+
+
+def of_highest_dice(scores: ScoreHistogram, what: str) -> float:
+    """Threshold of the highest pooled Dice; warns where it lies on the edge of its candidates.
+
+    Args:
+        scores: of the validation cases.
+        what: "slice" or "fused map", for messages.
+
+    Raises:
+        UserError: no validation case shows a fracture.
+    """
+    threshold = scores.best_threshold()
+    if threshold is None:
+        raise UserError(
+            f"the validation cases show no fracture, so no threshold of the {what} can be chosen. "
+            "Put fractured cases into the split 'validation' of the manifest."
+        )
+    if threshold.on_edge:
+        logging.warning(
+            "the best %s threshold, %.4f, lies on the edge of its candidates: the model may have "
+            "collapsed, or validation is too small",
+            *(what, threshold.value),
+        )
+    return threshold.value

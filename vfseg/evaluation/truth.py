@@ -1,0 +1,96 @@
+"""What is known of the fractures of a case: the mask, the grades, and how they were made."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from vfseg.data.audit.grades import grades_of
+from vfseg.data.cases import Case
+from vfseg.data.volume import Volume, check_same_geometry, read_labels
+from vfseg.errors import UserError
+from vfseg.evaluation.regions import bounding_box
+
+ACROSS_SLICES = "across slices"
+_FACTS = "facts.json"  # beside the mask of a synthetic case
+_TOUCHING = np.ones((3, 3, 3))
+
+
+def read_truth(case: Case, ct: Volume) -> np.ndarray:
+    """Fracture instances of a case, `d h w` on the grid of its CT.
+
+    Raises:
+        UserError: the case has no mask, or one on another grid.
+    """
+    if case.fractures is None:
+        raise UserError(
+            f"{case.case_id}: no fracture mask, so nothing to score against. Name one in the "
+            "column 'fractures' of the manifest, or take the case out of the split."
+        )
+    truth = read_labels(case.fractures)
+    check_same_geometry(ct.geometry, truth.geometry, str(case.ct), str(case.fractures))
+    return truth.array
+
+
+def instances_are_marked(cases: Iterable[Case]) -> bool:
+    """Whether the masks of a data set tell fractures apart: any of them holds an id above 1.
+
+    One mask alone does not say: in a case with a single fracture both kinds look the same. Reading
+    stops at the first that holds several.
+    """
+    masks = (case.fractures for case in cases if case.fractures is not None)
+    return any(read_labels(mask).array.max(initial=0) > 1 for mask in masks)
+
+
+def separated(truth: np.ndarray, marked: bool) -> np.ndarray:
+    """Instance ids of a mask: as they are where marked, else its 26-connected components.
+
+    Args:
+        truth: `d h w`, 0 is none.
+        marked: see `instances_are_marked`.
+    """
+    if marked:
+        return truth
+    box = bounding_box(truth != 0)
+    found, count = ndimage.label(truth[box], _TOUCHING)
+    instances = np.zeros(truth.shape, np.uint16 if count < 2**16 else np.int32)
+    instances[box] = found
+    return instances
+
+
+def instance_voxels(instances: np.ndarray) -> np.ndarray:
+    """Voxels of each id, int64 [highest id + 1], counted slab by slab; of id 0 as well."""
+    counts = np.zeros(int(instances.max(initial=0)) + 1, np.int64)
+    for slab in instances:
+        counts += np.bincount(slab.ravel(), minlength=len(counts))
+    return counts
+
+
+def known_grades(case: Case) -> dict[str, int]:
+    """Genant grade by level, 0 to 3; empty where the case names no table."""
+    return {} if case.grades is None else grades_of(case, case.grades)
+
+
+def known_patterns(case: Case) -> dict[int, str]:
+    """How each instance of a synthetic case breaks; empty for any other case.
+
+    The generators of phantoms and of virtual fractures leave `facts.json` beside the mask. Of its
+    facts the pattern is taken ("endplate", "split", "burst"), or "across slices" for a ribbon that
+    shows in any one sagittal slice as a fleck like many others, and as a fracture only across them.
+    """
+    if case.fractures is None:
+        return {}
+    try:
+        facts = json.loads(Path(case.fractures).with_name(_FACTS).read_text())
+    except (OSError, ValueError):
+        return {}
+    drawn = [(v["fracture"], v["instances"]) for v in facts.get("vertebrae", ())]
+    drawn += [(f["spec"], f["instances"]) for f in facts.get("fractures", ())]
+    return {
+        int(instance): ACROSS_SLICES if spec["across_slices"] else spec["pattern"]
+        for spec, instances in drawn
+        if spec is not None
+        for instance in instances
+    }

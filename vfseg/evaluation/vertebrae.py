@@ -1,0 +1,199 @@
+"""Vertebrae and cases as units: scores, truth, ROC-AUC, and the threshold of a verdict.
+
+A vertebra's score is the 95th percentile of the map within its region (its mask grown by 2 mm); it
+is fractured where instances fill at least 20 mm3 of that. A case has the score of its highest
+vertebra, and is positive where any is fractured.
+
+References:
+    Hanley and McNeil (1982), "The meaning and use of the area under a receiver operating
+    characteristic (ROC) curve", Radiology 143.
+    Youden (1950), "Index for rating diagnostic tests", Cancer 3.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vfseg.data.probability import reaches, score_bin
+from vfseg.evaluation.regions import VertebraRegion
+
+PERCENTILE = 95.0
+FRACTURED_MM3 = 20.0
+
+
+class VertebraScore(NamedTuple):
+    """One vertebra of a case.
+
+    Attributes:
+        level: T4..L5.
+        label: id in the label map; 0 where boxes name levels.
+        score: 0..1.
+        fractured: what the truth says.
+        overlap: voxels of its region: true and false positives, false and true negatives; zeros
+            where no threshold is known yet.
+        voxel_ml: volume of a voxel, mL.
+        grade: Genant's, 0..3; None where the case has no grade of it.
+        measured_in: "mask" or "box".
+        flags: what is odd about it: "fragment", "cut".
+    """
+
+    level: str
+    label: int
+    score: float
+    fractured: bool
+    overlap: tuple[int, int, int, int]
+    voxel_ml: float
+    grade: int | None = None
+    measured_in: str = "mask"
+    flags: tuple[str, ...] = ()
+
+    def suspected(self, threshold: float) -> bool:
+        """Whether the score reaches a threshold (see `reaches`)."""
+        return bool(reaches(np.array(self.score), threshold))
+
+    @property
+    def truth_ml(self) -> float:
+        """Volume of the truth in its region, mL (of a thresholded map only)."""
+        return (self.overlap[0] + self.overlap[2]) * self.voxel_ml
+
+    @property
+    def predicted_ml(self) -> float:
+        """Predicted volume in its region, mL."""
+        return (self.overlap[0] + self.overlap[1]) * self.voxel_ml
+
+
+def vertebra_score(values: np.ndarray) -> float:
+    """Score of a vertebra from the probabilities in its region; 0 where there is none."""
+    return float(np.percentile(values, PERCENTILE)) if values.size else 0.0
+
+
+def score_vertebra(
+    region: VertebraRegion,
+    probability: np.ndarray,
+    truth: np.ndarray,
+    mask: np.ndarray | None,
+    voxel_mm3: float,
+    *,
+    grades: Mapping[str, int],
+    measured_in: str,
+) -> VertebraScore:
+    """Scores one vertebra.
+
+    Args:
+        region: see `vertebra_regions`.
+        probability: of the map within the box of the region.
+        truth: instance ids within the box.
+        mask: bool, the prediction within the box; None where no threshold is known yet.
+        voxel_mm3: volume of a voxel.
+        grades: by level.
+        measured_in: "mask" or "box".
+    """
+    vertebra = region.vertebra
+    positive = truth[region.inside] != 0
+    overlap = [0, 0, 0, 0]
+    if mask is not None:
+        joint = np.bincount(2 * mask[region.inside].astype(np.int64) + positive, minlength=4)
+        overlap = [int(joint[i]) for i in (3, 2, 1, 0)]
+    return VertebraScore(
+        level=vertebra.level,
+        label=vertebra.label,
+        score=vertebra_score(probability[region.inside]),
+        fractured=bool(np.count_nonzero(positive) * voxel_mm3 >= FRACTURED_MM3),
+        overlap=(overlap[0], overlap[1], overlap[2], overlap[3]),
+        voxel_ml=voxel_mm3 / 1000,
+        grade=grades.get(vertebra.level),
+        measured_in=measured_in,
+        flags=vertebra.flags,
+    )
+
+
+def as_cases(scores: Sequence[Sequence[VertebraScore]]) -> list[list[tuple[float, bool]]]:
+    """(highest score, any fractured) of each case, as `ranked_states` takes them."""
+    return [
+        [(max(v.score for v in case), any(v.fractured for v in case))] if case else []
+        for case in scores
+    ]
+
+
+def ranked_states(cases: Sequence[Sequence[tuple[float, bool]]]) -> np.ndarray:
+    """Additive counts of units (vertebrae, say) by truth and by the scores that occur.
+
+    Args:
+        cases: (score, truth) of the units of each case.
+
+    Returns:
+        int64 "cases 2 k", negatives first, scores rising; two scores of one code of 1/65535 are
+        one score.
+    """
+    codes = [score_bin(np.array([score for score, _ in case])) for case in cases]
+    scores = np.unique(np.concatenate(codes))
+    states = np.zeros((len(cases), 2, len(scores)), np.int64)
+    for state, code, case in zip(states, codes, cases):
+        truth = np.array([positive for _, positive in case], np.intp)
+        np.add.at(state, (truth, np.searchsorted(scores, code)), 1)
+    return states
+
+
+def confusion_states(cases: Sequence[Sequence[tuple[float, bool]]], threshold: float) -> np.ndarray:
+    """True and false positives, false and true negatives of each case, int64 "cases 4".
+
+    Args:
+        cases: (score, truth) of the units of each case.
+        threshold: a score that reaches it (see `reaches`) is positive.
+    """
+    states = np.zeros((len(cases), 4), np.int64)
+    for state, case in zip(states, cases):
+        suspected = reaches(np.array([score for score, _ in case]), threshold)
+        positive = np.array([truth for _, truth in case], bool)
+        np.add.at(state, np.where(suspected, np.where(positive, 0, 1), np.where(positive, 2, 3)), 1)
+    return states
+
+
+def roc_auc(states: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve: share of pairs ranked rightly, ties count half.
+
+    Args:
+        states: counts "... 2 k", negatives first, scores rising.
+
+    Returns:
+        Values in [0, 1], shape "...", NaN where a class is empty. A random scorer gets 0.5.
+
+    >>> float(roc_auc(np.array([[1, 1, 0], [0, 1, 1]])))
+    0.875
+    """
+    negatives, positives = np.moveaxis(np.asarray(states, np.float64), -2, 0)
+    below = np.cumsum(negatives, axis=-1) - negatives / 2
+    pairs = negatives.sum(-1) * positives.sum(-1)
+    right = np.einsum("...k,...k->...", positives, below)
+    return np.where(pairs > 0, right, np.nan) / np.where(pairs > 0, pairs, 1)
+
+
+def specificity(counts: np.ndarray) -> np.ndarray:
+    """TN / (TN + FP) of counts "... 4"; NaN where nothing is negative."""
+    _, fp, _, tn = np.moveaxis(counts, -1, 0)
+    total = fp + tn
+    return np.where(total > 0, tn, np.nan) / np.where(total > 0, total, 1)
+
+
+def best_youden(units: Sequence[tuple[float, bool]]) -> float | None:
+    """Threshold of the highest sensitivity + specificity - 1 (Youden's J); ties go to the lower.
+
+    Candidates lie half-way between neighbouring scores that occur: validation holds few vertebrae,
+    and a candidate on a score of its own would lie at one end of a gap.
+
+    Args:
+        units: (score, truth) of validation.
+
+    Returns:
+        The threshold; None where validation lacks one of the classes, or one score is all there is.
+    """
+    scores, truth = np.array([s for s, _ in units]), np.array([t for _, t in units], bool)
+    present = np.unique(scores)
+    if truth.all() or not truth.any() or len(present) < 2:
+        return None
+    candidates = (present[1:] + present[:-1]) / 2
+    above = scores >= candidates[:, None]
+    # J times both numbers of units: whole numbers, so that ties are ties.
+    index = above[:, truth].sum(1) * (~truth).sum() - above[:, ~truth].sum(1) * truth.sum()
+    return float(candidates[int(np.argmax(index))])

@@ -1,0 +1,73 @@
+"""Staged training: which part of the networks learns when.
+
+1. `attention`: the Attention U-Net alone, on single slices;
+2. `recurrent`: with the ConvLSTM, the earlier weights carried over (the ConvLSTM's contribution
+   starts at zero, so the network answers as before until it has learnt better);
+3. `adversarial`: with the discriminator, its weight ramped up over half of the stage;
+4. `fine_tune`: everything, frozen parts of a pretrained encoder included, at a lower rate.
+
+The stages lie one after the other in one run of steps. A stage of 0 steps is left out.
+"""
+
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+STAGES = ("attention", "recurrent", "adversarial", "fine_tune")
+
+
+class Phase(NamedTuple):
+    """What is static in a compiled step; each one that occurs is compiled once.
+
+    Attributes:
+      recurrent: whether the generator looks at the neighbouring slices.
+      adversarial: whether there is a discriminator.
+      frozen: whether the frozen part of the encoder stays as it was loaded.
+    """
+
+    recurrent: bool
+    adversarial: bool
+    frozen: bool
+
+
+class Stage(NamedTuple):
+    """A stretch of training.
+
+    Attributes:
+      name: one of `STAGES`.
+      first: its first step.
+      last: the step after its last one.
+      phase: what its steps compute.
+    """
+
+    name: str
+    first: int
+    last: int
+    phase: Phase
+
+
+def plan_stages(config: ConfigDict) -> tuple[Stage, ...]:
+    """The stages of a config that have steps, in their order."""
+    stages: list[Stage] = []
+    done, frozen = 0, config.pretrained.frozen_scales > 0
+    for name in STAGES:
+        steps = config.stages[name]
+        phase = Phase(
+            recurrent=name != "attention",
+            adversarial=name in ("adversarial", "fine_tune") and config.stages.adversarial > 0,
+            frozen=frozen and name != "fine_tune",
+        )
+        if steps:
+            stages.append(Stage(name, done, done + steps, phase))
+        done += steps
+    return tuple(stages)
+
+
+def total_steps(config: ConfigDict) -> int:
+    """Steps of all stages together."""
+    return sum(config.stages[name] for name in STAGES)
+
+
+def stage_at(stages: tuple[Stage, ...], step: int) -> Stage:
+    """The stage to which a step belongs; the last one from its end on."""
+    return next((stage for stage in stages if step < stage.last), stages[-1])
