@@ -24,8 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
 import numpy as np
+
+from benchmarks.prepare import installed
+
+PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "SimpleITK")
+DEVICES = ("cpu", "gpu")
+_LOAD_BEFORE = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Row:
         seconds: time of one run.
         ratio: time over the time of the baseline in the same round; below 1 is faster.
         rate: work per second at the median time, in the unit of the table.
+        times: seconds of each round; those of one round belong together.
         remarks: what else was measured; printed behind the row.
     """
 
@@ -43,6 +49,7 @@ class Row:
     seconds: tuple[float, float, float]
     ratio: tuple[float, float, float]
     rate: float
+    times: tuple[float, ...]
     remarks: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -81,6 +88,7 @@ def race(
     unit: str,
     rounds: int,
     warm_up: int = 2,
+    remarks: Callable[[str, float], Mapping[str, Any]] | None = None,
 ) -> Table:
     """Times competitors against each other.
 
@@ -92,6 +100,7 @@ def race(
         unit: name of the rate.
         rounds: measured runs of each competitor.
         warm_up: unmeasured runs of each.
+        remarks: (name, its median seconds) -> what else is known of a competitor.
     """
     names = list(competitors)
     for name in names:
@@ -103,7 +112,15 @@ def race(
             begin = time.perf_counter()
             jax.block_until_ready(competitors[names[j]]())
             seconds[i, j] = time.perf_counter() - begin
-    return tabulate(title, dict(zip(names, seconds.T)), baseline=baseline, work=work, unit=unit)
+    medians = zip(names, np.median(seconds, axis=0).tolist())
+    return tabulate(
+        title,
+        dict(zip(names, seconds.T)),
+        baseline=baseline,
+        work=work,
+        unit=unit,
+        remarks={name: remarks(name, median) for name, median in medians} if remarks else None,
+    )
 
 
 def tabulate(
@@ -132,6 +149,7 @@ def tabulate(
             _quartiles(np.asarray(times)),
             _quartiles(np.asarray(times) / base),
             float(work / np.median(times)),
+            tuple(map(float, times)),
             (remarks or {}).get(name, {}),
         )
         for name, times in seconds.items()
@@ -140,16 +158,44 @@ def tabulate(
 
 
 def arguments(description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The flags that all benchmarks share."""
+    """The flags that all benchmarks share; chooses the device, so call it before anything runs."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    add_flags(parser)
+    args = parser.parse_args(argv)
+    choose_device(args.device)
+    return args
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device`, `--quick` and `--json`."""
+    parser.add_argument("--device", choices=DEVICES, help="default: the best one JAX finds")
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds: seconds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
-    return parser.parse_args(argv)
+
+
+def choose_device(device: str | None) -> None:
+    """Makes a device JAX's own, here and in processes that start from here.
+
+    Raises:
+        SystemExit: there is none of that kind.
+    """
+    if device is None:
+        return
+    os.environ["JAX_PLATFORMS"] = platforms = {"cpu": "cpu", "gpu": "cuda,cpu"}[device]
+    jax.config.update("jax_platforms", platforms)
+    try:
+        found = jax.default_backend()
+    except RuntimeError as error:
+        raise SystemExit(f"--device {device}: JAX finds none here ({error})") from None
+    if found != device:
+        raise SystemExit(f"--device {device}: JAX runs on {found} here")
 
 
 def publish(tables: Sequence[Table], json_file: Path | None) -> None:
     """Prints where it ran and the tables; writes both to a file if one is named."""
     where = environment()
+    if (load := where["load_before"] or 0) > 0.5:
+        print(f"the machine had a load of {load:.1f} when this began: do not keep these times")
     print(", ".join(f"{key} {value}" for key, value in where.items()))
     for table in tables:
         print(f"\n{table}")
@@ -168,10 +214,9 @@ def environment() -> dict[str, Any]:
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "backend": jax.default_backend(),
         "processor": _processor(),
+        "load_before": _LOAD_BEFORE,
         "python": platform.python_version(),
-        "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
-        "numpy": np.__version__,
+        **{package: version for package in PACKAGES if (version := installed(package))},
     }
 
 

@@ -5,7 +5,7 @@ discriminator; without augmentation, with the quickstart's and with a strong one
 target a run) against runs of slices that share their encoding; one device against several (on a
 CPU: one device a core), by jit over a mesh and by pmap.
 
-    python -m benchmarks.train_step [--quick] [--json FILE]
+    python -m benchmarks.train_step [--device cpu|gpu] [--quick] [--json FILE]
 """
 
 import functools
@@ -23,9 +23,10 @@ from ml_collections import ConfigDict
 from benchmarks import timing
 from vfseg.data.prepare import PLANES
 from vfseg.training.loop import initial_state
-from vfseg.training.parallel import make_runner
+from vfseg.training.parallel import JitRunner, make_runner
 from vfseg.training.recipe import step_settings, window_settings
 from vfseg.training.stages import Phase
+from vfseg.training.state import TrainState
 from vfseg.training.step import train_step
 
 WINDOWS_PER_STEP = 16
@@ -46,53 +47,94 @@ STRONG_AUGMENTATION = {
 }
 
 
-def quickstart(targets: int = 4) -> ConfigDict:
-    """The quickstart's config with so many targets a run, and 16 windows a step."""
+def quickstart(targets: int = 4, variant: str = "") -> ConfigDict:
+    """The quickstart's config, or its variant, with so many targets a run and 16 windows a step."""
     path = Path(__file__).parent.parent / "configs" / "quickstart.py"
-    config = runpy.run_path(str(path))["get_config"]()
+    config = runpy.run_path(str(path))["get_config"](variant)
     config.windows.targets = targets
     config.windows.batch_size = WINDOWS_PER_STEP // targets
     return config
 
 
-def augmented(strengths: Mapping[str, float]) -> ConfigDict:
-    """The quickstart's config with these strengths of augmentation, and no others."""
-    config = quickstart()
+def augmented(strengths: Mapping[str, float], targets: int = 4, variant: str = "") -> ConfigDict:
+    """`quickstart` with these strengths of augmentation, and no others."""
+    config = quickstart(targets, variant)
     config.augment = ConfigDict(dict(strengths))
     return config
+
+
+class Stepper:
+    """Runs one more training step on the next of four random batches when it is called.
+
+    Attributes:
+        state: what the next step begins with.
+        batches: the four, on the host.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        *,
+        phase: Phase,
+        parallel: str = "jit",
+        devices: int = 1,
+        state: TrainState | None = None,
+    ):
+        """Compiles nothing yet.
+
+        Args:
+            config: of the training.
+            phase: of every step.
+            parallel: "jit" or "pmap".
+            devices: how many take part.
+            state: to begin with; default the config's initial state.
+        """
+        self._phase = phase
+        step = functools.partial(train_step, settings=step_settings(config))
+        devices_used = jax.devices()[:devices]
+        self._runner = make_runner(step, parallel, config.windows.batch_size, devices_used)
+        self.state = self._runner.put_state(initial_state(config) if state is None else state)
+        self.batches = random_batches(config)
+        self._next = itertools.cycle(self.batches)
+
+    def __call__(self) -> Any:
+        """Metrics of the step."""
+        batch = self._runner.put_batch(next(self._next))
+        self.state, metrics = self._runner.step(self.state, batch, phase=self._phase)
+        return metrics
+
+    def compiled(self) -> jax.stages.Compiled:
+        """The program of a step under jit, to look into."""
+        assert isinstance(self._runner, JitRunner)
+        batch = self._runner.put_batch(self.batches[0])
+        lowered = self._runner._step.lower(self.state, batch, phase=self._phase)
+        return lowered.compile()
+
+
+def random_batches(config: ConfigDict) -> list[dict[str, np.ndarray]]:
+    """Four batches of noise as the config's training sees them."""
+    windows = config.windows
+    height, width = config.prepare.crop_shape[:2]
+    stride = window_settings(config).stride(config.prepare.voxel_spacing)
+    slices = windows.targets + (windows.length - 1) * stride
+    rng = np.random.default_rng(0)
+    shape = (windows.batch_size, slices, height, width)
+    masks = (shape[0], windows.targets, height, width)
+    return [
+        {
+            "ct": rng.integers(-200, 1200, shape, np.int16),
+            "target": (rng.random(masks) < 0.005).astype(np.uint8),
+            "plane": np.full(shape[0], PLANES["sagittal"], np.int32),
+        }
+        for _ in range(4)
+    ]
 
 
 def stepper(
     config: ConfigDict, *, phase: Phase, parallel: str = "jit", devices: int = 1
 ) -> Callable[[], Any]:
     """A function that runs one more training step on the next of four random batches."""
-    windows = config.windows
-    height, width = config.prepare.crop_shape[:2]
-    stride = window_settings(config).stride(config.prepare.voxel_spacing)
-    slices = windows.targets + (windows.length - 1) * stride
-    rng = np.random.default_rng(0)
-    step = functools.partial(train_step, settings=step_settings(config))
-    runner = make_runner(step, parallel, windows.batch_size, jax.devices()[:devices])
-    state = runner.put_state(initial_state(config))
-    shape = (windows.batch_size, slices, height, width)
-    batches = itertools.cycle(
-        {
-            "ct": rng.integers(-200, 1200, shape, np.int16),
-            "target": (rng.random((shape[0], windows.targets, *shape[2:])) < 0.005).astype(
-                np.uint8
-            ),
-            "plane": np.full(shape[0], PLANES["sagittal"], np.int32),
-        }
-        for _ in range(4)
-    )
-
-    def run() -> Any:
-        nonlocal state
-        batch = runner.put_batch(next(batches))
-        state, metrics = runner.step(state, batch, phase=phase)
-        return metrics
-
-    return run
+    return Stepper(config, phase=phase, parallel=parallel, devices=devices)
 
 
 def steps_per_second(config: ConfigDict, steps: int = 10) -> float:

@@ -92,6 +92,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.losses = ConfigDict()
     config.losses.adversarial = 0.05
     config.losses.adversarial_form = "cross_entropy"
+    config.losses.adversarial_everywhere = True  # False: only where a map shows something
     config.losses.r1 = 0.0
     config.losses.l1 = 1.0
     config.losses.dice = 1.0

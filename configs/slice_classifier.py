@@ -23,7 +23,9 @@ def get_config() -> ConfigDict:
     config.losses.l1 = config.losses.dice = 0.0
     config.losses.cross_entropy = 1.0
     config.stages.attention = config.stages.adversarial = config.stages.fine_tune = 0
-    config.stages.recurrent = 3000
+    config.stages.recurrent = 5000  # about as long as the full recipe takes
+    config.train.save_every = 500
+    config.train.validate_every = 2500
     config.train.generator_learning_rate = 1e-3
     config.augment.rotation = 10.0
     config.augment.scaling = 0.1

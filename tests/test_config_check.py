@@ -52,13 +52,20 @@ BAD = {
     "generator.attention": ([1], "True or False"),
     "discriminator.spectral_norm": ([1], "True or False"),
     "losses.adversarial_form": (["log"], "one of cross_entropy, least_squares, hinge"),
+    "losses.adversarial_everywhere": ([1], "True or False"),
     "losses.focal": ([-1.0], "from 0"),
     "train.generator_learning_rate": ([0.0, -1e-3, NAN], "above 0"),
     "train.discriminator_learning_rate": ([0.0, INF], "above 0"),
     "train.log_every": ([0], "a whole number from 1"),
     "train.save_every": ([0], "a whole number from 1"),
     "train.validate_every": ([0], "a whole number from 1"),
-    "inference.fusion": (["median"], "mean, vote"),
+    "inference.fusion": (["median"], "mean, centre, confidence, vote, maximum, product"),
+    "inference.planes": (
+        ["axial", "", ("oblique",), ("axial", "axial"), 1],
+        "or () for those of windows.planes",
+    ),
+    "inference.flips": ([1], "True or False"),
+    "inference.shifts": ([-1, 9], "from 0 (off) to 8"),
     "losses.adversarial": ([-0.1], "from 0"),
     "losses.cross_entropy": ([NAN, INF], "from 0"),
     "phantom.train": ([0], "a whole number from 1"),
@@ -79,7 +86,10 @@ def problems(config):
     [(key, value, said) for key, (values, said) in BAD.items() for value in values],
 )
 def test_a_bad_value_is_named(key, value, said):
-    (line,) = problems(tiny_config(**{key: value}))
+    config = tiny_config()
+    with config.ignore_type():  # a config file may hold a value of any type
+        config.update_from_flattened_dict({key: value})
+    (line,) = problems(config)
     assert line.startswith(f"config.{key}={value!r}: expected ")
     assert said in line
 
@@ -92,6 +102,11 @@ def test_every_rule_has_a_bad_value():
 APART = [
     ({"prepare.crop_shape": (31, 30, 30)}, "config.prepare.crop_shape=(31, 30, 30)", "of 2 in"),
     ({"generator.features": (1,) * 7}, "config.prepare.crop_shape=(32, 32, 32)", "multiples of 64"),
+    (
+        {"prepare.crop_shape": (31, 32, 32), "inference.planes": ("sagittal",)},
+        "config.prepare.crop_shape=(31, 32, 32)",
+        "multiples of 2 in the sagittal plane",
+    ),
     (
         {"prepare.crop_shape": (31, 31, 31), "windows.planes": ("coronal", "axial")},
         "config.prepare.crop_shape=(31, 31, 31)",
@@ -169,7 +184,7 @@ def test_the_tiny_config_passes():
 
 
 @pytest.mark.parametrize(
-    "changes, said",
+    ("changes", "said"),
     [
         ({"pretrained.weights": "w.pth"}, "'plain' has no pretrained weights"),
         ({"pretrained.frozen_scales": 1}, "expected 0 to 0"),

@@ -56,7 +56,7 @@ def test_a_run_writes_the_files_of_the_contract(workdir):
     for name in ("vertebrae.csv", "truth_lesions.csv", "tables.csv", "states.npz"):
         assert (workdir / "evaluation" / name).stat().st_size > 0
     config = json.loads((workdir / "config.json").read_text())
-    assert config["train"]["steps"] == 4
+    assert sum(config["stages"].values()) == 4
 
 
 def test_maps_have_the_geometry_of_their_ct(workdir):

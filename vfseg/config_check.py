@@ -164,6 +164,7 @@ RULES = (
     Rule("discriminator.features", _features, _CHANNELS),
     Rule("discriminator.spectral_norm", _is_bool, "True or False"),
     _one_of("losses.adversarial_form", ADVERSARIAL_FORMS),
+    Rule("losses.adversarial_everywhere", _is_bool, "True or False"),
     Rule("train.generator_learning_rate", _above_0, "a number above 0"),
     Rule("train.fine_tune_rate", _above_0, "a number above 0"),
     _one_of("train.schedule", SCHEDULES),
@@ -178,7 +179,7 @@ RULES = (
     _count("train.validate_every"),
     Rule(
         "inference.planes",
-        lambda names: len(names) == 0 or _planes(names),
+        lambda names: _planes(names) or (names != "" and len(names) == 0),
         f"some of {', '.join(PLANES)}, each once, or () for those of windows.planes",
     ),
     _one_of("inference.fusion", FUSIONS),

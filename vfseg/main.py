@@ -23,7 +23,7 @@ from ml_collections import ConfigDict, config_flags
 
 from vfseg.errors import UserError
 
-MODES = ("run", "audit", "prepare", "train", "evaluate", "predict", "report")
+MODES = ("run", "audit", "prepare", "train", "evaluate", "predict", "report", "ship")
 
 FLAGS = flags.FlagValues()
 _CONFIG = config_flags.DEFINE_config_file(
@@ -51,6 +51,7 @@ _INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one
 _CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step's folder in it")
 _OUTPUT = _string("output", None, "predict: folder of the results")
 _OVERWRITE = _boolean("overwrite", "predict: replace existing results")
+_FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
 _COMPARE = _string("compare", None, "evaluate: workdir of another run on the same test cases")
 _DISTRIBUTED = _boolean("distributed", "join the processes of the cluster that this runs on")
 _COORDINATOR = _string("coordinator", None, "HOST:PORT of process 0, to join processes elsewhere")
@@ -188,7 +189,7 @@ def _joined() -> contextlib.AbstractContextManager[None]:
 
 def _dispatch(config_path: str | None) -> None:
     # Imported here, so that --help and a wrong flag answer at once.
-    from vfseg import pipeline, prediction
+    from vfseg import pipeline, prediction, shipping
     from vfseg.training import processes
     from vfseg.training.interrupt import INTERRUPT
 
@@ -219,6 +220,8 @@ def _dispatch(config_path: str | None) -> None:
         config.prepare.boxes_inclusive = True
     if _COMPARE.value and _MODE.value != "evaluate":
         raise UserError("--compare goes with --mode evaluate.")
+    if _FUSIONS.value and _MODE.value != "evaluate":
+        raise UserError("--fusions goes with --mode evaluate.")
     workdir = _workdir(config_path or "")
     if _MODE.value in ("run", "train"):
         INTERRUPT.listen()
@@ -229,10 +232,13 @@ def _dispatch(config_path: str | None) -> None:
         "train": pipeline.train_model,
         "evaluate": pipeline.evaluate,
         "report": pipeline.report,
+        "ship": shipping.ship,
     }
     if _COMPARE.value:
-        pipeline.compare(config, workdir, Path(_COMPARE.value))
-    else:
+        pipeline.compare_with(config, workdir, Path(_COMPARE.value))
+    if _FUSIONS.value:
+        pipeline.compare_fusion(config, workdir)
+    if not (_COMPARE.value or _FUSIONS.value):
         stages[_MODE.value](config, workdir)
 
 

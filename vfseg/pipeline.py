@@ -23,13 +23,16 @@ from vfseg.data.virtual_fractures import make_virtual_cohort
 from vfseg.data.volume import atomic_file, read_ct, read_labels, read_probability
 from vfseg.errors import UserError
 from vfseg.evaluation.compare import compare_runs, comparison_text
-from vfseg.evaluation.evaluate import Evaluator, SlicesOfCase
+from vfseg.evaluation.evaluate import Evaluator, SlicesOfCase, together
+from vfseg.evaluation.fusion_comparison import compare_fusions, fusion_text
 from vfseg.evaluation.measures import read_states
 from vfseg.evaluation.metrics import ScoreHistogram
-from vfseg.evaluation.summary import summarise, write_evaluation
+from vfseg.evaluation.summary import summarise, write_evaluation, write_table
 from vfseg.inference.model import (
+    Model,
     best_step,
     load_model,
+    load_thresholds,
     make_predictor,
     save_thresholds,
 )
@@ -65,7 +68,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         return
     page = workdir / "report" / "index.html"
     if page.exists() and page.stat().st_mtime > summary.stat().st_mtime:
-        _print_results(_read_summary(workdir), page)
+        _print_results(read_summary(workdir), page)
     else:
         report(config, workdir, prepared)
     if prepared.left_out:
@@ -147,7 +150,8 @@ def train_model(config: ConfigDict, workdir: Path, prepared: Prepared | None = N
     validation = _split(records, "validation")
 
     def validate(g_params) -> dict[str, Any]:
-        histogram, pictures = ScoreHistogram(), []
+        histogram = ScoreHistogram()
+        pictures: list[np.ndarray] = []
         evaluator = Evaluator(
             make_predictor(config),
             g_params,
@@ -178,23 +182,24 @@ def _picture(config: ConfigDict, workdir: Path, case: SlicesOfCase) -> np.ndarra
 
 
 def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
-    """Restores the best checkpoint, chooses thresholds on validation, scores the test cases."""
+    """Restores the best checkpoint, chooses thresholds on validation, scores the test cases.
+
+    With several processes each scores its share of the cases, and the first one writes.
+    """
     checkpoints = workdir / "checkpoints"
     model = load_model(checkpoints)
     prepared = prepared or prepare(config, workdir)
-    if not processes.is_first():
-        return
     cases, records = prepared.cases, prepared.records
     logging.info("evaluating the checkpoint of step %d", model.step)
-    evaluator = Evaluator(
-        model.predictor,
-        model.g_params,
-        workdir / "store",
-        config.inference.fusion,
-        prepare_settings(config),
-    )
+    evaluator = _evaluator(config, workdir, model)
     validation, test = _split(records, "validation"), _split(records, "test")
     thresholds = evaluator.choose_thresholds(cases, validation)
+    predicted = evaluator.predict_slices(processes.share(test), "test")
+    output = workdir / "predictions"
+    own = evaluator.score(cases, predicted, thresholds.slice, thresholds=thresholds, output=output)
+    scores = together(own)
+    if not processes.is_first():
+        return
     save_thresholds(
         checkpoints,
         model.step,
@@ -204,13 +209,6 @@ def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None
         temperature=thresholds.temperature,
         fusion=config.inference.fusion,
     )
-    scores = evaluator.score(
-        cases,
-        evaluator.predict_slices(test, "test"),
-        thresholds.slice,
-        thresholds=thresholds,
-        output=workdir / "predictions",
-    )
     summary = summarise(
         scores, thresholds, split="test", synthetic=is_synthetic(config), seed=config.seed
     )
@@ -219,7 +217,34 @@ def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None
     write_evaluation(workdir / "evaluation", summary, scores, thresholds)
 
 
-def compare(config: ConfigDict, workdir: Path, other: Path) -> None:
+def compare_fusion(config: ConfigDict, workdir: Path) -> None:
+    """Every rule of fusion on the same slice predictions: `evaluation/fusion.csv`, and a table."""
+    prepared = prepare(config, workdir)
+    if not _is_evaluated(workdir, prepared):
+        evaluate(config, workdir, prepared)
+    if not processes.is_first():
+        return
+    checkpoints = workdir / "checkpoints"
+    model = load_model(checkpoints)
+    evaluator = _evaluator(config, workdir, model)
+    rows = compare_fusions(
+        prepared.cases,
+        evaluator.predict_slices(_split(prepared.records, "validation"), "validation"),
+        evaluator.predict_slices(_split(prepared.records, "test"), "test"),
+        views=model.predictor.views,
+        slice_threshold=load_thresholds(checkpoints, model.step).slice,
+        seed=config.seed,
+    )
+    write_table(workdir / "evaluation" / "fusion.csv", rows)
+    print(fusion_text(rows, synthetic=is_synthetic(config)))
+
+
+def _evaluator(config: ConfigDict, workdir: Path, model: Model) -> Evaluator:
+    store, settings = workdir / "store", prepare_settings(config)
+    return Evaluator(model.predictor, model.g_params, store, config.inference.fusion, settings)
+
+
+def compare_with(config: ConfigDict, workdir: Path, other: Path) -> None:
     """Compares this run with another one on the same cases; evaluates it first where need be."""
     theirs = read_states(other / "evaluation" / "states.npz")
     prepared = prepare(config, workdir)
@@ -231,7 +256,7 @@ def compare(config: ConfigDict, workdir: Path, other: Path) -> None:
 
 def report(config: ConfigDict, workdir: Path, prepared: Prepared | None = None) -> None:
     """Draws the predicted cases and writes the page; prints the table of results."""
-    summary = _read_summary(workdir)
+    summary = read_summary(workdir)
     cases = (prepared or prepare(config, workdir)).cases
     if not processes.is_first():
         return
@@ -293,7 +318,12 @@ def _print_results(summary: dict, page: Path) -> None:
     print(f"report: {page}")
 
 
-def _read_summary(workdir: Path) -> dict:
+def read_summary(workdir: Path) -> dict:
+    """The content of `evaluation/summary.json`.
+
+    Raises:
+      UserError: nothing is evaluated yet, or the file is damaged.
+    """
     path = workdir / "evaluation" / "summary.json"
     summary = _read_json(path)
     if summary is None:
@@ -336,7 +366,7 @@ def _compare(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError: names each key that was changed.
     """
-    changed = {}
+    changed: dict[str, None] = {}  # each named once, in order
     for begun in (_read_json(workdir / "config.json"), _config_of_newest(workdir)):
         before, now = _flat(begun or _plain(config)), _flat(_plain(config))
         changed |= {

@@ -11,12 +11,15 @@ from vfseg.data.prepare import PrepareSettings
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError
-from vfseg.evaluation.summary import RESEARCH_USE
+from vfseg.evaluation.findings import list_findings
+from vfseg.evaluation.lists import LESION_COLUMNS
+from vfseg.evaluation.summary import RESEARCH_USE, write_table
 from vfseg.inference.case import MASK, PROBABILITY, UNCERTAINTY, predict_case
 from vfseg.inference.estimate import estimate
-from vfseg.inference.model import Model, load_thresholds
+from vfseg.inference.model import ChosenThresholds, Model, load_thresholds
 from vfseg.inference.shipped import SHIPPED, open_model
 from vfseg.report.case import draw_case
+from vfseg.training import processes
 from vfseg.training.recipe import is_synthetic
 
 
@@ -56,15 +59,15 @@ def predict(
             f"{output}: {len(wanted) - len(todo)} results stand and are kept; --overwrite "
             "replaces them"
         )
+    todo = list(processes.share(todo))
     if not todo:
         return
     checkpoints = SHIPPED if checkpoints is None else checkpoints
     model = open_model(checkpoints)
-    slice_threshold, threshold = load_thresholds(checkpoints, model.step)
-    trained_on = "synthetic" if is_synthetic(model.config) else "the user's"
+    thresholds = load_thresholds(checkpoints, model.step)
     name = "shipped with vfseg" if checkpoints == SHIPPED else checkpoints
-    print(f"model: {name}, step {model.step}, trained on {trained_on} fractures")
-    print(f"threshold {threshold:.3f}, chosen on validation. {RESEARCH_USE}")
+    print(f"model: {name}, step {model.step}, trained on {_fractures_of(model)} fractures")
+    print(f"threshold {thresholds.fused:.3f}, chosen on validation. {RESEARCH_USE}")
     settings = dataclasses.replace(
         model.prepare, vertebra_scheme=vertebra_scheme or "", boxes_inclusive=boxes_inclusive
     )
@@ -81,7 +84,7 @@ def predict(
                     f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE, "
                     "or --vertebrae auto (TotalSegmentator)."
                 )
-            _predict(case, model, settings, slice_threshold, threshold, directory)
+            _predict(case, model, settings, thresholds, directory)
         except Exception as error:
             if one:
                 raise
@@ -95,19 +98,22 @@ def predict(
         print("\n  ".join([f"left out, {len(failed)} of {len(todo)}:", *failed]))
 
 
+def _fractures_of(model: Model) -> str:
+    return "synthetic" if is_synthetic(model.config) else "the user's"
+
+
 def _stands(folder: Path) -> bool:
-    return all((folder / name).exists() for name in (PROBABILITY, MASK))
+    return all((folder / name).exists() for name in (PROBABILITY, MASK, "vertebrae.csv"))
 
 
 def _predict(
     case: Case,
     model: Model,
     settings: PrepareSettings,
-    slice_threshold: float,
-    threshold: float,
+    thresholds: ChosenThresholds,
     output: Path,
 ) -> None:
-    """Predicts one case and writes maps and pictures to `output`."""
+    """Predicts one case and writes maps, lists and pictures to `output`."""
     geometry = read_geometry(case.ct)
     seconds, memory = estimate(geometry, model)
     size = "x".join(map(str, geometry.stored_shape[:3]))
@@ -115,7 +121,12 @@ def _predict(
         f"{case.case_id}: {size} voxels, at most about {seconds:.0f} s and {memory / 1e9:.1f} GB "
         "of memory"
     )
-    found = predict_case(case, model, settings, slice_threshold, threshold, output)
+    found = predict_case(case, model, settings, thresholds.slice, thresholds.fused, output)
+    listed = list_findings(case.case_id, found, thresholds.fused, thresholds.vertebra)
+    provenance = {"trained_on": _fractures_of(model), "use": "research only"}
+    write_table(output / "vertebrae.csv", [row | provenance for row in listed.vertebrae])
+    rows, columns = [row | provenance for row in listed.lesions], (*LESION_COLUMNS, *provenance)
+    write_table(output / "lesions.csv", rows, columns)
     for picture in output.glob("place-*.png"):
         picture.unlink()
     draw_case(
@@ -124,15 +135,17 @@ def _predict(
         truth=None,
         labels=None if found.spine.labels is None else found.spine.labels.array,
         vertebrae=found.spine.vertebrae,
-        threshold=threshold,
+        threshold=thresholds.fused,
         case_id=output.name,
         synthetic=False,
         directory=output,
     )
     print(f"{case.case_id}: {'; '.join(found.spine.notes)}")
-    print("level  highest  flags")
-    for vertebra, highest in zip(found.spine.vertebrae, found.highest):
-        print(f"{vertebra.level:5}  {highest:7.3f}  {', '.join(vertebra.flags)}")
+    print("level  score  suspected  flags")
+    for row in listed.vertebrae:
+        suspected = "yes" if row["suspected"] else ""
+        print(f"{row['level']:5}  {row['score']:5.3f}  {suspected:9}  {row['flags']}".rstrip())
+    print(f"{len(listed.lesions)} lesions of at least 10 mm3: lesions.csv")
     if found.views > 1:
         print(f"{UNCERTAINTY}: standard deviation over {found.views} views of each crop")
     else:

@@ -1,5 +1,6 @@
 """A small CT with two box-shaped vertebrae, fractures in them, and maps of any quality."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -9,9 +10,11 @@ from vfseg.data.levels import Vertebra
 from vfseg.data.prepare import Spine
 from vfseg.data.volume import Volume, geometry_from
 from vfseg.evaluation.case_scores import measure_case
+from vfseg.evaluation.evaluate import slice_units
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.thresholds import Thresholds
 from vfseg.inference.case_map import Slab
+from vfseg.inference.views import View
 
 SHAPE = (40, 24, 24)
 SPACING = 2.0  # mm: 8 mm3 a voxel
@@ -54,7 +57,7 @@ def measured(truth, probability, name="case", *, thresholds=THRESHOLDS, patient=
     ct = Volume(np.full(SHAPE, 100, np.int16), read.labels.geometry)
     case = Case(name, patient or name, None)
     arguments = {"marked": True, "thresholds": thresholds} | change
-    return measure_case(
+    scores = measure_case(
         case,
         f"fingerprint of {name}",
         slices,
@@ -65,6 +68,9 @@ def measured(truth, probability, name="case", *, thresholds=THRESHOLDS, patient=
         (0, 0, 0),
         **arguments,
     )
+    axial = View(0, False, (0, 0, 0))
+    units = slice_units(probability[None], truth[None], axial)
+    return dataclasses.replace(scores, slice_units=tuple(units))
 
 
 @functools.cache

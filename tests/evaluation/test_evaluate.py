@@ -8,8 +8,8 @@ from vfseg.data.cases import Case
 from vfseg.data.prepare import PrepareSettings, prepare_cases
 from vfseg.data.volume import geometry_from, write_ct, write_labels
 from vfseg.errors import UserError
-from vfseg.evaluation.evaluate import Evaluator
-from vfseg.inference.views import Views
+from vfseg.evaluation.evaluate import Evaluator, slice_units
+from vfseg.inference.views import View, Views
 
 SETTINGS = PrepareSettings(2.0, (16, 16, 16), "verse")
 SHAPE = (36, 24, 24)
@@ -51,7 +51,7 @@ def prepared(tmp_path_factory):
 def test_slices_are_scored_in_the_plain_views_alone(prepared):
     _, records, evaluator = prepared
     found = list(evaluator.predict_slices(records, "test"))
-    for record, predictions, scores in found:
+    for record, predictions, scores, _ in found:
         assert predictions.shape == (len(record.crops), 4, 16, 16, 16)
         assert scores.counts.sum() == 2 * len(record.crops) * 16**3  # two planes, unmirrored
         assert not scores.counts[:, 0].any()  # a mirrored view would be 0
@@ -87,3 +87,17 @@ def test_validation_without_a_fracture_chooses_nothing(prepared):
     cases, records, evaluator = prepared
     with pytest.raises(UserError, match="validation cases show no fracture"):
         evaluator.choose_thresholds(cases, records[2:])
+
+
+def test_a_slice_has_its_highest_prediction_and_any_truth():
+    """Slices of the view follow each other along d, h or w; everything else is one slice."""
+    rng = np.random.default_rng(0)
+    predictions = rng.uniform(size=(2, 3, 4, 5)).astype(np.float32)
+    truth = np.zeros((2, 3, 4, 5), np.uint8)
+    truth[1, 2, 1, 4] = 3
+    for axis in range(3):
+        units = slice_units(predictions, truth, View(axis, False, (0, 0, 0)))
+        crops = [np.moveaxis(crop, axis, 0) for crop in predictions]
+        assert [score for score, _ in units] == [float(s.max()) for crop in crops for s in crop]
+        positive = [number for number, (_, shown) in enumerate(units) if shown]
+        assert positive == [predictions.shape[axis + 1] + (2, 1, 4)[axis]]

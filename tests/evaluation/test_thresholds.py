@@ -19,7 +19,7 @@ def test_each_threshold_comes_from_its_own_unit():
     chosen = choose(0.25, CLEAR, [(0.01, False), (0.03, True)])
     assert chosen.slice == 0.25
     assert chosen.fused == pytest.approx(0.7, abs=1e-5)
-    assert (chosen.vertebra, chosen.vertebra_rule) == (pytest.approx(0.02), BY_YOUDEN)
+    assert (chosen.vertebra, chosen.vertebra_rule) == (pytest.approx(0.02, abs=1e-5), BY_YOUDEN)
     assert chosen.temperature == pytest.approx(0.05, rel=0.05)  # separable: as sure as it may be
 
 

@@ -34,7 +34,8 @@ def masks():
 def test_instances_are_marked_where_any_mask_tells_two_apart(tmp_path):
     one, two = masks()
     binary, told = case(tmp_path, "binary", one), case(tmp_path, "told", two)
-    assert not instances_are_marked([binary, Case("none", "none", tmp_path)])
+    broken = Case("broken", "broken", tmp_path, fractures=tmp_path / "missing.nii.gz")
+    assert not instances_are_marked([binary, Case("none", "none", tmp_path), broken])
     assert instances_are_marked([binary, told])
 
 
@@ -83,9 +84,12 @@ def test_facts_of_phantoms_and_of_virtual_fractures_give_the_pattern(tmp_path):
     assert known_patterns(Case("none", "none", tmp_path)) == {}
 
 
-def test_grades_are_found_by_case_or_not_at_all(tmp_path):
+def test_grades_are_found_by_case_or_not_at_all(tmp_path, caplog):
     table = tmp_path / "grades.csv"
     table.write_text("subject,vertebra,genant_grade\na,L1,2\nb,L1,0\n")
     graded = Case("a", "p", tmp_path / "ct.nii.gz", grades=table)
     assert known_grades(graded) == {"L1": 2}
     assert known_grades(Case("a", "p", tmp_path / "ct.nii.gz")) == {}
+    assert not caplog.records
+    assert known_grades(Case("c", "q", tmp_path / "ct.nii.gz", grades=table)) == {}
+    assert "c: taken as not graded" in caplog.text

@@ -1,5 +1,6 @@
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 
 import hypothesis.strategies as st
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.evaluation.scene import SPACING, sheet, spine
+from vfseg.data.probability import reaches
 from vfseg.evaluation.metrics import average_precision, recall
 from vfseg.evaluation.regions import vertebra_regions
 from vfseg.evaluation.vertebrae import (
@@ -122,20 +124,27 @@ def test_a_case_is_its_highest_vertebra():
 @given(units)
 def test_youden_equals_the_search_over_candidates(sample):
     truth = [t for _, t in sample]
-    present = sorted({s for s, _ in sample})
+    present = sorted({round(s * 65535) for s, _ in sample})
     found = best_youden(sample)
     if not any(truth) or all(truth) or len(present) < 2:
         assert found is None
         return
 
     def index(cut):
-        sensitivity = Fraction(sum(s >= cut and t for s, t in sample), sum(truth))
-        spared = sum(s < cut and not t for s, t in sample)
+        above = [round(s * 65535) >= cut for s, _ in sample]
+        sensitivity = Fraction(sum(a and t for a, t in zip(above, truth)), sum(truth))
+        spared = sum(not a and not t for a, t in zip(above, truth))
         return sensitivity + Fraction(spared, len(truth) - sum(truth)) - 1
 
-    candidates = [(a + b) / 2 for a, b in pairwise(present)]
-    assert found == max(candidates, key=index)  # the first of equals
+    candidates = [ceil((a + b) / 2) for a, b in pairwise(present)]
+    assert round(found * 65535) == max(candidates, key=index)  # the first of equals
 
 
 def test_a_gap_between_the_classes_is_cut_in_the_middle():
-    assert best_youden([(0.1, False), (0.2, False), (0.6, True), (0.9, True)]) == pytest.approx(0.4)
+    assert best_youden([(0.1, False), (0.2, False), (0.6, True), (0.9, True)]) == pytest.approx(
+        0.4, abs=1e-5
+    )
+    # The smallest steps that are stored: the threshold parts them by the rule that cuts masks.
+    low, high = 0.0, 1 / 65535
+    cut = best_youden([(low, False), (high, True)])
+    assert (reaches(np.array(high), cut), reaches(np.array(low), cut)) == (True, False)

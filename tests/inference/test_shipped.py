@@ -39,7 +39,7 @@ def test_the_exported_model_is_the_checkpoint(run, exported):
     assert_array_equal(
         got.predictor.slices(got.g_params, crops), want.predictor.slices(want.g_params, crops)
     )
-    assert load_thresholds(exported, 1) == load_thresholds(run, 1) == (0.3, 0.4)
+    assert load_thresholds(exported, 1) == load_thresholds(run, 1) == (0.3, 0.4, 0.5)
     assert {p.name for p in exported.iterdir()} == {"config.json", "thresholds.json", PARAMETERS}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.training.program import copy_of, finish, start
+from tests.training.program import STARTED, copy_of, finish, start
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,15 @@ def compiled(tmp_path_factory):
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running():
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

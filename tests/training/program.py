@@ -19,6 +19,9 @@ from vfseg.training.writer import read_metrics
 
 TINY = ["--config=configs/quickstart.py:tiny", "--mode=train", "--config.augment.noise=10.0"]
 TINY += ["--config.train.patience=0"]  # so small a network learns nothing
+STARTED = []
+"""All processes that a test started; what still runs at its end is killed."""
+
 LONGEST = 300  # seconds that anything may take
 
 
@@ -31,9 +34,11 @@ def start(workdir, *arguments, **environment):
     """Starts `--mode train` in a workdir; its output goes to `WORKDIR.txt`."""
     command = [sys.executable, "-m", "vfseg.main", *TINY, f"--workdir={workdir}", *arguments]
     with open(f"{workdir}.txt", "a") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **environment}
         )
+    STARTED.append(process)
+    return process
 
 
 def start_many(workdirs, *arguments, **environment):

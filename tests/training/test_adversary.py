@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from tests.parameters import random_params
 from tests.training.tiny import ADVERSARIAL, tiny_batch, tiny_settings, tiny_state
 from vfseg.models.discriminator import Discriminator
-from vfseg.training.adversary import discriminator_loss, r1_penalty
+from vfseg.training.adversary import discriminator_loss, patch_weights, r1_penalty
 from vfseg.training.step import train_step
 
 
@@ -91,3 +91,33 @@ def test_a_step_with_another_form_lowers_its_own_loss(form):
     gradient = jax.grad(loss)(params)
     stepped = jax.tree.map(lambda p, g: p - 1e-3 * g, params, gradient)
     assert loss(stepped) < loss(params)
+
+
+def test_patches_with_something_in_or_beside_them_count():
+    """8x8 maps, 4x4 patches of 2x2 pixels: a pixel in patch (1, 1) reaches all its neighbours."""
+    real, fake = np.zeros((2, 2, 8, 8), np.float32)
+    real[0, 2, 3] = 1
+    fake[1, 7, 7] = 0.1
+    fake[1, 0, 0] = 0.09
+    got = patch_weights(jnp.asarray(real), jnp.asarray(fake), (2, 4, 4))
+    want = np.zeros((2, 4, 4))
+    want[0, :3, :3] = 1
+    want[1, 2:, 2:] = 1
+    assert_allclose(got, want)
+
+
+def test_patches_of_weight_0_neither_count_nor_move_the_discriminator():
+    """With nothing shown anywhere the loss is 0; with something it is the mean over those."""
+    ct, _, _ = _inputs()
+    discriminator = Discriminator((4, 8))
+    params = random_params(discriminator, ct, jnp.zeros((2, 8, 8)))
+    empty = jnp.zeros((2, 8, 8))
+    loss, (outputs, _) = discriminator_loss(
+        params, {}, discriminator, ct, empty, empty, everywhere=False
+    )
+    assert float(loss) == 0
+    assert float(outputs["discriminator_accuracy"]) == 0
+    real = empty.at[0].set(1.0)  # everything of the first slice, nothing of the second
+    loss, _ = discriminator_loss(params, {}, discriminator, ct, real, empty, everywhere=False)
+    want, _ = discriminator_loss(params, {}, discriminator, ct[:1], real[:1], empty[:1])
+    assert_allclose(loss, want, rtol=1e-5)

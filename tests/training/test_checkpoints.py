@@ -125,7 +125,7 @@ THRESHOLDS = {"slice": 0.25, "fused": 0.75, "vertebra": 0.1, "temperature": None
 def test_a_workdir_its_checkpoints_or_one_of_them_can_be_named(workdir, named, step):
     save_thresholds(workdir / "checkpoints", step, **THRESHOLDS)
     assert load_model(workdir / named).step == step
-    assert load_thresholds(workdir / named, step) == (0.25, 0.75)
+    assert load_thresholds(workdir / named, step)[:2] == (0.25, 0.75)
 
 
 def test_a_workdir_may_be_called_by_a_number(workdir):
@@ -153,3 +153,40 @@ def test_thresholds_of_another_step_are_refused(workdir):
     save_thresholds(folder, 5, **THRESHOLDS)
     with pytest.raises(UserError, match=r"for step 5, not for step 2\. Run --mode evaluate"):
         load_thresholds(folder / "2", 2)
+
+
+def test_the_best_validated_and_the_newest_are_kept(tmp_path, state):
+    """A checkpoint without a score yet is kept as the newest, never as the best beside a score."""
+    folder = tmp_path / "checkpoints"
+    checkpoints = Checkpoints(folder, create=True)
+    assert (checkpoints.newest, checkpoints.best) == (None, None)
+    for step, score, kept in (
+        (1, None, {1}),
+        (2, 0.5, {2}),
+        (3, None, {2, 3}),
+        (4, 0.4, {2, 4}),
+        (5, 0.5, {5}),  # as good, and newer
+    ):
+        _save(checkpoints, state, step)
+        if score is not None:
+            checkpoints.score(step, score)
+        assert {int(path.name) for path in folder.iterdir()} == kept
+        assert checkpoints.is_scored(step) == (score is not None)
+        assert checkpoints.newest == step
+
+
+def test_what_a_killed_run_left_is_cleared_away_by_the_next(workdir):
+    folder = workdir / "checkpoints"
+    for name in (".part-3", ".part-3.orbax-checkpoint-tmp", ".gone-1"):
+        shutil.copytree(folder / "1", folder / name)
+    assert Checkpoints(folder).newest == 2
+    assert len(list(folder.iterdir())) == 5, "a reader changes nothing"
+    assert Checkpoints(folder, create=True).newest == 2
+    assert {path.name for path in folder.iterdir()} == {"1", "2"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"pr_auc": null}'])
+def test_a_damaged_score_is_named(workdir, content):
+    (workdir / "checkpoints" / "1" / "validation.json").write_text(content)
+    with pytest.raises(UserError, match=r"checkpoints/1: this checkpoint is damaged .* Delete"):
+        _ = Checkpoints(workdir / "checkpoints").best

@@ -4,6 +4,7 @@ The short form kills three times. `VFSEG_KILLS=20 pytest -n0 -s tests/training/t
 full one, and prints where the kills fell.
 """
 
+import functools
 import os
 import time
 
@@ -20,9 +21,17 @@ def _leftovers(workdir):
     return {path.name for path in (workdir / "checkpoints").glob(".*-*")}
 
 
+def _is_reached(workdir, goal, moment, old):
+    """Whether step `goal` is logged and, where asked for, a new folder of that kind stands."""
+    lines = read_metrics(workdir / "metrics.jsonl")
+    names = " ".join(_leftovers(workdir) - old)
+    there = {"saving": ".part" in names, "deleting": ".gone" in names}.get(moment, True)
+    return bool(lines) and lines[-1]["step"] >= goal and there
+
+
 def test_a_run_killed_again_and_again_ends_as_a_straight_one(new_run, compiled):
     """Every third kill waits until a checkpoint is being written, every third for a deletion."""
-    steps = 4 * (KILLS + 2)
+    steps = 5 * (KILLS + 1)
     arguments = [f"--config.stages.recurrent={steps // 2}", "--config.train.save_every=1"]
     arguments += [f"--config.stages.adversarial={steps - steps // 2}"]
     arguments += ["--config.train.validate_every=5"]
@@ -34,16 +43,8 @@ def test_a_run_killed_again_and_again_ends_as_a_straight_one(new_run, compiled):
     for number in range(KILLS):
         process = start(broken, *arguments, **compiled)
         moment = ("in a step", "saving", "deleting")[number % 3]
-        goal, old = newest(broken) + rng.integers(1, 4), _leftovers(broken)
-
-        def is_there():
-            lines = read_metrics(broken / "metrics.jsonl")
-            if not lines or lines[-1]["step"] < goal:
-                return False
-            names = " ".join(_leftovers(broken) - old)
-            return {"saving": ".part" in names, "deleting": ".gone" in names}.get(moment, True)
-
-        wait_until(is_there, process)
+        where = (broken, newest(broken) + rng.integers(2, 5), moment, _leftovers(broken))
+        wait_until(functools.partial(_is_reached, *where), process)
         time.sleep(rng.uniform(0, 0.05) if moment == "in a step" else rng.uniform(0, 0.005))
         process.kill()
         process.wait()

@@ -29,6 +29,7 @@ def tiny_settings(optimizer=None, **changes):
         "g_rate": optax.constant_schedule(0.1),
         "adversarial_schedule": optax.constant_schedule(0.3),
         "adversarial_form": "cross_entropy",
+        "adversarial_everywhere": True,
         "r1": 0.0,
         "pause_above": 1.0,
         "loss_weights": {"l1": 0.5, "dice": 1.0, "cross_entropy": 2.0, "focal": 0.0},

@@ -46,6 +46,7 @@ class CaseScores:
         surface: of prediction and truth inside the crops; None where no threshold is known yet.
         vertebra_rows, lesion_rows: of the lists, see `lists`, with what the truth says of each;
             empty where no threshold is known yet.
+        slice_units: (highest probability, any truth) of each target slice.
     """
 
     case: Case
@@ -60,6 +61,7 @@ class CaseScores:
     surface: SurfaceAgreement | None
     vertebra_rows: tuple[dict[str, Any], ...] = ()
     lesion_rows: tuple[dict[str, Any], ...] = ()
+    slice_units: tuple[tuple[float, bool], ...] = ()
 
 
 def predicted_mask(probability: np.ndarray, region: np.ndarray, threshold: float) -> np.ndarray:

@@ -19,6 +19,8 @@ from vfseg.evaluation.truth import instances_are_marked, read_truth
 from vfseg.inference.case import write_maps
 from vfseg.inference.case_map import fuse_case
 from vfseg.inference.predict import Predictor
+from vfseg.inference.views import View
+from vfseg.training import processes
 
 
 class SlicesOfCase(NamedTuple):
@@ -29,11 +31,13 @@ class SlicesOfCase(NamedTuple):
       predictions: probabilities float32 `n v d h w`, one a crop and view.
       scores: histogram of those that are neither mirrored nor moved, against the truth of the
         crops; planes are pooled.
+      units: (highest prediction, any truth) of each of these slices.
     """
 
     record: CaseRecord
     predictions: np.ndarray
     scores: ScoreHistogram
+    units: tuple[tuple[float, bool], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Evaluator:
     def predict_slices(self, records: Sequence[CaseRecord], what: str) -> Iterator[SlicesOfCase]:
         """Predicts the cases one after the other; `what` names the progress bar."""
         plain = [
-            number
+            (number, view)
             for number, view in enumerate(self.predictor.views)
             if not (view.flipped or any(view.shift))
         ]
@@ -65,9 +69,11 @@ class Evaluator:
             arrays = CaseArrays(self.store, record.case_id)
             predictions = self.predictor.slices(self.g_params, arrays.ct[...].read().result())
             truth, histogram = arrays.fractures[...].read().result(), ScoreHistogram()
-            for number in plain:
+            units: list[tuple[float, bool]] = []
+            for number, view in plain:
                 histogram.add(predictions[:, number], truth)
-            yield SlicesOfCase(record, predictions, histogram)
+                units += slice_units(predictions[:, number], truth, view)
+            yield SlicesOfCase(record, predictions, histogram, tuple(units))
 
     def score(
         self,
@@ -91,7 +97,7 @@ class Evaluator:
         by_id = {case.case_id: case for case in cases}
         marked = instances_are_marked(cases)
         scores = []
-        for record, predictions, slices in predicted:
+        for record, predictions, slices, units in predicted:
             case = by_id[record.case_id]
             fused = fuse_case(
                 predictions,
@@ -116,7 +122,7 @@ class Evaluator:
                 marked=marked,
                 thresholds=thresholds,
             )
-            scores.append(measured)
+            scores.append(dataclasses.replace(measured, slice_units=units))
             if output and thresholds:
                 write_maps(fused, ct.geometry, thresholds.fused, output / case.case_id)
         return scores
@@ -124,13 +130,34 @@ class Evaluator:
     def choose_thresholds(self, cases: Sequence[Case], records: Sequence[CaseRecord]) -> Thresholds:
         """Thresholds and temperature from validation cases; see `choose`.
 
+        With several processes each predicts its share of the cases, and all get the same answer.
+
         Raises:
           UserError: no validation case, or none with a fracture.
         """
-        predicted = list(self.predict_slices(records, "validation"))
-        slices = sum((case.scores for case in predicted), ScoreHistogram())
+        predicted = list(self.predict_slices(processes.share(records), "validation"))
+        own = sum((case.scores for case in predicted), ScoreHistogram())
+        slices = sum(processes.gather(own), ScoreHistogram())
         of_slices = of_highest_dice(slices, "slice")
-        scores = self.score(cases, predicted, of_slices)
+        scores = together(self.score(cases, predicted, of_slices))
         voxels = sum((s.voxels for s in scores), ScoreHistogram())
         units = [(v.score, v.fractured) for s in scores for v in s.vertebrae]
         return choose(of_slices, voxels, units)
+
+
+def together(scores: list[CaseScores]) -> list[CaseScores]:
+    """The scores of all processes."""
+    return [score for part in processes.gather(scores) for score in part]
+
+
+def slice_units(predictions: np.ndarray, truth: np.ndarray, view: View) -> list[tuple[float, bool]]:
+    """Whether each slice shows a fracture, and the highest probability in it.
+
+    Args:
+      predictions: of a view, `n d h w`.
+      truth: of the crops, `n d h w`; not 0 is fracture.
+      view: along whose axis the slices follow each other.
+    """
+    within = tuple({1, 2, 3} - {view.axis + 1})
+    scores, shown = predictions.max(axis=within), (truth != 0).any(axis=within)
+    return list(zip(scores.ravel().tolist(), shown.ravel().tolist()))

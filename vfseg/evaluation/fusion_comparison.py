@@ -102,3 +102,15 @@ def _histograms(
 def _cells(metric: str, found: Mapping[str, Any]) -> dict[str, Any]:
     low, high = found["ci95"] or (None, None)
     return {metric: found["value"], f"{metric}_low": low, f"{metric}_high": high}
+
+
+def fusion_text(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> str:
+    """The table of `compare_fusions` as text."""
+    lines = [f"{'fusion':<12}{'threshold':>10}{'validation Dice':>17}{'Dice':>8}{'PR-AUC':>8}"]
+    lines += [
+        f"{row['fusion']:<12}{row['threshold']:>10.3f}{row['validation_dice']:>17.3f}"
+        f"{row['dice']:>8.3f}{row['pr_auc']:>8.3f}"
+        for row in rows
+    ]
+    lines.append("The intervals are in fusion.csv." + " The truth is synthetic." * synthetic)
+    return "\n".join(lines)

@@ -77,6 +77,7 @@ _BY_OVERLAP = tuple(
 MEASURES = (
     *_BY_OVERLAP[:4],
     Measure("slice", "pr_auc", "slice/bins", average_precision),
+    Measure("slice", "detection_roc_auc", "slice/detection", roc_auc),
     *_BY_OVERLAP[4:],
     Measure("voxel", "pr_auc", "voxel/bins", average_precision),
     Measure("voxel", "dice_positives", "voxel/dice_positives", share),
@@ -123,6 +124,8 @@ def case_states(scores: Sequence[CaseScores], thresholds: Thresholds) -> dict[st
             states["calibration/raw"] = reliability_states(counts)
             if thresholds.temperature is not None:
                 states["calibration/scaled"] = reliability_states(counts, thresholds.temperature)
+    if all(s.slice_units for s in scores):
+        states["slice/detection"] = ranked_states([s.slice_units for s in scores])
     vertebrae = [s.vertebrae for s in scores]
     states["voxel/dice_positives"] = _over(vertebrae, _dice_where_fractured)
     states["voxel/dice_all"] = _over(vertebrae, _dice_of_any)

@@ -14,6 +14,7 @@ from vfseg.evaluation.calibration import reliability_curve
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
 from vfseg.evaluation.lesions import HIT_IOU, froc_corners
+from vfseg.evaluation.lists import LESION_COLUMNS
 from vfseg.evaluation.measures import MEASURES, States, Thresholds, case_states, write_states
 from vfseg.evaluation.metrics import confusion, prevalence
 from vfseg.evaluation.statistics import estimate
@@ -21,6 +22,11 @@ from vfseg.evaluation.tables import tables
 
 RESEARCH_USE = "Research use only. Not a medical device, not for diagnosis."
 _VALIDATION = "validation"
+_TRUTH_COLUMNS = (
+    *("case_id", "instance", "level", "volume_ml", "recalled"),
+    *(f"found_at_iou_{iou:g}" for iou in HIT_IOU),
+    "pattern",
+)
 
 
 def states_of(scores: Sequence[CaseScores], thresholds: Thresholds) -> States:
@@ -124,8 +130,10 @@ def write_evaluation(
     rows = [_case_row(score, thresholds.fused, synthetic) for score in scores]
     write_table(folder / "cases.csv", rows)
     write_table(folder / "vertebrae.csv", [row for s in scores for row in s.vertebra_rows])
-    write_table(folder / "lesions.csv", [row for s in scores for row in s.lesion_rows])
-    write_table(folder / "truth_lesions.csv", [row for s in scores for row in _truth_rows(s)])
+    found = [row for s in scores for row in s.lesion_rows]
+    write_table(folder / "lesions.csv", found, (*LESION_COLUMNS, "hit"))
+    known = [row for s in scores for row in _truth_rows(s)]
+    write_table(folder / "truth_lesions.csv", known, _TRUTH_COLUMNS)
     write_table(folder / "tables.csv", list(_table_rows(summary)))
     write_states(folder / "states.npz", states_of(scores, thresholds))
     # The summary comes last: where it stands, the rest does.
@@ -133,13 +141,16 @@ def write_evaluation(
         file.write(json.dumps(summary, indent=2).encode())
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows as CSV, floats with six significant places; no rows, no file."""
-    path.unlink(missing_ok=True)
-    if not rows:
-        return
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Writes rows as CSV, floats with six significant places.
+
+    Args:
+        path: of the file.
+        rows: with equal keys, which name the columns.
+        columns: where there may be no row: the first line must say what there is none of.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
@@ -154,15 +165,9 @@ def _in_order(scores: Sequence[CaseScores]) -> list[CaseScores]:
 
 def _truth_rows(score: CaseScores) -> Iterator[dict[str, Any]]:
     for lesion in score.lesions.lesions if score.lesions else ():
-        yield {
-            "case_id": score.case.case_id,
-            "instance": lesion.instance,
-            "level": lesion.level,
-            "volume_ml": lesion.volume_ml,
-            "recalled": lesion.recalled,
-            **{f"found_at_iou_{iou:g}": at for iou, at in zip(HIT_IOU, lesion.found)},
-            "pattern": lesion.pattern,
-        }
+        place = lesion.level, lesion.volume_ml, lesion.recalled
+        cells = (score.case.case_id, lesion.instance, *place, *lesion.found, lesion.pattern)
+        yield dict(zip(_TRUTH_COLUMNS, cells, strict=True))
 
 
 def _case_row(score: CaseScores, threshold: float, synthetic: bool) -> dict[str, Any]:

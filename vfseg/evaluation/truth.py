@@ -1,10 +1,12 @@
 """What is known of the fractures of a case: the mask, the grades, and how they were made."""
 
+import contextlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 from scipy import ndimage
 
 from vfseg.data.audit.grades import grades_of
@@ -38,10 +40,13 @@ def instances_are_marked(cases: Iterable[Case]) -> bool:
     """Whether the masks of a data set tell fractures apart: any of them holds an id above 1.
 
     One mask alone does not say: in a case with a single fracture both kinds look the same. Reading
-    stops at the first that holds several.
+    stops at the first that holds several; masks that cannot be read say nothing.
     """
-    masks = (case.fractures for case in cases if case.fractures is not None)
-    return any(read_labels(mask).array.max(initial=0) > 1 for mask in masks)
+    for case in cases:
+        with contextlib.suppress(UserError):
+            if case.fractures and read_labels(case.fractures).array.max(initial=0) > 1:
+                return True
+    return False
 
 
 def separated(truth: np.ndarray, marked: bool) -> np.ndarray:
@@ -69,8 +74,12 @@ def instance_voxels(instances: np.ndarray) -> np.ndarray:
 
 
 def known_grades(case: Case) -> dict[str, int]:
-    """Genant grade by level, 0 to 3; empty where the case names no table."""
-    return {} if case.grades is None else grades_of(case, case.grades)
+    """Genant grade by level, 0 to 3; empty where the case names no table that grades it."""
+    try:
+        return {} if case.grades is None else grades_of(case, case.grades)
+    except UserError as error:  # grades only sort a table: no reason to give up an evaluation
+        logging.warning("%s: taken as not graded: %s", case.case_id, error)
+        return {}
 
 
 def known_patterns(case: Case) -> dict[int, str]:

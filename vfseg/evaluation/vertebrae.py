@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.data.probability import reaches, score_bin
+from vfseg.data.probability import BINS, reaches, score_bin
 from vfseg.evaluation.regions import VertebraRegion
 
 PERCENTILE = 95.0
@@ -180,7 +180,8 @@ def best_youden(units: Sequence[tuple[float, bool]]) -> float | None:
     """Threshold of the highest sensitivity + specificity - 1 (Youden's J); ties go to the lower.
 
     Candidates lie half-way between neighbouring scores that occur: validation holds few vertebrae,
-    and a candidate on a score of its own would lie at one end of a gap.
+    and a candidate on a score of its own would lie at one end of a gap. Scores are compared by
+    their codes, as everywhere (see `reaches`).
 
     Args:
         units: (score, truth) of validation.
@@ -188,12 +189,13 @@ def best_youden(units: Sequence[tuple[float, bool]]) -> float | None:
     Returns:
         The threshold; None where validation lacks one of the classes, or one score is all there is.
     """
-    scores, truth = np.array([s for s, _ in units]), np.array([t for _, t in units], bool)
-    present = np.unique(scores)
+    codes = score_bin(np.array([score for score, _ in units]))
+    truth = np.array([positive for _, positive in units], bool)
+    present = np.unique(codes)
     if truth.all() or not truth.any() or len(present) < 2:
         return None
-    candidates = (present[1:] + present[:-1]) / 2
-    above = scores >= candidates[:, None]
+    candidates = (present[1:] + present[:-1] + 1) // 2
+    above = codes >= candidates[:, None]
     # J times both numbers of units: whole numbers, so that ties are ties.
     index = above[:, truth].sum(1) * (~truth).sum() - above[:, ~truth].sum(1) * truth.sum()
-    return float(candidates[int(np.argmax(index))])
+    return float(candidates[int(np.argmax(index))]) / (BINS - 1)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -22,7 +23,6 @@ from vfseg.data.volume import (
     read_geometry,
     slabs,
 )
-from vfseg.errors import UserError
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.model import Model
 
@@ -38,17 +38,31 @@ class Prediction:
       ct: what was read.
       spine: its vertebrae, and how they were read.
       probability: fused map on the CT's grid, 0 outside every crop.
+      uncertainty: its spread, in the same box; None where there was one view.
       predicted_ml: volume at and above the threshold, mL.
-      highest: highest slice prediction in the crop of each vertebra, 0..1.
       views: predictions of a voxel in one crop; with one there is no uncertainty map.
     """
 
     ct: Volume
     spine: Spine
     probability: BoxedMap
+    uncertainty: BoxedMap | None
     predicted_ml: float
-    highest: tuple[float, ...]
     views: int
+
+
+class Written(NamedTuple):
+    """The maps of a case as they were written.
+
+    Attributes:
+      probability: fused map, 0 outside every crop.
+      uncertainty: its spread, in the same box; None where there was one view.
+      voxels: of the mask.
+    """
+
+    probability: BoxedMap
+    uncertainty: BoxedMap | None
+    voxels: int
 
 
 def predict_case(
@@ -76,38 +90,26 @@ def predict_case(
       UserError: a file cannot be read or written, geometries differ, or no level of T4..L5 is
         found.
     """
-    # Everything small is read first, so that what is wrong with it is said at once.
+    # Vertebrae first: what is wrong with them is said before the CT is unpacked.
     spine = read_spine(case, read_geometry(case.ct), settings)
     ct = read_ct(case.ct)
     crops = place_crops(spine.vertebrae, ct.geometry, settings)
     views = model.predictor.views
-    highest = []
     with tqdm(total=len(crops) * len(views), desc="predict", unit="view", disable=None) as bar:
-
-        def watched():
-            stream = model.predictor.stream(
-                model.g_params, cut_ct(ct, crops, settings), done=bar.update
-            )
-            for answers in stream:
-                highest.append(float(answers.max()))
-                yield answers
-
         fused = fuse_case(
-            watched(),
+            model.predictor.stream(model.g_params, cut_ct(ct, crops, settings), done=bar.update),
             [crop.start for crop in crops],
             views=views,
             fusion=model.config.inference.fusion,
             slice_threshold=slice_threshold,
             voxel_spacing=settings.voxel_spacing,
         )
-    probability, voxels = write_maps(fused, ct.geometry, threshold, folder)
-    voxel_ml = float(np.prod(ct.voxel_spacing)) / 1000
-    return Prediction(ct, spine, probability, voxels * voxel_ml, tuple(highest), len(views))
+    written = write_maps(fused, ct.geometry, threshold, folder)
+    predicted_ml = written.voxels * float(np.prod(ct.voxel_spacing)) / 1000
+    return Prediction(ct, spine, written.probability, written.uncertainty, predicted_ml, len(views))
 
 
-def write_maps(
-    fused: CaseMap, geometry: Geometry, threshold: float, folder: Path
-) -> tuple[BoxedMap, int]:
+def write_maps(fused: CaseMap, geometry: Geometry, threshold: float, folder: Path) -> Written:
     """Writes map, mask and, where there is a spread, uncertainty with the geometry of the CT.
 
     Slab by slab in the order of the files, which are compressed side by side, each by a thread,
@@ -119,12 +121,10 @@ def write_maps(
       threshold: probability from which a voxel belongs to the mask.
       folder: gets `probability.nii.gz`, `mask.nii.gz` and `uncertainty.nii.gz`; one of the latter
         that stands from an earlier run and has no successor is deleted.
-
-    Returns:
-      The map as it was written, and the number of voxels of the mask.
     """
-    probability = BoxedMap(geometry.shape, fused.box(geometry))
-    voxels = 0
+    box, voxels = fused.box(geometry), 0
+    probability = BoxedMap(geometry.shape, box)
+    uncertainty = None if fused.spread is None else BoxedMap(geometry.shape, box)
     with ExitStack() as files, ThreadPoolExecutor(3) as pool:
         # The map appears last: where it stands, the others do.
         writers: list[Callable[[np.ndarray], None]] = [
@@ -136,10 +136,15 @@ def write_maps(
         pending: Sequence = ()
         for part in tqdm(slabs(geometry), "write", unit="slab", disable=None):
             slab = fused.part_on_ct(geometry, part)
-            mask = (reaches(slab.probability, threshold) & slab.region).astype(np.uint8)
-            voxels += int(np.count_nonzero(mask))
-            probability.fill(part, slab.probability)
-            values = [slab.probability, mask, slab.spread]
+            mask: np.ndarray = np.zeros(slab.region.shape, np.uint8)
+            if slab.region.any():  # most slabs lie outside every crop
+                mask[:] = reaches(slab.probability, threshold) & slab.region
+                voxels += int(np.count_nonzero(mask))
+                probability.fill(part, slab.probability)
+            values = [slab.probability, mask]
+            if uncertainty is not None and slab.spread is not None:
+                uncertainty.fill(part, slab.spread)
+                values.append(slab.spread)
             for future in pending:
                 future.result()
             pending = [pool.submit(write, array) for write, array in zip(writers, values)]
@@ -147,4 +152,4 @@ def write_maps(
             future.result()
     if fused.spread is None:
         (folder / UNCERTAINTY).unlink(missing_ok=True)
-    return probability, voxels
+    return Written(probability, uncertainty, voxels)

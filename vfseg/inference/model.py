@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -120,8 +120,22 @@ def save_thresholds(
         file.write(json.dumps(content, indent=2).encode())
 
 
-def load_thresholds(checkpoints: Path, step: int) -> tuple[float, float]:
-    """Slice and fused threshold of a checkpoint.
+class ChosenThresholds(NamedTuple):
+    """What validation chose.
+
+    Attributes:
+      slice: probability from which a slice prediction votes.
+      fused: probability from which a voxel of the fused map belongs to the mask.
+      vertebra: score from which a vertebra is suspected.
+    """
+
+    slice: float
+    fused: float
+    vertebra: float
+
+
+def load_thresholds(checkpoints: Path, step: int) -> ChosenThresholds:
+    """Thresholds of a checkpoint.
 
     Args:
       checkpoints: as `load_model`.
@@ -136,7 +150,7 @@ def load_thresholds(checkpoints: Path, step: int) -> tuple[float, float]:
     try:
         content = json.loads(path.read_text())
         chosen_for = int(content["step"])
-        thresholds = float(content["slice"]), float(content["fused"])
+        thresholds = ChosenThresholds(*(float(content[n]) for n in ChosenThresholds._fields))
     except FileNotFoundError:
         raise UserError(f"{path}: no thresholds of step {step} yet. {remedy}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

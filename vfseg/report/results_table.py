@@ -25,6 +25,7 @@ _NAMES = {
     "recall": "Recall",
     "pr_auc": "PR-AUC",
     "roc_auc": "ROC-AUC",
+    "detection_roc_auc": "ROC-AUC, any fracture in a slice",
     "average_precision": "Average precision",
     "sensitivity_at_1_fp": "Sensitivity at 1 false positive per case",
     "average_precision_iou_0.2": "Average precision, hit from IoU 0.2 on",

@@ -22,6 +22,7 @@ def discriminator_loss(
     fake: jax.Array,
     *,
     form: str = "cross_entropy",
+    everywhere: bool = True,
     r1: float = 0.0,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
@@ -35,6 +36,7 @@ def discriminator_loss(
       real: drawn masks `n h w`.
       fake: predicted probabilities `n h w`, detached.
       form: one of `losses.ADVERSARIAL_FORMS`.
+      everywhere: False looks only at patches that show something, see `patch_weights`.
       r1: weight of `r1_penalty`; 0 leaves it out.
       axis_name: pmap axis, if any.
 
@@ -46,20 +48,43 @@ def discriminator_loss(
     judged: Any = discriminator.apply(variables, *pairs, True, mutable=["batch_stats"])
     logits, changed = judged
     real_logits, fake_logits = jnp.split(logits, 2)
+    how: Any = {
+        "weights": None if everywhere else patch_weights(real, fake, real_logits.shape),
+        "axis_name": axis_name,
+    }
     loss = 0.5 * (
-        losses.adversarial_loss(real_logits, True, form=form, axis_name=axis_name)
-        + losses.adversarial_loss(fake_logits, False, form=form, axis_name=axis_name)
+        losses.adversarial_loss(real_logits, True, form=form, **how)
+        + losses.adversarial_loss(fake_logits, False, form=form, **how)
     )
     outputs = {
         "discriminator_loss": loss,
-        "discriminator_accuracy": losses.patch_accuracy(
-            real_logits, fake_logits, axis_name=axis_name
-        ),
+        "discriminator_accuracy": losses.patch_accuracy(real_logits, fake_logits, **how),
     }
     if r1:
         outputs["r1"] = r1_penalty(variables, discriminator, ct, real, axis_name)
         loss += r1 / 2 * outputs["r1"]
     return loss, (outputs, changed.get("batch_stats", d_stats))
+
+
+SHOWN = 0.1
+"""Probability from which a pixel of a map shows something."""
+
+
+def patch_weights(real: jax.Array, fake: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """1 for patches in which, or beside which, either map shows something, else 0.
+
+    Most patches hold no fracture. There real and predicted maps are alike, nothing can be told
+    apart, and what can be told in the few others drowns.
+
+    Args:
+      real: drawn masks `n h w`.
+      fake: predicted probabilities `n h w`.
+      shape: `n h' w'` of the discriminator's logits; h' and w' divide h and w.
+    """
+    n, rows, columns = shape
+    shown = (jnp.maximum(real, lax.stop_gradient(fake)) >= SHOWN).astype(jnp.float32)
+    blocks = shown.reshape(n, rows, real.shape[1] // rows, columns, real.shape[2] // columns)
+    return lax.reduce_window(blocks.max(axis=(2, 4)), 0.0, lax.max, (1, 3, 3), (1, 1, 1), "SAME")
 
 
 def r1_penalty(

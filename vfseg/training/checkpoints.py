@@ -2,7 +2,8 @@
 
 `checkpoints/STEP/` appears whole or not at all, and goes at once: it is written under another name
 and renamed, renamed and then deleted. A process killed at any moment leaves at worst a folder with
-a leading dot, which the next one clears away. Every process reads for itself; one of them writes.
+a leading dot, which the next one clears away. Processes save together, though only the first one
+writes, since every one of them holds the same state; each reads for itself.
 """
 
 import contextlib
@@ -72,6 +73,8 @@ class Checkpoints:
     def save(self, state: TrainState, *, next_sample: int, config: Mapping[str, Any]) -> None:
         """Saves a host state, not validated yet; returns when it is on disk.
 
+        Every process calls this with the same state; Orbax compares notes between them.
+
         Raises:
           UserError: it cannot be written.
         """
@@ -79,15 +82,15 @@ class Checkpoints:
         part = self._directory / f".part-{step}"
         tree = {"state": jax.tree.map(np.asarray, state), "next_sample": next_sample}
         try:
-            with _alone():
-                ocp.save(part, tree, custom_metadata={"config": dict(config)})
-            part.rename(self._directory / str(step))
+            ocp.save(part, tree, custom_metadata={"config": dict(config)})
+            if processes.is_first():
+                part.rename(self._directory / str(step))
+                self._tidy()
         except OSError as error:
             raise UserError(
                 f"{self._directory}: the checkpoint of step {step} cannot be written "
                 f"({error.strerror or error}). Make room, and run again."
             ) from error
-        self._tidy()
 
     def score(self, step: int, validation_pr_auc: float) -> None:
         """Notes the validation score of a checkpoint; the best one so far will be kept."""
@@ -176,7 +179,7 @@ class Checkpoints:
 
 
 def _alone() -> ocp.Context:
-    """Orbax on this process alone: it would wait for the others otherwise."""
+    """Orbax reads on this process alone: it would wait for the others otherwise."""
     context = ocp.Context()
     me = processes.index()
     context.multiprocessing.primary_host = me

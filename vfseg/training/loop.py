@@ -63,9 +63,7 @@ def train(
     if done >= steps and scored:
         logging.info("training stands at step %d of %d", done, steps)
         return
-    source = RunSource(
-        store, records, windows, seed=config.seed, length=steps * windows.batch_size
-    )
+    source = RunSource(store, records, windows, seed=config.seed, length=steps * windows.batch_size)
     feed = BatchFeed(
         source, windows.batch_size, process=processes.index(), processes=processes.count()
     )
@@ -190,9 +188,8 @@ def _validates(config: ConfigDict, done: int) -> bool:
 
 
 def _save(config: ConfigDict, host: TrainState, feed: BatchFeed, checkpoints: Checkpoints) -> None:
-    """One process writes, all wait: from here on the checkpoint is everyone's."""
-    if processes.is_first():
-        checkpoints.save(host, next_sample=feed.position, config=config.to_dict())
+    """Saves, and waits: from here on the checkpoint is everyone's."""
+    checkpoints.save(host, next_sample=feed.position, config=config.to_dict())
     processes.wait()
     INTERRUPT.saved(int(host.step))
 

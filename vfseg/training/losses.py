@@ -134,6 +134,7 @@ def adversarial_loss(
     *,
     form: str = "cross_entropy",
     generator: bool = False,
+    weights: jax.Array | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
     """Mean over the patches of how far the discriminator's logits are from "real" or "fake".
@@ -150,6 +151,7 @@ def adversarial_loss(
       real: what they should say.
       form: one of `ADVERSARIAL_FORMS`.
       generator: whether it is the generator that asks.
+      weights: of the patches, 0 or more, same shape; None counts all alike.
       axis_name: pmap axis of the batch, if any.
 
     >>> round(float(adversarial_loss(jnp.zeros((1, 2, 2)), True)), 6)
@@ -159,28 +161,32 @@ def adversarial_loss(
     >>> float(adversarial_loss(jnp.array([3.0]), True, form="hinge", generator=True))
     -3.0
     """
-    if form == "cross_entropy":
-        return cross_entropy(logits, jnp.full_like(logits, float(real)), axis_name=axis_name)
-    if form == "least_squares":
-        return _mean(jnp.square(logits + 0.5 - float(real)), axis_name)
-    if form != "hinge":
-        raise ValueError(f"no adversarial loss {form!r}; there are {', '.join(ADVERSARIAL_FORMS)}")
     sign = 1.0 if real else -1.0
-    if generator:
-        return _mean(-sign * logits, axis_name)
-    return _mean(nn.relu(1 - sign * logits), axis_name)
+    if form == "cross_entropy":
+        loss = optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, float(real)))
+    elif form == "least_squares":
+        loss = jnp.square(logits + 0.5 - float(real))
+    elif form == "hinge":
+        loss = -sign * logits if generator else nn.relu(1 - sign * logits)
+    else:
+        raise ValueError(f"no adversarial loss {form!r}; there are {', '.join(ADVERSARIAL_FORMS)}")
+    return _weighted_mean(loss, weights, axis_name)
 
 
 def patch_accuracy(
-    real_logits: jax.Array, fake_logits: jax.Array, *, axis_name: str | None = None
+    real_logits: jax.Array,
+    fake_logits: jax.Array,
+    *,
+    weights: jax.Array | None = None,
+    axis_name: str | None = None,
 ) -> jax.Array:
     """Share of patches that the discriminator judges rightly, real and fake weighing the same.
 
     >>> float(patch_accuracy(jnp.array([1.0, -1.0]), jnp.array([-1.0, -2.0])))
     0.75
     """
-    right_real = _mean((real_logits > 0).astype(jnp.float32), axis_name)
-    right_fake = _mean((fake_logits <= 0).astype(jnp.float32), axis_name)
+    right_real = _weighted_mean((real_logits > 0).astype(jnp.float32), weights, axis_name)
+    right_fake = _weighted_mean((fake_logits <= 0).astype(jnp.float32), weights, axis_name)
     return (right_real + right_fake) / 2
 
 
@@ -207,3 +213,10 @@ def _sum(x: jax.Array, axis_name: str | None) -> jax.Array:
 def _mean(x: jax.Array, axis_name: str | None) -> jax.Array:
     mean = jnp.mean(x, dtype=jnp.float32)
     return mean if axis_name is None else lax.pmean(mean, axis_name)
+
+
+def _weighted_mean(x: jax.Array, weights: jax.Array | None, axis_name: str | None) -> jax.Array:
+    """Mean of x; weighted where there are weights, and 0 where all of them are 0."""
+    if weights is None:
+        return _mean(x, axis_name)
+    return _sum(weights * x, axis_name) / jnp.maximum(_sum(weights, axis_name), 1e-6)

@@ -52,6 +52,7 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
         jax.distributed.initialize(
             coordinator, processes, process, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS
         )
+        jax.devices()  # all of them now: later, one process would wait for the others' here
     except Exception as error:  # from the cluster's own interface it may be anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise UserError(
@@ -64,11 +65,16 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
 
 @contextlib.contextmanager
 def together(coordinator: str | None, processes: int | None, process: int | None) -> Iterator[None]:
-    """The processes of a run, joined: they end together, well or not. Arguments as `join`."""
+    """The processes of a run, joined: they end together, well or not. Arguments as `join`.
+
+    Nothing after it runs: threads that listen to the others do not outlive Python's own clean end.
+    """
     join(coordinator, processes, process)
     try:
         yield
         wait()
+    except SystemExit:  # agreed by all: see `interrupt`
+        pass
     except UserError as error:
         abandon(str(error), 2)
     except KeyboardInterrupt:
@@ -76,6 +82,7 @@ def together(coordinator: str | None, processes: int | None, process: int | None
     except Exception as error:
         traceback.print_exc()
         abandon(f"{type(error).__name__}: {error}", 1)
+    leave(0)
 
 
 def count() -> int:

@@ -117,6 +117,7 @@ def step_settings(config: ConfigDict) -> StepSettings:
         g_rate=rate,
         adversarial_schedule=optax.linear_schedule(0.0, losses.adversarial, ramp, start),
         adversarial_form=losses.adversarial_form,
+        adversarial_everywhere=losses.adversarial_everywhere,
         r1=losses.r1,
         pause_above=train.pause_above,
         loss_weights={name: losses[name] for name in SUPERVISED},

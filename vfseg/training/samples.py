@@ -32,7 +32,7 @@ def side_by_side(ct: np.ndarray, truth: np.ndarray, probability: np.ndarray) -> 
 
 
 def best_slice(truth: np.ndarray, axis: int) -> int:
-    """The slice of a crop `d h w` along an axis that shows most of its fractures; else the middle."""
+    """The slice of a crop `d h w` that shows most of its fractures along an axis, or the middle."""
     others = tuple({0, 1, 2} - {axis})
     shown = np.count_nonzero(truth, axis=others)
     return int(shown.argmax()) if shown.any() else len(shown) // 2

@@ -20,7 +20,7 @@ from vfseg.data.augment import AugmentSettings, augment
 from vfseg.data.intensity import to_channels
 from vfseg.models.discriminator import Discriminator
 from vfseg.training import losses
-from vfseg.training.adversary import ACCURACY_MEMORY, discriminator_loss
+from vfseg.training.adversary import ACCURACY_MEMORY, discriminator_loss, patch_weights
 from vfseg.training.stages import Phase
 from vfseg.training.state import TrainState
 
@@ -39,6 +39,7 @@ class StepSettings:
       g_rate: learning rate of `g_optimizer` by step, to be logged.
       adversarial_schedule: weight of the adversarial term by step.
       adversarial_form: one of `losses.ADVERSARIAL_FORMS`.
+      adversarial_everywhere: False judges only patches that show something.
       r1: weight of the discriminator's gradient penalty.
       pause_above: the discriminator rests while its running accuracy is above this.
       loss_weights: weights of the supervised terms (`SUPERVISED`); those of 0 are not computed.
@@ -57,6 +58,7 @@ class StepSettings:
     g_rate: Schedule
     adversarial_schedule: Schedule
     adversarial_form: str
+    adversarial_everywhere: bool
     r1: float
     pause_above: float
     loss_weights: Mapping[str, float]
@@ -219,9 +221,18 @@ def generator_loss(
             loss, outputs[f"{name}_loss"] = loss + weight * term, term
     if judge is not None:
         b, k, h, w = target.shape
-        verdict = judge(probability.reshape(b * k, h, w))
+        fake = probability.reshape(b * k, h, w)
+        verdict = judge(fake)
+        weights = None
+        if not settings.adversarial_everywhere:
+            weights = patch_weights(target.reshape(b * k, h, w), fake, verdict.shape)
         term = losses.adversarial_loss(
-            verdict, True, form=settings.adversarial_form, generator=True, axis_name=axis_name
+            verdict,
+            True,
+            form=settings.adversarial_form,
+            generator=True,
+            weights=weights,
+            axis_name=axis_name,
         )
         loss += adversarial_weight * term
         outputs |= {"adversarial_loss": term, "adversarial_weight": adversarial_weight}
@@ -248,6 +259,7 @@ def _update_discriminator(
         settings.discriminator,
         *(ct, real, fake),
         form=settings.adversarial_form,
+        everywhere=settings.adversarial_everywhere,
         r1=settings.r1,
         axis_name=axis_name,
     )

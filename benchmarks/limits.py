@@ -1,0 +1,89 @@
+"""What the device can do at best: operations a second in a large product, bytes in a large copy.
+
+`python -m benchmarks.limits [--device cpu|gpu] [--quick] [--json FILE]`
+
+Whoever is fastest sets the limit: XLA, NumPy (on a CPU), PyTorch where it is installed. The product
+is square, in float32 and, on an accelerator, in bfloat16; copied bytes are counted twice, read and
+written.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import timing
+from benchmarks.counting import Limits
+
+SIZES = {"cpu": 2048, "gpu": 8192}
+COPIED = {"cpu": 2**28, "gpu": 2**30}  # bytes
+QUICK_SIZE, QUICK_COPIED = 512, 2**24
+
+
+def measure(*, quick: bool) -> tuple[list[timing.Table], dict[str, Limits]]:
+    """Tables of products and copy, and the limits by dtype of the product."""
+    backend = jax.default_backend()
+    dtypes = ("float32",) if backend == "cpu" else ("float32", "bfloat16")
+    n = QUICK_SIZE if quick else SIZES.get(backend, SIZES["gpu"])
+    copied = QUICK_COPIED if quick else COPIED.get(backend, COPIED["gpu"])
+    rounds = 3 if quick else 15
+    products = [
+        _table(f"Product of two {n}x{n} {dtype}", _products(n, dtype), 2 * n**3, "FLOP", rounds)
+        for dtype in dtypes
+    ]
+    copy = _table(f"Copy of {copied / 1e6:.0f} MB", _copies(copied), 2 * copied, "B", rounds)
+    best = [max(row.rate for row in table.rows) * 1e9 for table in (*products, copy)]
+    limits = {dtype: Limits(rate, best[-1]) for dtype, rate in zip(dtypes, best)}
+    return [*products, copy], limits
+
+
+def _table(
+    title: str, competitors: Mapping[str, Callable[[], Any]], work: float, unit: str, rounds: int
+) -> timing.Table:
+    return timing.race(
+        title, competitors, baseline="XLA", work=work / 1e9, unit=f"G{unit}/s", rounds=rounds
+    )
+
+
+def _products(n: int, dtype: str) -> dict[str, Callable[[], Any]]:
+    one = np.random.default_rng(0).standard_normal((n, n)).astype(np.float32)
+    a = jnp.asarray(one, dtype)
+    product = jax.jit(jnp.matmul)
+    found: dict[str, Callable[[], Any]] = {"XLA": lambda: product(a, a)}
+    if jax.default_backend() == "cpu":
+        found["NumPy"] = lambda: one @ one
+    if timing.installed("torch"):
+        from benchmarks.torch_modes import device, synchronised, torch
+
+        b = torch.from_numpy(one).to(device(), getattr(torch, dtype))
+        found["PyTorch"] = synchronised(lambda: b @ b)
+    return found
+
+
+def _copies(size: int) -> dict[str, Callable[[], Any]]:
+    source = np.ones(size // 4, np.float32)
+    x = jnp.asarray(source)
+    copy = jax.jit(jnp.copy)
+    found: dict[str, Callable[[], Any]] = {"XLA": lambda: copy(x)}
+    if jax.default_backend() == "cpu":
+        target = np.zeros_like(source)
+        found["NumPy"] = lambda: np.copyto(target, source)
+    if timing.installed("torch"):
+        from benchmarks.torch_modes import device, synchronised, torch
+
+        a = torch.from_numpy(source).to(device())
+        b = torch.empty_like(a)
+        found["PyTorch"] = synchronised(lambda: b.copy_(a))
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the tables."""
+    args = timing.arguments(__doc__ or "", argv)
+    timing.publish(measure(quick=args.quick)[0], args.json)
+
+
+if __name__ == "__main__":
+    main()

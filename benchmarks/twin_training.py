@@ -1,0 +1,217 @@
+"""Windows per second of the training step, beside a twin in PyTorch that does the same work.
+
+    python -m benchmarks.twin_training [--device cpu|gpu] [--quick] [--json FILE]
+
+Both networks begin with the same weights and see the same batches: 16 windows of 5 slices, 48x48,
+base 16, as `configs/quickstart.py` trains, with the discriminator and without augmentation. Before
+anything is timed, the loss and every gradient of a first step (the very program that is timed) must
+agree to 1e-4 of the largest entry of the gradient. bfloat16 rounds to 4e-3 and is left out of that.
+
+Both come in two forms, runs of 4 targets that share their encoding and plain windows; the twin also
+in every mode that runs here. Each row says how much of the device's nearer limit it reaches.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from benchmarks import limits, timing
+from benchmarks.counting import Limits, Work, of_compiled, of_torch, share
+from benchmarks.train_step import (
+    ADVERSARIAL,
+    WINDOWS_PER_STEP,
+    Stepper,
+    augmented,
+    random_batches,
+)
+from vfseg.training.loop import initial_state
+from vfseg.training.recipe import compute_dtype
+from vfseg.training.stages import total_steps
+from vfseg.training.state import TrainState
+
+TOLERANCE = 1e-4
+
+
+def restless_state(config: ConfigDict) -> TrainState:
+    """A state in which nothing is 0 or 1 any more, so that every gradient counts.
+
+    Side inputs begin with kernels of 0, which would hide the ConvLSTM; and only in its last steps
+    has a training the whole weight of the adversarial term, which the twin has always.
+    """
+    state, rng = initial_state(config), np.random.default_rng(1)
+
+    def stir(params: Any) -> Any:
+        return jax.tree.map(lambda x: x + _noise(rng, x.shape) / np.float32(2), params)
+
+    step = np.full((), total_steps(config) - 1, np.int32)
+    return state.replace(step=step, g_params=stir(state.g_params), d_params=stir(state.d_params))
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    fan_in = np.prod(shape[:-1]) if len(shape) > 1 else 10
+    return (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
+
+
+def float32(config: ConfigDict) -> ConfigDict:
+    """The same in float32, whatever the device would choose."""
+    config = ConfigDict(config.to_dict())
+    config.compute_dtype = "float32"
+    return config
+
+
+def first_step(run: Stepper) -> tuple[float, tuple[Any, Any]]:
+    """Loss, and gradients of generator and discriminator, of the first step of the package.
+
+    The gradients are read from Adam's first moments: ``m = (1 - b1) g`` after one step.
+    """
+    metrics = jax.device_get(run()).compute()
+    rests = ((run.state.g_opt_state, 0.1), (run.state.d_opt_state, 0.5))
+    gradients = [
+        jax.tree.map(lambda m, rest=rest: np.asarray(m) / rest, optax.tree.get(opt_state, "mu"))
+        for opt_state, rest in rests
+    ]
+    return float(metrics["loss"]), (gradients[0], gradients[1])
+
+
+def assert_same(got: Any, wanted: Any, tolerance: float = TOLERANCE) -> None:
+    """Every array of two trees agrees, to a share of the largest entry."""
+    for (path, one), (_, other) in zip(
+        jax.tree_util.tree_leaves_with_path(got),
+        jax.tree_util.tree_leaves_with_path(wanted),
+        strict=True,
+    ):
+        scale = np.abs(other).max()
+        np.testing.assert_allclose(
+            one, other, rtol=0, atol=tolerance * scale, err_msg=jax.tree_util.keystr(path)
+        )
+
+
+def compared_twins(
+    config: ConfigDict, ours: Stepper, state: TrainState, *, quick: bool
+) -> dict[str, Any]:
+    """The twin's step in every mode that runs here, by name, each with one step behind it.
+
+    Args:
+        config: of the training.
+        ours: the package's step in float32, before its first step.
+        state: with which `ours` begins.
+        quick: compiles none of them.
+
+    Raises:
+        AssertionError: one of them, bfloat16 excepted, does not compute what the package does.
+    """
+    from benchmarks.torch_modes import available, exactly
+    from benchmarks.torch_step import TorchStep
+
+    with exactly():
+        loss, gradients = first_step(ours)
+    twins = {}
+    for mode in available(quick=quick)[0]:
+        twins[str(mode)] = twin = TorchStep(config, state.g_params, state.d_params, mode)
+        with exactly():
+            found = float(twin(ours.batches[0]))
+        if not mode.bfloat16:
+            np.testing.assert_allclose(found, loss, rtol=TOLERANCE)
+            assert_same(twin.gradients(state.g_params, state.d_params), gradients)
+    return twins
+
+
+def competitors(
+    forms: Mapping[str, ConfigDict], *, quick: bool
+) -> tuple[dict[str, Callable[[], Any]], dict[str, Work]]:
+    """Everything that is timed, and what it costs.
+
+    Raises:
+        AssertionError: the twin does not do the same.
+    """
+    runs: dict[str, Callable[[], Any]] = {}
+    work: dict[str, Work] = {}
+    twins: dict[str, dict[str, Any]] = {}
+    for form, config in forms.items():
+        state = restless_state(config)
+        runs[f"vfseg, {form}"] = ours = Stepper(config, phase=ADVERSARIAL, state=state)
+        work[f"vfseg, {form}"] = of_compiled(ours.compiled())
+        if timing.installed("torch"):
+            exact = ours
+            if compute_dtype(config) != np.float32:
+                exact = Stepper(float32(config), phase=ADVERSARIAL, state=state)
+            twins[form] = compared_twins(config, exact, state, quick=quick)
+    for form, modes in twins.items():
+        from benchmarks.torch_modes import synchronised
+
+        batches = random_batches(forms[form])
+        counted = of_torch(lambda modes=modes, batches=batches: modes["eager"](batches[0]))
+        for mode, twin in modes.items():
+            name = f"PyTorch, {form}, {mode}"
+            runs[name] = synchronised(cycling(twin, batches))
+            work[name] = counted
+    return runs, work
+
+
+def cycling(step: Callable[[Any], Any], batches: Sequence[Any]) -> Callable[[], Any]:
+    """Steps on one batch after the other, over and over."""
+    following = itertools.cycle(batches)
+    return lambda: step(next(following))
+
+
+def remark(
+    work: Mapping[str, Work], measured: Mapping[str, Limits], dtype: str
+) -> Callable[[str, float], dict[str, Any]]:
+    """What stands behind a row: its operations, and its share of the device's nearer limit."""
+
+    def of(name: str, seconds: float) -> dict[str, Any]:
+        reduced = "bfloat16" in name or (name.startswith("vfseg") and dtype == "bfloat16")
+        limit = measured["bfloat16" if reduced and "bfloat16" in measured else "float32"]
+        part, nearer = share(work[name], seconds, limit)
+        return {
+            "GFLOP": round(work[name].operations / 1e9, 2),
+            "GB": round(work[name].bytes / 1e9, 2),
+            "limit": f"{100 * part:.0f} % of {nearer}",
+        }
+
+    return of
+
+
+def left_out(*, quick: bool) -> dict[str, str]:
+    """Modes of the twin that do not run here, and why."""
+    if not timing.installed("torch"):
+        return {"PyTorch": "not installed (pip install -e '.[bench]')"}
+    from benchmarks.torch_modes import available
+
+    return available(quick=quick)[1]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints limits and table."""
+    args = timing.arguments(__doc__ or "", argv)
+    variant = "tiny" if args.quick else ""
+    forms = {
+        "runs of 4": augmented({}, 4, variant),
+        "plain windows": augmented({}, 1, variant),
+    }
+    runs, work = competitors(forms, quick=args.quick)
+    tables, measured = limits.measure(quick=args.quick)
+    config = forms["runs of 4"]
+    dtype, size = str(compute_dtype(config)), config.prepare.crop_shape[:2]
+    table = timing.race(
+        f"Training step, {WINDOWS_PER_STEP} windows of 5 slices of {size}, "
+        f"features {config.generator.features}, vfseg in {dtype}",
+        runs,
+        baseline="vfseg, plain windows",
+        work=WINDOWS_PER_STEP,
+        unit="windows/s",
+        rounds=3 if args.quick else 15,
+        remarks=remark(work, measured, dtype),
+    )
+    timing.publish([*tables, table], args.json)
+    for name, why in left_out(quick=args.quick).items():
+        print(f"left out: {name}: {why}")
+
+
+if __name__ == "__main__":
+    main()

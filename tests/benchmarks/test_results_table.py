@@ -1,0 +1,84 @@
+"""The table of speed: which rows it compares, which runs it takes, where it is written."""
+
+import json
+
+import pytest
+
+from benchmarks import results_table
+from benchmarks.results_table import BEGIN, END, Line, cell, markdown, read_results, write
+from benchmarks.timing import tabulate
+
+LINE = Line("training", "twin_training", "vfseg, runs of 4", "PyTorch, plain windows, .*", 1.5)
+
+
+def result(seconds, backend="cpu", date="2030-01-01", **more):
+    """As the harness writes it: one table of these times, 16 windows a run."""
+    table = tabulate("", seconds, baseline=next(iter(seconds)), work=16.0, unit="windows/s")
+    plain = json.loads(json.dumps(table, default=vars))
+    where = {"date": date, "backend": backend, "processor": "2 x Core", "device": "1 x GPU"}
+    tables = [{"benchmark": "twin_training", **plain}]
+    return {"environment": {**where, "commit": "abc", "jax": "1"}, "quick": False, **more} | {
+        "tables": tables
+    }
+
+
+TIMES = {
+    "vfseg, runs of 4": [1.0, 2.0, 4.0],
+    "PyTorch, plain windows, eager": [9.0, 9.0, 9.0],
+    "PyTorch, plain windows, compiled": [3.0, 4.0, 8.0],
+    "PyTorch, runs of 4, eager": [0.1, 0.1, 0.1],
+}
+
+
+def test_the_best_peer_counts_round_by_round():
+    """3/1, 4/2, 8/4: median 2, quartiles 2 and 2.5; the twin's other form is another line."""
+    found = cell(LINE, [result(TIMES)], "cpu")
+    assert found.ratio == (2.0, 2.0, 2.5)
+    assert found.peer == "PyTorch, plain windows, compiled: 4 windows/s"
+    assert found.rate == "8 windows/s"
+
+
+def test_the_newest_run_of_the_device_counts_and_quick_ones_never(tmp_path):
+    slower = {**TIMES, "vfseg, runs of 4": [4.0, 4.0, 4.0]}
+    for name, one in {
+        "a": result(TIMES, date="2030-01-02"),
+        "b": result(slower, date="2030-01-03"),
+        "c": result(TIMES, date="2030-01-04", quick=True),
+        "d": result(TIMES, backend="gpu", date="2030-01-05"),
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(one))
+    assert cell(LINE, read_results(tmp_path), "cpu").rate == "4 windows/s"
+
+
+def test_a_run_without_the_line_leaves_it_to_an_older_one():
+    ours_only = {"vfseg, runs of 4": [1.0]}
+    assert cell(LINE, [result(ours_only), result(TIMES)], "cpu").rate == "8 windows/s"
+    assert cell(LINE, [result(ours_only)], "cpu") is None
+
+
+def test_what_was_not_measured_stays_empty():
+    cpu, gpu = markdown([result(TIMES)]).split("**GPU**")
+    assert "| **2.00** (2.00–2.50) |" in cpu
+    assert "2 x Core, jax 1, 2030-01-01, commit abc" in cpu
+    lines = [line for line in gpu.splitlines()[2:] if line.startswith("|")]
+    assert len(lines) == len(results_table.LINES)
+    for line in lines:
+        assert set("".join(line.split("|")[2:])) == {" "}
+    assert "Nothing was measured yet." in gpu
+
+
+def test_it_is_written_between_the_markers_and_nowhere_else(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold \\1\n{END}\nafter\n")
+    for _ in range(2):
+        write(readme, "new \\1")
+        assert readme.read_text() == f"before\n{BEGIN}\nnew \\1\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, END + BEGIN, BEGIN + END + END])
+def test_a_file_without_the_markers_is_left_alone(tmp_path, text):
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(SystemExit, match="needs one line"):
+        write(readme, "new")
+    assert readme.read_text() == text

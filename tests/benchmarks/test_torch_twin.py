@@ -1,0 +1,114 @@
+"""The PyTorch twin against the package: the same answers, losses and gradients."""
+
+import importlib.util
+import runpy
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from benchmarks.train_step import ADVERSARIAL, Stepper
+from benchmarks.twin_training import assert_same, first_step, restless_state
+from tests.cohort import ROOT
+from vfseg.data.intensity import to_channels
+from vfseg.training.recipe import make_generator
+
+torch_missing = importlib.util.find_spec("torch") is None
+pytestmark = pytest.mark.skipif(torch_missing, reason="PyTorch, the peer, is not installed")
+TOLERANCE = 1e-4  # of the largest entry
+
+
+@pytest.fixture(scope="module")
+def config():
+    """Two scales, gates, a ConvLSTM at each; windows of 5."""
+    module = runpy.run_path(str(ROOT / "configs" / "quickstart.py"))
+    config = module["get_config"]("tiny")
+    config.discriminator.features = (4, 8, 8)
+    config.augment.left_right_flip = 0.0
+    return config
+
+
+@pytest.fixture(scope="module")
+def state(config):
+    return restless_state(config)
+
+
+def modes():
+    if torch_missing:
+        return []
+    from benchmarks.torch_modes import Mode
+
+    return [Mode(), Mode(channels_last=True)]
+
+
+@pytest.fixture(scope="module")
+def predicted(config, state):
+    """Six slices, and the package's probabilities of them."""
+    slices = np.random.default_rng(0).integers(-200, 1500, (6, 16, 16), np.int16)
+    run = np.pad(slices, ((2, 2), (0, 0), (0, 0)), mode="edge")[None]
+    generator = make_generator(config)
+
+    @jax.jit
+    def predict(params):
+        logits = generator.apply({"params": params}, to_channels(run, config.hu_windows))
+        return jax.nn.sigmoid(logits)[0]
+
+    return slices, np.asarray(predict(state.g_params))
+
+
+@pytest.mark.parametrize("mode", modes(), ids=str)
+@pytest.mark.parametrize("encode_once", [True, False])
+def test_predictions_agree(config, state, predicted, mode, encode_once):
+    from benchmarks.torch_step import TorchPredictor
+
+    slices, wanted = predicted
+    assert np.ptp(wanted) > 0.01
+    twin = TorchPredictor(config, state.g_params, mode, encode_once=encode_once)
+    assert_allclose(twin(slices), wanted, atol=TOLERANCE * wanted.max())
+
+
+@pytest.fixture(scope="module")
+def ours(config, state):
+    """Batch, loss and gradients of the package's first step on runs of two targets."""
+    run = Stepper(config, phase=ADVERSARIAL, state=state)
+    return run.batches[0], *first_step(run)
+
+
+@pytest.mark.parametrize("mode", modes(), ids=str)
+def test_a_step_has_the_same_loss_and_gradients(config, state, ours, mode):
+    from benchmarks.torch_step import TorchStep
+
+    batch, loss, gradients = ours
+    assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(gradients))
+    twin = TorchStep(config, state.g_params, state.d_params, mode)
+    assert_allclose(float(twin(batch)), loss, rtol=TOLERANCE)
+    assert_same(twin.gradients(state.g_params, state.d_params), gradients, TOLERANCE)
+
+
+def test_runs_and_plain_windows_are_the_same_work(config, state, ours):
+    """The plain windows cut from runs have the loss and the gradients of the runs."""
+    from benchmarks.torch_step import TorchStep
+
+    batch, loss, gradients = ours
+    b, k = batch["target"].shape[:2]
+    length = config.windows.length
+    plain = {
+        "ct": np.concatenate([batch["ct"][:, j : j + length] for j in range(k)]),
+        "target": np.concatenate([batch["target"][:, j : j + 1] for j in range(k)]),
+    }
+    assert len(plain["ct"]) == b * k
+    twin = TorchStep(config, state.g_params, state.d_params, modes()[0])
+    assert_allclose(float(twin(plain)), loss, rtol=TOLERANCE)
+    assert_same(twin.gradients(state.g_params, state.d_params), gradients, TOLERANCE)
+
+
+def test_a_twin_with_another_weight_is_found_out(config, state, ours):
+    from benchmarks.torch_step import TorchStep
+
+    batch, _, gradients = ours
+    twin = TorchStep(config, state.g_params, state.d_params, modes()[0])
+    next(iter(twin.generator.parameters())).data *= 1.01
+    twin(batch)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        assert_same(twin.gradients(state.g_params, state.d_params), gradients, TOLERANCE)
