@@ -22,6 +22,12 @@ def get_config(variant: str = "") -> ConfigDict:
     name = "slice_classifier.py" if variant else "vertebral_fracture.py"
     config = runpy.run_path(str(Path(__file__).with_name(name)))["get_config"]()
 
+    stages = config.stages
+    stages.attention, stages.recurrent, stages.adversarial, stages.fine_tune = 2000, 700, 200, 200
+    if variant:  # about as long
+        stages.attention, stages.recurrent, stages.adversarial, stages.fine_tune = 0, 2500, 0, 0
+    config.train.validate_every = sum(stages.values())
+
     config.manifest = "data/manifest.csv"
     config.add_phantoms = True
     config.virtual_fractures.variants = 16

@@ -31,11 +31,21 @@ def get_config(variant: str = "") -> ConfigDict:
     config = runpy.run_path(str(base))["get_config"]()
 
     stages = config.stages
-    stages.attention, stages.recurrent, stages.adversarial, stages.fine_tune = 5000, 1500, 500, 500
+    stages.attention, stages.recurrent, stages.adversarial, stages.fine_tune = 3500, 1200, 400, 400
     steps = sum(stages.values())
     config.train.save_every = 500
-    config.train.validate_every = 2500
+    config.train.validate_every = 2750
+
+    # What lies in the plane of one is across the other: a split that no sagittal slice shows is a
+    # line in a coronal one.
+    config.windows.planes = ("sagittal", "coronal")
     config.inference.flips = True
+    config.losses.adversarial_everywhere = False
+    config.augment.rotation = 8.0
+    config.augment.scaling = 0.08
+    config.augment.translation = 2.0
+    config.augment.gamma = 0.1
+    config.augment.noise = 15.0
 
     if variant in ("unet", "attention"):
         config.windows.length = 1

@@ -1,5 +1,6 @@
 """The command line in real processes: the whole tiny job, and what a user can get wrong."""
 
+import csv
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.cohort import ROOT
+from vfseg.inference.fusion import FUSIONS
 from vfseg.main import MODES
 
 TINY = ["--config", "configs/quickstart.py:tiny"]
@@ -114,6 +116,36 @@ def test_two_runs_are_compared_on_the_same_cases(workdir, tmp_path):
     assert "--mode evaluate" in vfseg(*TINY, "--workdir", workdir, "--compare", tmp_path, status=2)
 
 
+def test_all_rules_of_fusion_are_compared_by_one_command(workdir):
+    command = [*TINY, "--workdir", workdir, "--fusions"]
+    printed = vfseg(*command, "--mode", "evaluate")
+    assert "The truth is synthetic" in printed
+    with open(workdir / "evaluation" / "fusion.csv", newline="") as file:
+        rows = {row["fusion"]: row for row in csv.DictReader(file)}
+    assert list(rows) == list(FUSIONS)
+    summary = json.loads((workdir / "evaluation" / "summary.json").read_text())
+    assert float(rows["mean"]["pr_auc"]) == pytest.approx(summary["voxel"]["pr_auc"]["value"], 1e-4)
+    assert "--fusions goes with --mode evaluate" in vfseg(*command, status=2)
+
+
+def test_phantoms_join_the_training_cases_of_a_manifest(workdir, tmp_path):
+    cohort = tmp_path / "cohort"
+    shutil.copytree(workdir / "cohort", cohort)
+    manifest = cohort / "manifest.csv"
+    command = [*TINY, "--workdir", tmp_path / "run", "--mode", "prepare"]
+    command += [f"--config.manifest={manifest}", "--config.add_phantoms=True"]
+    assert "names that phantoms have, too" in vfseg(*command, status=2)
+    manifest.write_text(
+        re.sub(r"^(train|validation|test)_", r"own_\1_", manifest.read_text(), flags=re.M)
+    )
+    vfseg(*command)
+    with open(tmp_path / "run" / "splits.csv", newline="") as file:
+        cases = {row["case_id"]: row["split"] for row in csv.DictReader(file)}
+    own = {name for name in cases if name.startswith("own_")}
+    assert own == {"own_train_000", "own_train_001", "own_validation_000", "own_test_000"}
+    assert set(cases) - own == {"train_000", "train_001", "validation_000"}, "what is tested is own"
+
+
 def test_predict_writes_map_and_mask_and_keeps_them(workdir, tmp_path):
     case = workdir / "cohort" / "cases" / "test_000"
     command = ["--mode", "predict", "--workdir", workdir, "--input", case / "ct.nii.gz"]
@@ -126,6 +158,9 @@ def test_predict_writes_map_and_mask_and_keeps_them(workdir, tmp_path):
     want = nib.load(workdir / "predictions" / "test_000" / "probability.nii.gz").get_fdata()
     got = nib.load(tmp_path / "out" / "probability.nii.gz").get_fdata()
     np.testing.assert_allclose(got, want, atol=1e-6)
+    vertebrae = (tmp_path / "out" / "vertebrae.csv").read_text()
+    assert "trained_on,use" in vertebrae
+    assert "synthetic,research only" in vertebrae
     mask = tmp_path / "out" / "mask.nii.gz"
     written = mask.stat().st_mtime_ns
     assert "--overwrite" in vfseg(*command)

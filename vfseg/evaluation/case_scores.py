@@ -15,9 +15,10 @@ from vfseg.data.cases import Case
 from vfseg.data.prepare import Spine
 from vfseg.data.probability import reaches
 from vfseg.data.volume import Volume
+from vfseg.evaluation.heights import Body, Unmeasured
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram
 from vfseg.evaluation.lesions import CaseLesions, components, match_lesions
-from vfseg.evaluation.lists import lesion_rows, vertebra_rows
+from vfseg.evaluation.lists import bodies_of, lesion_rows, vertebra_rows
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.regions import part_of, vertebra_regions
 from vfseg.evaluation.surface import SurfaceAgreement, compare_surfaces
@@ -150,6 +151,7 @@ def measure_case(
             *(case.case_id, lesions.not_shown),
         )
     shown = (truth[within] != 0) & fused.region
+    bodies = bodies_of(spine.labels, spine.vertebrae)
     rows = lesion_rows(
         case.case_id,
         fused.probability,
@@ -159,13 +161,14 @@ def measure_case(
         ct.geometry,
         fused.spread,
         start=start,
+        bodies=bodies,
     )
     return replace(
         scores,
         lesions=lesions,
         surface=compare_surfaces(mask, shown, ct.voxel_spacing),
         lesion_rows=tuple(row | {"hit": lesions.hits[row["lesion"] - 1]} for row in rows),
-        vertebra_rows=_vertebra_rows(case, spine, vertebrae, thresholds, grades),
+        vertebra_rows=_vertebra_rows(case, spine, vertebrae, thresholds, grades, bodies),
     )
 
 
@@ -212,6 +215,7 @@ def _vertebra_rows(
     vertebrae: Sequence[VertebraScore],
     thresholds: Thresholds,
     grades: Mapping[str, int],
+    bodies: Sequence[Body | Unmeasured],
 ) -> tuple[dict[str, Any], ...]:
     rows = vertebra_rows(
         case.case_id,
@@ -220,6 +224,7 @@ def _vertebra_rows(
         {vertebra.level: vertebra.score for vertebra in vertebrae},
         thresholds.vertebra,
         grades,
+        bodies=bodies,
     )
     return tuple(
         row

@@ -6,7 +6,7 @@ import numpy as np
 
 from vfseg.data.probability import reaches
 from vfseg.evaluation.lesions import components
-from vfseg.evaluation.lists import lesion_rows, vertebra_rows
+from vfseg.evaluation.lists import bodies_of, lesion_rows, vertebra_rows
 from vfseg.evaluation.regions import part_of, vertebra_regions
 from vfseg.evaluation.vertebrae import vertebra_score
 from vfseg.inference.case import Prediction
@@ -46,8 +46,11 @@ def list_findings(
     mask = reaches(probability, threshold) & (probability > 0)
     uncertainty = None if found.uncertainty is None else found.uncertainty[box]
     lesions = components(mask, float(np.prod(ct.voxel_spacing)))
+    bodies = bodies_of(spine.labels, spine.vertebrae)
     return Findings(
-        vertebra_rows(case_id, spine.labels, spine.vertebrae, scores, vertebra_threshold),
+        vertebra_rows(
+            case_id, spine.labels, spine.vertebrae, scores, vertebra_threshold, bodies=bodies
+        ),
         lesion_rows(
             case_id,
             probability,
@@ -57,5 +60,6 @@ def list_findings(
             ct.geometry,
             uncertainty,
             start=[side.start for side in box],
+            bodies=bodies,
         ),
     )

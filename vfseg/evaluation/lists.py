@@ -40,6 +40,13 @@ _CENTRAL = 1 / 3  # of the half-width
 _THIRDS = (1 / 3, 2 / 3)
 
 
+def bodies_of(labels: Volume | None, vertebrae: Sequence[Vertebra]) -> list[Body | Unmeasured]:
+    """The bodies of a case, cranial to caudal; without a label map none is measured."""
+    if labels is None:
+        return [Unmeasured(vertebra.level, NO_LABEL_MAP) for vertebra in vertebrae]
+    return measure_bodies(labels, vertebrae)
+
+
 def vertebra_rows(
     case_id: str,
     labels: Volume | None,
@@ -47,6 +54,8 @@ def vertebra_rows(
     scores: Mapping[str, float],
     threshold: float,
     grades: Mapping[str, int] | None = None,
+    *,
+    bodies: Sequence[Body | Unmeasured] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of `vertebrae.csv`, cranial to caudal.
 
@@ -67,12 +76,10 @@ def vertebra_rows(
         scores: probability of fracture by level; a level that is absent was not predicted.
         threshold: a score that reaches it is suspected.
         grades: published Genant grades by level.
+        bodies: from `bodies_of`, where they are measured already.
     """
-    bodies: list[Body | Unmeasured]
-    if labels is None:
-        bodies = [Unmeasured(vertebra.level, NO_LABEL_MAP) for vertebra in vertebrae]
-    else:
-        bodies = measure_bodies(labels, vertebrae)
+    if bodies is None:
+        bodies = bodies_of(labels, vertebrae)
     losses, odd = height_losses(bodies), _transitional(labels, vertebrae)
     rows = []
     for vertebra, body in zip(vertebrae, bodies):
@@ -145,6 +152,7 @@ def lesion_rows(
     uncertainty: np.ndarray | None = None,
     *,
     start: Sequence[int] = (0, 0, 0),
+    bodies: Sequence[Body | Unmeasured] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of `lesions.csv`, the most probable lesion first.
 
@@ -163,13 +171,13 @@ def lesion_rows(
         geometry: of the whole CT.
         uncertainty: map of it, `d h w`, in the map's own unit.
         start: voxel of the CT at which the three maps begin, where they are a box of it.
+        bodies: from `bodies_of`, where they are measured already.
     """
     spacing = geometry.voxel_spacing
     boxes = ndimage.find_objects(components)
-    bodies: dict[str, Body] = {}
-    if labels is not None and boxes:
-        measured = measure_bodies(labels, vertebrae)
-        bodies = {body.level: body for body in measured if isinstance(body, Body)}
+    if bodies is None:
+        bodies = bodies_of(labels, vertebrae) if boxes else []
+    measured = {body.level: body for body in bodies if isinstance(body, Body)}
     rows = []
     for lesion, box in enumerate(boxes, 1):
         if box is None:
@@ -179,7 +187,7 @@ def lesion_rows(
         index = np.argwhere(inside) + [side.start for side in box] + np.asarray(start)
         points = apply_affine(geometry.affine, index)
         level = _level(index, labels, vertebrae, spacing)
-        place = _place(bodies[level], points) if level in bodies else (None, None, None)
+        place = _place(measured[level], points) if level in measured else (None, None, None)
         unsure = None if uncertainty is None else float(uncertainty[box][inside].mean())
         cells = (
             *(case_id, lesion, level or None, len(index) * float(np.prod(spacing)) / 1000, *place),
