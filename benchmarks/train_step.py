@@ -155,13 +155,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = timing.arguments(__doc__ or "", argv)
     if jax.config.jax_num_cpu_devices == -1:
         jax.config.update("jax_num_cpu_devices", 2)
-    runs, plain = quickstart(4), quickstart(1)
+    variant = "tiny" if args.quick else ""
+    runs, plain = quickstart(4, variant), quickstart(1, variant)
     several = min(jax.device_count(), runs.windows.batch_size)
     competitors = {
         "runs of 4, full step": stepper(runs, phase=ADVERSARIAL),
-        "runs of 4, full step, no augmentation": stepper(augmented({}), phase=ADVERSARIAL),
+        "runs of 4, full step, no augmentation": stepper(
+            augmented({}, 4, variant), phase=ADVERSARIAL
+        ),
         "runs of 4, full step, strong augmentation": stepper(
-            augmented(STRONG_AUGMENTATION), phase=ADVERSARIAL
+            augmented(STRONG_AUGMENTATION, 4, variant), phase=ADVERSARIAL
         ),
         "runs of 4, no discriminator": stepper(runs, phase=SUPERVISED),
         "plain windows, full step": stepper(plain, phase=ADVERSARIAL),
@@ -171,7 +174,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             name = f"runs of 4, full step, {parallel} on {several} devices"
             competitors[name] = stepper(runs, phase=ADVERSARIAL, parallel=parallel, devices=several)
     table = timing.race(
-        f"Training step, {WINDOWS_PER_STEP} windows of 5 slices, 48x48, base 16",
+        f"Training step, {WINDOWS_PER_STEP} windows of 5 slices of {runs.prepare.crop_shape[:2]}, "
+        f"features {runs.generator.features}",
         competitors,
         baseline="runs of 4, full step",
         work=WINDOWS_PER_STEP,

@@ -29,7 +29,7 @@ def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):
     cases = tmp_path / "made" / "cohort" / "cases"
     lines = ["case_id,patient_id,ct,vertebrae,boxes,fractures,grades,split"]
     for number, split in enumerate(("train", "validation", "test")):
-        folder = cases / ("test_000", "train_000", "train_001")[number]
+        folder = "made/cohort/cases/" + ("test_000", "train_000", "train_001")[number]
         lines.append(
             f"ct{number},p{number},{folder}/ct.nii.gz,{folder}/vertebrae.nii.gz,,,,{split}"
         )
@@ -37,6 +37,7 @@ def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):
     manifest.write_text("\n".join(lines) + "\n")
     (tmp_path / "ABOUT.md").write_text("## Data\n\nPhantoms.\n")
     command = [*tiny, f"--config.manifest={manifest}", "--config.virtual_fractures.variants=1"]
+    command.append("--vertebra-scheme=verse")
     printed = vfseg(*command, "--workdir", tmp_path / "run", "--mode", "ship")
     model = tmp_path / "run" / "model"
     assert str(model) in printed
@@ -52,6 +53,7 @@ def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):
     folder = cases / "train_001"
     out = tmp_path / "out"
     command = ["--mode", "predict", "--checkpoint", model, "--output", out]
+    command.append("--vertebra-scheme=verse")
     vfseg(*command, "--input", folder / "ct.nii.gz", "--vertebrae", folder / "vertebrae.nii.gz")
     with open(out / "vertebrae.csv", newline="") as file:
         scores = {row["level"]: float(row["score"]) for row in csv.DictReader(file)}

@@ -20,7 +20,7 @@ from vfseg.data.prepare import PLANES, find_vertebrae, prepare_cases
 from vfseg.data.splits import SPLITS, assign_splits
 from vfseg.data.store import CaseArrays, CaseRecord
 from vfseg.data.virtual_fractures import make_virtual_cohort
-from vfseg.data.volume import atomic_file, read_ct, read_labels, read_probability
+from vfseg.data.volume import read_ct, read_labels, read_probability
 from vfseg.errors import UserError
 from vfseg.evaluation.compare import compare_runs, comparison_text
 from vfseg.evaluation.evaluate import Evaluator, SlicesOfCase, together
@@ -41,7 +41,6 @@ from vfseg.report.case import draw_case
 from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
 from vfseg.training import processes
-from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.loop import train
 from vfseg.training.recipe import (
     is_synthetic,
@@ -50,6 +49,7 @@ from vfseg.training.recipe import (
     window_settings,
 )
 from vfseg.training.samples import best_slice, side_by_side
+from vfseg.workdir import check_config_of, read_json, read_summary, remember
 
 _PICTURES = 4  # validation cases shown in TensorBoard
 
@@ -107,7 +107,7 @@ def prepare(config: ConfigDict, workdir: Path) -> Prepared:
 
 
 def _prepare(config: ConfigDict, workdir: Path) -> Prepared:
-    _compare(config, workdir)
+    check_config_of(config, workdir)
     cases, notes = _cases(config, workdir)
     for note in notes:
         logging.warning("%s", note)
@@ -146,7 +146,7 @@ def train_model(config: ConfigDict, workdir: Path, prepared: Prepared | None = N
     prepared = prepared or prepare(config, workdir)
     records = prepared.records
     data = _data_hash(prepared, ("train", "validation"))
-    processes.from_first(lambda: _remember(config, workdir, data))
+    processes.from_first(lambda: remember(config, workdir, data))
     validation = _split(records, "validation")
 
     def validate(g_params) -> dict[str, Any]:
@@ -318,19 +318,6 @@ def _print_results(summary: dict, page: Path) -> None:
     print(f"report: {page}")
 
 
-def read_summary(workdir: Path) -> dict:
-    """The content of `evaluation/summary.json`.
-
-    Raises:
-      UserError: nothing is evaluated yet, or the file is damaged.
-    """
-    path = workdir / "evaluation" / "summary.json"
-    summary = _read_json(path)
-    if summary is None:
-        raise UserError(f"{path}: nothing to report yet. Run --mode evaluate first.")
-    return summary
-
-
 def _split(records: Mapping[str, tuple[CaseRecord, ...]], split: str) -> tuple[CaseRecord, ...]:
     if not records[split]:
         raise UserError(
@@ -356,79 +343,5 @@ def _is_evaluated(workdir: Path, prepared: Prepared) -> bool:
 
 def _made_from(summary: Path) -> tuple[int | None, str]:
     """Step and data of a standing evaluation; (None, "") where none stands."""
-    content = _read_json(summary) or {}
+    content = read_json(summary) or {}
     return content.get("step"), content.get("data", "")
-
-
-def _compare(config: ConfigDict, workdir: Path) -> None:
-    """Refuses to go on in a workdir that was begun, or whose newest checkpoint was, with another.
-
-    Raises:
-      UserError: names each key that was changed.
-    """
-    changed: dict[str, None] = {}  # each named once, in order
-    for begun in (_read_json(workdir / "config.json"), _config_of_newest(workdir)):
-        before, now = _flat(begun or _plain(config)), _flat(_plain(config))
-        changed |= {
-            f"config.{key}: {before.get(key)} -> {now.get(key)}": None
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key)
-        }
-    if changed:
-        raise UserError(
-            f"{workdir} was begun with other settings:\n  "
-            + "\n  ".join(changed)
-            + "\nGive the old values back, or choose another --workdir."
-        )
-
-
-def _config_of_newest(workdir: Path) -> dict | None:
-    folder = workdir / "checkpoints"
-    checkpoints = Checkpoints(folder) if folder.is_dir() else None
-    newest = checkpoints and checkpoints.newest
-    return checkpoints.config(newest) if checkpoints and newest else None
-
-
-def _remember(config: ConfigDict, workdir: Path, data: str) -> None:
-    """Writes the resolved config, and refuses to train on with other training data."""
-    path = workdir / "data.json"
-    begun = _read_json(path)
-    if begun is not None and begun.get("train_and_validation") != data:
-        raise UserError(
-            f"{workdir}: the training or validation cases changed since training began here. "
-            "Choose another --workdir to train on the new data."
-        )
-    for target, content in (
-        (workdir / "config.json", _plain(config)),
-        (path, {"train_and_validation": data}),
-    ):
-        with atomic_file(target) as file:
-            file.write(json.dumps(content, indent=2).encode())
-
-
-def _plain(config: ConfigDict) -> dict:
-    """The config as JSON reads it back: tuples are lists."""
-    return json.loads(json.dumps(config.to_dict()))
-
-
-def _read_json(path: Path) -> dict | None:
-    """Content of a file of the workdir; None where there is none.
-
-    Raises:
-      UserError: it is damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}). Delete it, and run again.") from error
-
-
-def _flat(tree: dict, prefix: str = "") -> dict:
-    flat: dict = {}
-    for key, value in tree.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat

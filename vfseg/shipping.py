@@ -20,6 +20,7 @@ from vfseg.evaluation.summary import RESEARCH_USE
 from vfseg.inference.case import predict_case
 from vfseg.inference.model import Model, load_thresholds
 from vfseg.inference.shipped import export_model, open_model
+from vfseg.workdir import read_summary
 
 MODEL, CARD, ABOUT = "model", "MODEL_CARD.md", "ABOUT.md"
 
@@ -52,7 +53,7 @@ def ship(config: ConfigDict, workdir: Path) -> None:
     model = open_model(folder)
     cases, _ = find_cases(Path(config.manifest))
     healthy = [_healthy_rows(case, model, folder, workdir) for case in cases]
-    summary = pipeline.read_summary(workdir)
+    summary = read_summary(workdir)
     about = Path(config.manifest).with_name(ABOUT)
     text = card_text(summary, healthy, model, about.read_text() if about.exists() else "")
     with atomic_file(folder / CARD) as file:
@@ -106,7 +107,7 @@ def card_text(
         lines.append(f"| {words} | {_shown(measured['value'])} | {_interval(measured['ci95'])} |")
     prevalence = summary["voxel"]["prevalence"]
     lines += [
-        f"\nVoxel prevalence {prevalence:.4f}; best HU threshold's PR-AUC "
+        f"Voxel prevalence {prevalence:.4f}; best HU threshold's PR-AUC "
         f"{summary['voxel']['pr_auc_hu_threshold']:.4f}.",
         "## CTs in which no fracture is known: every alarm is a false one",
         "| CT | its part in the run | vertebrae | alarms | highest score | false-positive mL "
@@ -117,7 +118,7 @@ def card_text(
         f"| {max(row['scores'].values()):.3f} | {row['false_positive_ml']:.3f} | {row['lesions']} |"
         for row in healthy
     ]
-    lines.append("\nScores (95th percentile of the map in a vertebra):\n")
+    lines.append("Scores (95th percentile of the map in a vertebra):")
     lines += [
         f"- {row['case']}: " + ", ".join(f"{k} {v:.3f}" for k, v in row["scores"].items())
         for row in healthy
