@@ -83,8 +83,8 @@ VARIANTS = {
         {"losses.adversarial_form": "least_squares", "losses.adversarial": 0.2},
         equal_time=False,
     ),
-    "GAN: judged only where a map shows something": Variant(
-        "gan", {"losses.adversarial_everywhere": False}, equal_time=False
+    "GAN: judged everywhere": Variant(
+        "gan", {"losses.adversarial_everywhere": True}, equal_time=False
     ),
 }
 

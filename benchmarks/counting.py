@@ -57,6 +57,10 @@ def of_torch(run: Callable[[], Any]) -> Work:
     class ByteCounter(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             nonlocal total
+            with self:  # without gradients, compound operators arrive whole
+                out = func.decompose(*args, **(kwargs or {}))
+            if out is not NotImplemented:
+                return out
             out = func(*args, **(kwargs or {}))
             if not func.is_view:
                 tensors = [x for x in tree_leaves((args, kwargs, out)) if torch.is_tensor(x)]

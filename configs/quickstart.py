@@ -92,7 +92,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.losses = ConfigDict()
     config.losses.adversarial = 0.05
     config.losses.adversarial_form = "cross_entropy"
-    config.losses.adversarial_everywhere = True  # False: only where a map shows something
+    config.losses.adversarial_everywhere = False  # only where a map shows something
     config.losses.r1 = 0.0
     config.losses.l1 = 1.0
     config.losses.dice = 1.0
@@ -101,9 +101,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.losses.focal_tversky = 0.0
 
     config.stages = ConfigDict()  # steps of each; 0 leaves it out
-    config.stages.attention = 0
-    config.stages.recurrent = 488
-    config.stages.adversarial = 162
+    config.stages.attention = 800
+    config.stages.recurrent = 250
+    config.stages.adversarial = 100
     config.stages.fine_tune = 0
 
     config.train = ConfigDict()
@@ -118,7 +118,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.train.patience = 20
     config.train.log_every = 20
     config.train.save_every = 100
-    config.train.validate_every = 325
+    config.train.validate_every = 1150
 
     config.inference = ConfigDict()
     config.inference.planes = ()  # empty: those of config.windows
@@ -135,6 +135,6 @@ def get_config(variant: str = "") -> ConfigDict:
         config.generator.features = (4, 8)
         config.generator.recurrent_scales, config.generator.recurrent_features = (0, 1), 2
         config.discriminator.features = (4, 8)
-        config.stages.recurrent, config.stages.adversarial = 2, 2
+        config.stages.attention, config.stages.recurrent, config.stages.adversarial = 0, 2, 2
         config.train.log_every, config.train.save_every, config.train.validate_every = 1, 2, 2
     return config

@@ -40,7 +40,6 @@ def get_config(variant: str = "") -> ConfigDict:
     # line in a coronal one.
     config.windows.planes = ("sagittal", "coronal")
     config.inference.flips = True
-    config.losses.adversarial_everywhere = False
     config.augment.rotation = 8.0
     config.augment.scaling = 0.08
     config.augment.translation = 2.0
