@@ -24,8 +24,8 @@ def get_config(variant: str = "") -> ConfigDict:
 
     stages = config.stages
     stages.attention, stages.recurrent, stages.adversarial, stages.fine_tune = 2000, 700, 200, 200
-    if variant:  # about as long
-        stages.attention, stages.recurrent, stages.adversarial, stages.fine_tune = 0, 2500, 0, 0
+    if variant:
+        stages.attention, stages.recurrent, stages.adversarial, stages.fine_tune = 0, 1500, 0, 0
     config.train.validate_every = sum(stages.values())
 
     config.manifest = "data/manifest.csv"
