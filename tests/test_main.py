@@ -156,7 +156,10 @@ def test_predict_writes_map_and_mask_and_keeps_them(workdir, tmp_path):
     assert "synthetic" in printed
     assert "mL" in printed
     want = nib.load(workdir / "predictions" / "test_000" / "probability.nii.gz").get_fdata()
-    got = nib.load(tmp_path / "out" / "probability.nii.gz").get_fdata()
+    written = nib.load(tmp_path / "out" / "probability.nii.gz")
+    description = bytes(written.header["descrip"]).rstrip(b"\0").decode()
+    assert description == "vfseg: research use only; trained on synthetic fractures"
+    got = written.get_fdata()
     np.testing.assert_allclose(got, want, atol=1e-6)
     vertebrae = (tmp_path / "out" / "vertebrae.csv").read_text()
     assert "trained_on,use" in vertebrae

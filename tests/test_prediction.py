@@ -75,7 +75,7 @@ def test_maps_are_written_as_they_are_told(tmp_path, checkpoints, capsys):
     printed = capsys.readouterr().out
     assert "40x36x60 voxels, at most about" in printed
     assert printed.index("at most about") < printed.index("level  score"), "before it begins"
-    assert "no uncertainty.nii.gz: one prediction a voxel has no spread" in printed
+    assert "no uncertainty.nii.gz: this model predicts every voxel once" in printed
     assert not (tmp_path / "a" / "uncertainty.nii.gz").exists()
     probability, mask = (load(tmp_path / "a" / f"{n}.nii.gz") for n in ("probability", "mask"))
     assert nib.load(tmp_path / "a" / "probability.nii.gz").get_data_dtype() == np.uint16

@@ -17,6 +17,14 @@ def test_without_healthy_cts_there_is_nothing_to_ship(tmp_path):
         ship(tiny_config(), tmp_path)
 
 
+def test_where_the_cts_come_from_must_be_said(tmp_path):
+    config = tiny_config(
+        **{"manifest": str(tmp_path / "manifest.csv"), "virtual_fractures.variants": 1}
+    )
+    with pytest.raises(UserError, match=r"ABOUT\.md: no such file"):
+        ship(config, tmp_path)
+
+
 def test_blocks_are_set_apart_and_tables_are_not():
     text = _spaced(["# A", "text", "| a |\n| --- |", "| 1 |", "", "- x", "- y"])
     assert text == "# A\n\ntext\n\n| a |\n| --- |\n| 1 |\n\n- x\n- y\n"

@@ -12,11 +12,13 @@ Exit status: 0 done, 2 something that the user can mend (one message), 1 anythin
 
 import contextlib
 import difflib
+import functools
 import os
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -49,7 +51,7 @@ _BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
 _SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; else by anatomy")
 _INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
 _CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step's folder in it")
-_OUTPUT = _string("output", None, "predict: folder of the results")
+_OUTPUT = _string("output", None, "predict: folder of the results; ship: of the model")
 _OVERWRITE = _boolean("overwrite", "predict: replace existing results")
 _FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
 _COMPARE = _string("compare", None, "evaluate: workdir of another run on the same test cases")
@@ -225,14 +227,14 @@ def _dispatch(config_path: str | None) -> None:
     workdir = _workdir(config_path or "")
     if _MODE.value in ("run", "train"):
         INTERRUPT.listen()
-    stages = {
+    stages: dict[str, Callable[[ConfigDict, Path], Any]] = {
         "run": pipeline.run,
         "audit": pipeline.audit,
         "prepare": pipeline.prepare,
         "train": pipeline.train_model,
         "evaluate": pipeline.evaluate,
         "report": pipeline.report,
-        "ship": shipping.ship,
+        "ship": functools.partial(shipping.ship, folder=_optional(_OUTPUT)),
     }
     if _COMPARE.value:
         pipeline.compare_with(config, workdir, Path(_COMPARE.value))

@@ -22,6 +22,8 @@ from vfseg.report.case import draw_case
 from vfseg.training import processes
 from vfseg.training.recipe import is_synthetic
 
+VERTEBRAE, LESIONS = "vertebrae.csv", "lesions.csv"
+
 
 def predict(
     input_path: Path,
@@ -103,7 +105,7 @@ def _fractures_of(model: Model) -> str:
 
 
 def _stands(folder: Path) -> bool:
-    return all((folder / name).exists() for name in (PROBABILITY, MASK, "vertebrae.csv"))
+    return all((folder / name).exists() for name in (PROBABILITY, MASK, VERTEBRAE))
 
 
 def _predict(
@@ -121,12 +123,14 @@ def _predict(
         f"{case.case_id}: {size} voxels, at most about {seconds:.0f} s and {memory / 1e9:.1f} GB "
         "of memory"
     )
+    # The list of vertebrae comes last: where it stands, everything does, and of one model.
+    for name in (VERTEBRAE, LESIONS):
+        (output / name).unlink(missing_ok=True)
     found = predict_case(case, model, settings, thresholds.slice, thresholds.fused, output)
     listed = list_findings(case.case_id, found, thresholds.fused, thresholds.vertebra)
     provenance = {"trained_on": _fractures_of(model), "use": "research only"}
-    write_table(output / "vertebrae.csv", [row | provenance for row in listed.vertebrae])
     rows, columns = [row | provenance for row in listed.lesions], (*LESION_COLUMNS, *provenance)
-    write_table(output / "lesions.csv", rows, columns)
+    write_table(output / LESIONS, rows, columns)
     for picture in output.glob("place-*.png"):
         picture.unlink()
     draw_case(
@@ -136,10 +140,11 @@ def _predict(
         labels=None if found.spine.labels is None else found.spine.labels.array,
         vertebrae=found.spine.vertebrae,
         threshold=thresholds.fused,
-        case_id=output.name,
+        case_id=f"{output.name} (model trained on {_fractures_of(model)} fractures)",
         synthetic=False,
         directory=output,
     )
+    write_table(output / VERTEBRAE, [row | provenance for row in listed.vertebrae])
     print(f"{case.case_id}: {'; '.join(found.spine.notes)}")
     print("level  score  suspected  flags")
     for row in listed.vertebrae:
@@ -150,8 +155,8 @@ def _predict(
         print(f"{UNCERTAINTY}: standard deviation over {found.views} views of each crop")
     else:
         print(
-            f"no {UNCERTAINTY}: one prediction a voxel has no spread; config.inference.flips, "
-            "shifts or more planes give several"
+            f"no {UNCERTAINTY}: this model predicts every voxel once, which has no spread; one "
+            "trained with config.inference.flips, shifts or several planes gives it"
         )
     print(
         f"volume at the threshold: {found.predicted_ml:.3f} mL (false positive as far as this "

@@ -36,26 +36,43 @@ _SHOWN = (
 )
 
 
-def ship(config: ConfigDict, workdir: Path) -> None:
-    """Does what is left of the run, then writes `WORKDIR/model/`: the model and its card.
+LARGEST_MB = 20
+
+
+def ship(config: ConfigDict, workdir: Path, folder: Path | None = None) -> None:
+    """Does what is left of the run, then writes the model and its card.
+
+    Args:
+      config: of a run on virtual fractures.
+      workdir: of the run.
+      folder: of the model; `WORKDIR/model` by default.
 
     Raises:
-      UserError: the config names no manifest, or makes no virtual fractures of its CTs.
+      UserError: the config names no manifest, or makes no virtual fractures of its CTs; nothing
+        says where they come from; the model is larger than `LARGEST_MB`.
     """
     if not config.manifest or not config.virtual_fractures.variants:
         raise UserError(
             "--mode ship needs healthy CTs: a config with a manifest and virtual fractures, such "
             "as configs/real_bone.py."
         )
+    about = Path(config.manifest).with_name(ABOUT)
+    if not about.is_file():
+        raise UserError(
+            f"{about}: no such file. Say in it, in Markdown, where the CTs come from, under which "
+            "licences, and what limits the model: it becomes the end of the model card."
+        )
     pipeline.run(config, workdir)
-    folder = workdir / MODEL
+    folder = workdir / MODEL if folder is None else folder
     export_model(workdir / "checkpoints", folder)
+    size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    if size > LARGEST_MB:
+        raise UserError(f"{folder}: {size:.0f} MB, more than {LARGEST_MB}. Train a smaller model.")
     model = open_model(folder)
     cases, _ = find_cases(Path(config.manifest))
     healthy = [_healthy_rows(case, model, folder, workdir) for case in cases]
     summary = read_summary(workdir)
-    about = Path(config.manifest).with_name(ABOUT)
-    text = card_text(summary, healthy, model, about.read_text() if about.exists() else "")
+    text = card_text(summary, healthy, model, about.read_text())
     with atomic_file(folder / CARD) as file:
         file.write(text.encode())
     print(f"model: {folder}")
@@ -107,8 +124,8 @@ def card_text(
         lines.append(f"| {words} | {_shown(measured['value'])} | {_interval(measured['ci95'])} |")
     prevalence = summary["voxel"]["prevalence"]
     lines += [
-        f"Voxel prevalence {prevalence:.4f}; best HU threshold's PR-AUC "
-        f"{summary['voxel']['pr_auc_hu_threshold']:.4f}.",
+        f"Voxel prevalence {prevalence:.4f}; lift of the PR-AUC {_shown(summary['voxel']['lift'])};"
+        f" best HU threshold's PR-AUC {_shown(summary['voxel']['pr_auc_hu_threshold'])}.",
         "## CTs in which no fracture is known: every alarm is a false one",
         "| CT | its part in the run | vertebrae | alarms | highest score | false-positive mL "
         "| lesions listed |\n| --- | --- | --- | --- | --- | --- | --- |",

@@ -54,15 +54,19 @@ def nifti_writer(
     dtype: np.dtype,
     slope: float = 1.0,
     encode: Callable[[np.ndarray], np.ndarray] = lambda values: values,
+    note: str = "",
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Write a volume slab by slab; gzip unless named `.nii`.
 
     Gives a function that takes the next one of `slabs(geometry)`, `d h w`, and writes what `encode`
-    makes of it. The file appears once all are written, and not at all where something fails.
+    makes of it. The file appears once all are written, and not at all where something fails. A
+    `note` of up to 79 bytes takes the place of the header's description.
     """
     header = geometry.header.copy()
     header.set_data_dtype(dtype)
     header.set_slope_inter(slope, 0)
+    if note:
+        header["descrip"] = note.encode()[:79]
     header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(atomic_file(path))

@@ -175,12 +175,12 @@ Write = Callable[[np.ndarray], None]
 
 
 def probability_writer(
-    path: str | os.PathLike, geometry: Geometry
+    path: str | os.PathLike, geometry: Geometry, note: str = ""
 ) -> contextlib.AbstractContextManager[Write]:
     """Writes probabilities in [0, 1] slab by slab, as uint16 with slope 1/65535 (error < 1e-5).
 
     What it gives raises ValueError at a value outside [0, 1] (beyond rounding), or NaN, and
-    UserError where the file cannot be written.
+    UserError where the file cannot be written. `note`: of the header, up to 79 bytes.
     """
 
     def encode(values: np.ndarray) -> np.ndarray:
@@ -192,14 +192,14 @@ def probability_writer(
 
     # One step below float32(1/65535), so that no reader sees a probability above 1.
     slope = float(np.nextafter(np.float32(1 / 65535), np.float32(0)))
-    return nifti_writer(Path(path), geometry, np.dtype(np.uint16), slope, encode)
+    return nifti_writer(Path(path), geometry, np.dtype(np.uint16), slope, encode, note)
 
 
 def mask_writer(
-    path: str | os.PathLike, geometry: Geometry
+    path: str | os.PathLike, geometry: Geometry, note: str = ""
 ) -> contextlib.AbstractContextManager[Write]:
-    """Writes a uint8 mask slab by slab."""
-    return nifti_writer(Path(path), geometry, np.dtype(np.uint8))
+    """Writes a uint8 mask slab by slab. `note`: of the header, up to 79 bytes."""
+    return nifti_writer(Path(path), geometry, np.dtype(np.uint8), note=note)
 
 
 def write_probability(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:

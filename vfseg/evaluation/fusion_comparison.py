@@ -53,7 +53,9 @@ def compare_fusions(
             for p in predicted
         ]
 
-    chosen_on, shown = scored(validation), scored(test)
+    # In the order of the summary, so that both have the same resamples.
+    chosen_on = scored(validation)
+    shown = scored(sorted(test, key=lambda predicted: predicted.record.case_id))
     rows = []
     for name in FUSIONS:
         pooled = sum((found[name] for _, found in chosen_on), ScoreHistogram())
@@ -70,6 +72,7 @@ def compare_fusions(
                 "threshold": threshold,
                 "validation_dice": pooled.overlap(threshold)["dice"],
                 "patients": found["dice"]["n"],
+                "prevalence": found["prevalence"],
                 **{k: v for metric in METRICS for k, v in _cells(metric, found[metric]).items()},
             }
         )
@@ -109,8 +112,15 @@ def fusion_text(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> str:
     lines = [f"{'fusion':<12}{'threshold':>10}{'validation Dice':>17}{'Dice':>8}{'PR-AUC':>8}"]
     lines += [
         f"{row['fusion']:<12}{row['threshold']:>10.3f}{row['validation_dice']:>17.3f}"
-        f"{row['dice']:>8.3f}{row['pr_auc']:>8.3f}"
+        f"{_shown(row['dice']):>8}{_shown(row['pr_auc']):>8}"
         for row in rows
     ]
-    lines.append("The intervals are in fusion.csv." + " The truth is synthetic." * synthetic)
+    lines.append(
+        f"Prevalence {rows[0]['prevalence']:.4f}. The intervals are in fusion.csv."
+        + " The truth is synthetic." * synthetic
+    )
     return "\n".join(lines)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -6,6 +6,7 @@ again without a map.
 """
 
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -207,6 +208,6 @@ def read_states(path: Path) -> States:
         )
     except FileNotFoundError:
         raise UserError(f"{path}: not evaluated yet. {remedy}") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: is damaged ({error}). {remedy}") from error
     return States(cases, patients, fingerprints, counts)

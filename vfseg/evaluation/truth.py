@@ -37,16 +37,22 @@ def read_truth(case: Case, ct: Volume) -> np.ndarray:
 
 
 def instances_are_marked(cases: Iterable[Case]) -> bool:
-    """Whether the masks of a data set tell fractures apart: any of them holds an id above 1.
+    """Whether the masks of a data set tell fractures apart: any of them holds two ids.
 
     One mask alone does not say: in a case with a single fracture both kinds look the same. Reading
     stops at the first that holds several; masks that cannot be read say nothing.
     """
     for case in cases:
         with contextlib.suppress(UserError):
-            if case.fractures and read_labels(case.fractures).array.max(initial=0) > 1:
+            if case.fractures and _several(read_labels(case.fractures).array):
                 return True
     return False
+
+
+def _several(mask: np.ndarray) -> bool:
+    """Whether a mask holds two ids or more; 0 is none, and 255 alone a way to write 1."""
+    highest = mask.max(initial=0)
+    return bool(np.any((mask != 0) & (mask != highest)))
 
 
 def separated(truth: np.ndarray, marked: bool) -> np.ndarray:

@@ -25,9 +25,12 @@ from vfseg.data.volume import (
 )
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.model import Model
+from vfseg.training.recipe import is_synthetic
 
 PROBABILITY, MASK = "probability.nii.gz", "mask.nii.gz"
 UNCERTAINTY = "uncertainty.nii.gz"
+NOTE = "vfseg: research use only"
+"""Description in the header of every map."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,12 +107,15 @@ def predict_case(
             slice_threshold=slice_threshold,
             voxel_spacing=settings.voxel_spacing,
         )
-    written = write_maps(fused, ct.geometry, threshold, folder)
+    origin = "; trained on synthetic fractures" if is_synthetic(model.config) else ""
+    written = write_maps(fused, ct.geometry, threshold, folder, NOTE + origin)
     predicted_ml = written.voxels * float(np.prod(ct.voxel_spacing)) / 1000
     return Prediction(ct, spine, written.probability, written.uncertainty, predicted_ml, len(views))
 
 
-def write_maps(fused: CaseMap, geometry: Geometry, threshold: float, folder: Path) -> Written:
+def write_maps(
+    fused: CaseMap, geometry: Geometry, threshold: float, folder: Path, note: str = NOTE
+) -> Written:
     """Writes map, mask and, where there is a spread, uncertainty with the geometry of the CT.
 
     Slab by slab in the order of the files, which are compressed side by side, each by a thread,
@@ -121,6 +127,7 @@ def write_maps(fused: CaseMap, geometry: Geometry, threshold: float, folder: Pat
       threshold: probability from which a voxel belongs to the mask.
       folder: gets `probability.nii.gz`, `mask.nii.gz` and `uncertainty.nii.gz`; one of the latter
         that stands from an earlier run and has no successor is deleted.
+      note: description in the headers of the files.
     """
     box, voxels = fused.box(geometry), 0
     probability = BoxedMap(geometry.shape, box)
@@ -128,11 +135,13 @@ def write_maps(fused: CaseMap, geometry: Geometry, threshold: float, folder: Pat
     with ExitStack() as files, ThreadPoolExecutor(3) as pool:
         # The map appears last: where it stands, the others do.
         writers: list[Callable[[np.ndarray], None]] = [
-            files.enter_context(probability_writer(folder / PROBABILITY, geometry)),
-            files.enter_context(mask_writer(folder / MASK, geometry)),
+            files.enter_context(probability_writer(folder / PROBABILITY, geometry, note)),
+            files.enter_context(mask_writer(folder / MASK, geometry, note)),
         ]
         if fused.spread is not None:
-            writers.append(files.enter_context(probability_writer(folder / UNCERTAINTY, geometry)))
+            writers.append(
+                files.enter_context(probability_writer(folder / UNCERTAINTY, geometry, note))
+            )
         pending: Sequence = ()
         for part in tqdm(slabs(geometry), "write", unit="slab", disable=None):
             slab = fused.part_on_ct(geometry, part)

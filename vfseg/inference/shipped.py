@@ -6,6 +6,7 @@ each under its path, and nothing that only training needs.
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import flax
@@ -21,6 +22,10 @@ from vfseg.training.loop import initial_state
 SHIPPED = Path(__file__).parent.parent / "shipped"
 """The model that `--mode predict` takes when none is named."""
 
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 CONFIG, PARAMETERS = "config.json", "parameters.npz"
 
 
@@ -60,10 +65,13 @@ def open_model(path: Path) -> Model:
         step = settings.pop("step")
         with open(path / PARAMETERS, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             flat = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: this model is damaged ({error}). Install it again.") from error
-    config = ConfigDict(settings)
-    expected = flax.traverse_util.flatten_dict(initial_state(config).g_params, sep="/")
+        config = ConfigDict(settings)
+        expected = flax.traverse_util.flatten_dict(initial_state(config).g_params, sep="/")
+        predictor = make_predictor(config)
+    except _DAMAGE as error:
+        raise UserError(
+            f"{path}: this model is damaged, or of another version ({error}). Install it again."
+        ) from error
     for name in sorted(expected.keys() | flat.keys()):
         found, wanted = (tree[name].shape if name in tree else None for tree in (flat, expected))
         if found != wanted:
@@ -72,4 +80,4 @@ def open_model(path: Path) -> Model:
                 f"its {CONFIG}. Install it again."
             )
     g_params = flax.traverse_util.unflatten_dict(flat, sep="/")
-    return Model(config, step, make_predictor(config), g_params)
+    return Model(config, step, predictor, g_params)
