@@ -30,6 +30,7 @@ from benchmarks.train_step import stepper
 from vfseg.data.discovery import find_cases
 from vfseg.data.volume import read_geometry
 from vfseg.evaluation.truth import ACROSS_SLICES
+from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.loop import initial_state
 from vfseg.training.stages import STAGES, plan_stages, total_steps
 
@@ -144,8 +145,16 @@ def run_one(
     overrides = {f"stages.{stage}": config.stages[stage] for stage in STAGES}
     overrides |= {"seed": seed, "train.validate_every": steps}
     overrides |= {**small, **VARIANTS[name].overrides}
-    for mode in ("train", "evaluate"):
-        _vfseg(f"{CONFIG}:{VARIANTS[name].config}".rstrip(":"), run, mode, overrides)
+    source = f"{CONFIG}:{VARIANTS[name].config}".rstrip(":")
+    _vfseg(source, run, "train", overrides)
+    if trained_steps(run) != steps:
+        sys.exit(f"{run}: stopped before its end; the same command continues")
+    _vfseg(source, run, "evaluate", overrides)
+
+
+def trained_steps(run: Path) -> int | None:
+    """Steps of the newest checkpoint of a run: a run that is asked to stop ends well, too."""
+    return Checkpoints(run / "checkpoints").newest
 
 
 def measured_costs(file: Path, steps: int, small: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -269,8 +278,10 @@ def _folder(workdir: Path, name: str, seed: int, steps: int) -> Path:
 
 
 def _vfseg(config: str, workdir: Path, mode: str, overrides: Mapping[str, Any]) -> None:
-    changes = [f"--config.{key}={value!r}" for key, value in overrides.items()]
-    changes = [change.replace("'", "") for change in changes]
+    changes = [
+        f"--config.{key}={value if isinstance(value, str) else repr(value)}"
+        for key, value in overrides.items()
+    ]
     command = [sys.executable, "-m", "vfseg.main", "--config", config, "--mode", mode]
     command += ["--workdir", str(workdir.resolve()), *changes]
     print(" ".join(command), flush=True)

@@ -195,6 +195,8 @@ def test_the_tiny_config_passes():
             "config.stages.adversarial=2: the slice classifier needs 0",
         ),
         ({"stages.recurrent": 0, "stages.adversarial": 0}, "config.stages: all are 0"),
+        ({"windows.positive_share": 0.1}, "of config.windows.batch_size=4 runs rounds to 0"),
+        ({"discriminator.features": (4,) * 7}, "expected multiples of 64"),
     ],
 )
 def test_networks_and_stages_fit_together(changes, said):

@@ -249,6 +249,28 @@ def _shares(config: ConfigDict) -> Iterator[str]:
         )
 
 
+def _shared_out(config: ConfigDict) -> Iterator[str]:
+    """A share between none and all of a batch is at least one run, and not all of them."""
+    share, runs = config.windows.positive_share, config.windows.batch_size
+    if 0 < share < 1 and round(share * runs) in (0, runs):
+        yield (
+            f"config.windows.positive_share={share} of config.windows.batch_size={runs} runs "
+            f"rounds to {round(share * runs)}. Change one of them."
+        )
+
+
+def _patches(config: ConfigDict) -> Iterator[str]:
+    """The discriminator's patches divide the slice."""
+    scales, shape = len(config.discriminator.features), tuple(config.prepare.crop_shape)
+    unused = [{PLANES[plane]} for plane in config.windows.planes]
+    sizes = [size for axis, size in enumerate(shape) if any({axis} != one for one in unused)]
+    if config.stages.adversarial and any(size % 2 ** (scales - 1) for size in sizes):
+        yield (
+            f"config.prepare.crop_shape={shape}: expected multiples of {2 ** (scales - 1)} within "
+            f"the slices, since config.discriminator.features has {scales} scales."
+        )
+
+
 def _some_steps(config: ConfigDict) -> Iterator[str]:
     """There is something to do."""
     if not total_steps(config):
@@ -313,6 +335,8 @@ _TOGETHER: tuple[tuple[tuple[str, ...], Callable[[ConfigDict], Iterator[str]]], 
     (("split.validation", "split.test"), _shares),
     (("split.folds", "split.fold"), _fold),
     (tuple(f"stages.{name}" for name in STAGES), _some_steps),
+    (("windows.positive_share", "windows.batch_size"), _shared_out),
+    (("prepare.crop_shape", "discriminator.features", "windows.planes"), _patches),
     (("network", "generator.encoder", "generator.features", "pretrained.weights"), _pretrained),
     (("network", "windows.length", "stages.adversarial"), _one_slice),
 )

@@ -9,6 +9,9 @@ from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
 from vfseg.training.checkpoints import Checkpoints
 
+_FREE = ("train.patience", "train.log_every", "train.save_every")
+"""Settings that change nothing that is learnt."""
+
 
 def read_summary(workdir: Path) -> dict:
     """The content of `evaluation/summary.json`.
@@ -35,7 +38,7 @@ def check_config_of(config: ConfigDict, workdir: Path) -> None:
         changed |= {
             f"config.{key}: {before.get(key)} -> {now.get(key)}": None
             for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key)
+            if before.get(key) != now.get(key) and key not in _FREE
         }
     if changed:
         raise UserError(

@@ -33,6 +33,7 @@ def test_equal_time_follows_the_cost_of_a_step():
 def test_a_finished_run_is_skipped_and_another_one_is_trained_and_evaluated(tmp_path, monkeypatch):
     called = []
     monkeypatch.setattr(ablation, "_vfseg", lambda *arguments: called.append(arguments))
+    monkeypatch.setattr(ablation, "trained_steps", lambda run: 8)
     data = tmp_path / "data"
     for name in ("cohort", "store"):
         (data / name).mkdir(parents=True)
@@ -48,6 +49,17 @@ def test_a_finished_run_is_skipped_and_another_one_is_trained_and_evaluated(tmp_
     (run / "evaluation" / "summary.json").write_text("{}")
     ablation.run_one("light", 1, 8, tmp_path, data, {})
     assert len(called) == 2
+
+
+def test_a_run_that_was_stopped_is_not_evaluated(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(ablation, "_vfseg", lambda *arguments: called.append(arguments[2]))
+    monkeypatch.setattr(ablation, "trained_steps", lambda run: 7)
+    for name in ("cohort", "store", "splits.csv"):
+        (tmp_path / name).touch()
+    with pytest.raises(SystemExit, match="the same command continues"):
+        ablation.run_one("light", 0, 8, tmp_path, tmp_path, {})
+    assert called == ["train"]
 
 
 def test_the_table_shows_mean_and_spread():

@@ -45,7 +45,6 @@ class SliceClassifier(nn.Module):
           dilation: of no effect, a window of one slice has no neighbours; taken as the
             generator takes it.
           recurrent: likewise.
-          recurrent: without meaning here, as there is no recurrence.
 
         Raises:
           ValueError: the window has more than one slice.

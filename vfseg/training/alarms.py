@@ -48,12 +48,19 @@ class Alarms:
         first, self._last_step = self._last_step + 1, step
         broken = [name for name, value in scalars.items() if not math.isfinite(value)]
         if broken:
+            remedy = (
+                "Lower config.train.generator_learning_rate, set config.train.gradient_clip (1.0, "
+                "say) or lower the weight of that term in config.losses"
+            )
+            if all(name.startswith(("discriminator", "r1")) for name in broken):
+                remedy = (
+                    "Lower config.train.discriminator_learning_rate or config.losses.r1, or set "
+                    "config.discriminator.spectral_norm"
+                )
             raise UserError(
                 f"training broke in steps {first} to {step}: {', '.join(sorted(broken))} "
-                "not finite. Lower config.train.generator_learning_rate, set "
-                "config.train.gradient_clip (1.0, say) or lower the weight of that term in "
-                "config.losses; the same command then continues from the last checkpoint in a "
-                "copy of the workdir, or starts anew in another --workdir."
+                f"not finite. {remedy} and train anew in another --workdir; what the "
+                "last checkpoint holds is from before."
             )
         on_fracture = scalars["probability_on_fracture"]
         on_background = scalars["probability_on_background"]
@@ -82,7 +89,8 @@ class Alarms:
             step,
             f"its accuracy is {accuracy:.3f}: it guesses",
             "Raise config.train.discriminator_learning_rate or pause_above, lower "
-            "config.losses.r1, or widen config.discriminator.features",
+            "config.losses.r1, widen config.discriminator.features, or set "
+            "config.losses.adversarial_everywhere=False",
         )
 
     def _row(self, what: str, holds: bool, step: int, figure: str, remedy: str) -> None:
