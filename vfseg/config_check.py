@@ -264,6 +264,8 @@ def _patches(config: ConfigDict) -> Iterator[str]:
     scales, shape = len(config.discriminator.features), tuple(config.prepare.crop_shape)
     unused = [{PLANES[plane]} for plane in config.windows.planes]
     sizes = [size for axis, size in enumerate(shape) if any({axis} != one for one in unused)]
+    if scales <= len(config.generator.features):
+        return  # the generator halves as often, and says so
     if config.stages.adversarial and any(size % 2 ** (scales - 1) for size in sizes):
         yield (
             f"config.prepare.crop_shape={shape}: expected multiples of {2 ** (scales - 1)} within "
