@@ -8,8 +8,9 @@ from numpy.testing import assert_array_equal
 from tests.cohort import tiny_config, write_store
 from vfseg.errors import UserError
 from vfseg.inference.model import load_model, load_thresholds, save_thresholds
-from vfseg.inference.shipped import PARAMETERS, export_model, open_model
+from vfseg.inference.shipped import PARAMETERS, SHIPPED, export_model, open_model
 from vfseg.training.loop import train
+from vfseg.training.recipe import is_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +63,14 @@ def test_parameters_of_another_network_are_named(exported):
     )
     with pytest.raises(UserError, match=r"parameters.npz: .* has shape .* in the networks"):
         open_model(exported)
+
+
+def test_the_model_of_the_package_is_small_opens_and_says_what_it_is():
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 20e6
+    model = open_model(SHIPPED)
+    assert is_synthetic(model.config)
+    assert 0 < load_thresholds(SHIPPED, model.step).fused < 1
+    card = (SHIPPED / "MODEL_CARD.md").read_text()
+    for words in ("Research use only", "synthetic fractures", "every alarm is a false one"):
+        assert words in card
+    assert not any(part in model.config.manifest for part in "/\\"), "no path of a machine"
