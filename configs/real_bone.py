@@ -5,9 +5,10 @@ that the manifest puts into `train`, strongly augmented; chooses thresholds on b
 validation cases; tests on the virtual fractures of CTs it never saw. A CT's variants share its
 patient and stay in one split. The truth is synthetic; the workdir holds patient data.
 
-    python -m vfseg.main --config configs/real_bone.py --config.manifest=DATA/manifest.csv --mode ship
+    python -m vfseg.main --config configs/real_bone.py --config.manifest=DATA/manifest.csv
 
-writes a model to pass on; `DATA/ABOUT.md` must say where the CTs come from. `:slice_classifier` is the baseline on the same cases.
+With `--mode ship --output FOLDER` it also writes a model to pass on; `DATA/ABOUT.md` must say where
+the CTs come from. `:slice_classifier` is the baseline on the same cases.
 """
 
 import runpy
