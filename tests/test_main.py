@@ -249,6 +249,7 @@ def _roll_fractures(case):
         ([], "--config"),
         (["--config", "configs/quickstart.py:huge"], "no variant 'huge'"),
         ([*TINY, "--config.windows.planes=oblique"], "axial, coronal, sagittal"),
+        ([*TINY, "--checkpoint=runs/x"], "--checkpoint goes with --mode predict"),
         ([*TINY, "--config.windows.length=4"], "odd"),
         ([*TINY, "--config.prepare.crop_shape=(31,30,30)"], "multiples of 2"),
         ([*TINY, "--config.inference.fusion=median"], "mean, centre"),

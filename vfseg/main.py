@@ -209,6 +209,9 @@ def _dispatch(config_path: str | None) -> None:
             overwrite=_OVERWRITE.value,
         )
         return
+    for holder in (_INPUT, _VERTEBRAE, _BOXES, _CHECKPOINT):
+        if holder.value:
+            raise UserError(f"--{holder.name} goes with --mode predict.")
     config = _loaded_config()
     if config is None or config_path is None:
         raise UserError("name a config, for instance --config configs/quickstart.py")
