@@ -35,6 +35,7 @@ class TorchStep:
         others -= {*SUPERVISED, "adversarial"}
         assert not any(config.losses[name] for name in others), others
         train, self._losses, self._hu_windows = config.train, config.losses, config.hu_windows
+        assert config.losses.adversarial_everywhere
         assert not train.weight_decay
         assert not train.gradient_clip
         self._mode, self._ema_decay = mode, train.ema_decay

@@ -26,6 +26,7 @@ def config():
     config = module["get_config"]("tiny")
     config.discriminator.features = (4, 8, 8)
     config.augment.left_right_flip = 0.0
+    config.losses.adversarial_everywhere = True
     return config
 
 

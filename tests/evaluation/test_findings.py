@@ -18,7 +18,7 @@ def test_a_user_s_ct_is_listed_as_an_evaluated_one():
     boxed.fill(box, probability[box])
     read = spine()
     ct = Volume(np.zeros(SHAPE, np.int16), read.labels.geometry)
-    found = Prediction(ct, read, boxed, 0.0, (), 1)
+    found = Prediction(ct, read, boxed, None, 0.0, 1)
     listed = list_findings("case", found, THRESHOLDS.fused, THRESHOLDS.vertebra)
     wanted = measured(truth, probability)
     assert len(listed.lesions) == len(wanted.lesion_rows) == 2

@@ -73,7 +73,15 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_an_emptied_checkpoint_has_no_score_and_another_one_is_the_best(workdir):
+    _empty(workdir / "checkpoints" / "1")
+    assert load_model(workdir / "checkpoints").step == 2
+
+
+SCORED = {name: damage for name, damage in DAMAGES.items() if damage is not _empty}
+
+
+@pytest.mark.parametrize("damage", SCORED.values(), ids=SCORED)
 def test_a_damaged_checkpoint_is_named_when_it_is_loaded(workdir, damage):
     damage(workdir / "checkpoints" / "1")
     with pytest.raises(UserError, match=r"checkpoints/1: this checkpoint is damaged .* Delete"):
