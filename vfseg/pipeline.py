@@ -219,9 +219,7 @@ def evaluate(config: ConfigDict, workdir: Path, prepared: Prepared | None = None
 
 def compare_fusion(config: ConfigDict, workdir: Path) -> None:
     """Every rule of fusion on the same slice predictions: `evaluation/fusion.csv`, and a table."""
-    prepared = prepare(config, workdir)
-    if not _is_evaluated(workdir, prepared):
-        evaluate(config, workdir, prepared)
+    prepared = _evaluated(config, workdir)
     if not processes.is_first():
         return
     checkpoints = workdir / "checkpoints"
@@ -239,6 +237,14 @@ def compare_fusion(config: ConfigDict, workdir: Path) -> None:
     print(fusion_text(rows, synthetic=is_synthetic(config)))
 
 
+def _evaluated(config: ConfigDict, workdir: Path) -> Prepared:
+    """The prepared cases; evaluates them unless that stands."""
+    prepared = prepare(config, workdir)
+    if not _is_evaluated(workdir, prepared):
+        evaluate(config, workdir, prepared)
+    return prepared
+
+
 def _evaluator(config: ConfigDict, workdir: Path, model: Model) -> Evaluator:
     store, settings = workdir / "store", prepare_settings(config)
     return Evaluator(model.predictor, model.g_params, store, config.inference.fusion, settings)
@@ -247,9 +253,7 @@ def _evaluator(config: ConfigDict, workdir: Path, model: Model) -> Evaluator:
 def compare_with(config: ConfigDict, workdir: Path, other: Path) -> None:
     """Compares this run with another one on the same cases; evaluates it first where need be."""
     theirs = read_states(other / "evaluation" / "states.npz")
-    prepared = prepare(config, workdir)
-    if not _is_evaluated(workdir, prepared):
-        evaluate(config, workdir, prepared)
+    _evaluated(config, workdir)
     if processes.is_first():
         print(comparison_text(compare_runs(workdir, other, theirs, seed=config.seed)))
 

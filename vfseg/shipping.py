@@ -18,7 +18,7 @@ from vfseg.errors import UserError
 from vfseg.evaluation.findings import list_findings
 from vfseg.evaluation.summary import RESEARCH_USE
 from vfseg.inference.case import predict_case
-from vfseg.inference.model import Model, load_thresholds
+from vfseg.inference.model import ChosenThresholds, Model, load_thresholds
 from vfseg.inference.shipped import export_model, open_model
 from vfseg.workdir import read_summary
 
@@ -34,8 +34,6 @@ _SHOWN = (
     ("vertebra", "sensitivity", "vertebra sensitivity"),
     ("vertebra", "specificity", "vertebra specificity"),
 )
-
-
 LARGEST_MB = 20
 
 
@@ -70,7 +68,8 @@ def ship(config: ConfigDict, workdir: Path, folder: Path | None = None) -> None:
         raise UserError(f"{folder}: {size:.0f} MB, more than {LARGEST_MB}. Train a smaller model.")
     model = open_model(folder)
     cases, _ = find_cases(Path(config.manifest))
-    healthy = [_healthy_rows(case, model, folder, workdir) for case in cases]
+    thresholds = load_thresholds(folder, model.step)
+    healthy = [_healthy_row(case, model, thresholds, workdir) for case in cases]
     summary = read_summary(workdir)
     text = card_text(summary, healthy, model, about.read_text())
     with atomic_file(folder / CARD) as file:
@@ -78,9 +77,10 @@ def ship(config: ConfigDict, workdir: Path, folder: Path | None = None) -> None:
     print(f"model: {folder}")
 
 
-def _healthy_rows(case: Case, model: Model, folder: Path, workdir: Path) -> dict[str, Any]:
+def _healthy_row(
+    case: Case, model: Model, thresholds: ChosenThresholds, workdir: Path
+) -> dict[str, Any]:
     """What the model says of a CT in which no fracture is known."""
-    thresholds = load_thresholds(folder, model.step)
     output = workdir / "healthy" / case.case_id
     found = predict_case(case, model, model.prepare, thresholds.slice, thresholds.fused, output)
     listed = list_findings(case.case_id, found, thresholds.fused, thresholds.vertebra)

@@ -17,7 +17,7 @@ import numpy as np
 from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
 from vfseg.evaluation.measures import MEASURES, Measure, States, read_states
-from vfseg.evaluation.metrics import number
+from vfseg.evaluation.metrics import number, three_decimals
 from vfseg.evaluation.statistics import MINIMUM_PATIENTS, resampled_values, sum_by_patient
 
 _MOST_NAMED = 5
@@ -93,10 +93,6 @@ def _difference(measure: Measure, own: States, other: States, seed: int) -> dict
 
 def comparison_text(comparison: Mapping[str, Any]) -> str:
     """The comparison as a table for the terminal."""
-
-    def shown(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
-
     lines = [
         f"this: {comparison['this']}; other: {comparison['other']}; {comparison['cases']} cases of "
         f"{comparison['patients']} patients, the same resamples for both",
@@ -105,9 +101,10 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
     ]
     for row in comparison["measures"]:
         name = f"{row['level']} {row['name']}"
-        bounds = " to ".join(map(shown, row["ci95"])) if row["ci95"] else "-"
+        bounds = " to ".join(map(three_decimals, row["ci95"])) if row["ci95"] else "-"
         favour = "-" if row["in_favour"] is None else f"{100 * row['in_favour']:.0f} %"
-        figures = f"{shown(row['this']):>8}{shown(row['other']):>8}{shown(row['difference']):>12}"
+        widths = {"this": 8, "other": 8, "difference": 12}
+        figures = "".join(f"{three_decimals(row[key]):>{n}}" for key, n in widths.items())
         lines.append(f"{name:<40}{figures}   {bounds:<18}{favour:>9}")
     return "\n".join(lines)
 

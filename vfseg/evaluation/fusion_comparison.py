@@ -6,7 +6,7 @@ from typing import Any
 from vfseg.data.cases import Case
 from vfseg.data.volume import read_ct
 from vfseg.evaluation.evaluate import SlicesOfCase
-from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.metrics import ScoreHistogram, three_decimals
 from vfseg.evaluation.statistics import pooled_metrics
 from vfseg.evaluation.thresholds import of_highest_dice
 from vfseg.evaluation.truth import read_truth
@@ -112,7 +112,7 @@ def fusion_text(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> str:
     lines = [f"{'fusion':<12}{'threshold':>10}{'validation Dice':>17}{'Dice':>8}{'PR-AUC':>8}"]
     lines += [
         f"{row['fusion']:<12}{row['threshold']:>10.3f}{row['validation_dice']:>17.3f}"
-        f"{_shown(row['dice']):>8}{_shown(row['pr_auc']):>8}"
+        f"{three_decimals(row['dice']):>8}{three_decimals(row['pr_auc']):>8}"
         for row in rows
     ]
     lines.append(
@@ -120,7 +120,3 @@ def fusion_text(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> str:
         + " The truth is synthetic." * synthetic
     )
     return "\n".join(lines)
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -296,6 +296,15 @@ def number(value: np.ndarray | float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
+def three_decimals(value: float | None) -> str:
+    """A figure in a table of the terminal.
+
+    >>> three_decimals(0.12345), three_decimals(None)
+    ('0.123', '-')
+    """
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Quotient in float64, NaN where the denominator is 0."""
     defined = denominator > 0

@@ -1,6 +1,7 @@
 """From the predictions of the crops of a case to its fused map, and back onto the CT's grid."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -89,7 +90,7 @@ class CaseMap:
             spread[place] = np.where(inside, np.clip(ratio, 0, 0.5), 0)
         return Slab(probability, region, spread)
 
-    @property
+    @functools.cached_property
     def _covered(self) -> np.ndarray:
         return (self.fused.weight > 0).astype(np.uint8)
 
