@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.cohort import tiny_config
-from vfseg.training.schedules import SCHEDULES, generator_rate
+from vfseg.training.schedules import SCHEDULES, discriminator_rate, generator_rate
 from vfseg.training.stages import Phase, plan_stages, stage_at, total_steps
 
 
@@ -58,3 +58,11 @@ def test_the_forms_half_way():
     assert_allclose(half["cosine"], 0.5, atol=1e-6)
     assert_allclose(half["constant_linear"], 1.0, atol=1e-6)
     assert_allclose(half["polynomial"], 0.5**0.9, atol=1e-6)
+
+
+def test_the_discriminators_rate_is_constant_until_fine_tuning_lowers_both():
+    """There the generator's begins at a tenth of its peak and falls to 0."""
+    generator = generator_rate("cosine", 0.02, 100, 0.002, 20)
+    rate = discriminator_rate(5.0, generator, 0.02, 100)
+    assert_allclose([rate(step) for step in (0, 50, 99)], 5.0)
+    assert_allclose([rate(step) for step in (100, 110, 120)], [0.5, 0.25, 0], atol=1e-6)

@@ -22,6 +22,7 @@ from tests.training.tiny import (
     tiny_state,
 )
 from vfseg.data.intensity import to_channels
+from vfseg.training.adam import adam
 from vfseg.training.step import train_step
 
 
@@ -76,7 +77,7 @@ def naive_step(state, batch, settings, learning_rate):
 
 def test_one_forward_step_equals_the_naive_one():
     """After one SGD step the parameters differ from the start by the gradients, so both agree."""
-    settings, batch = tiny_settings(optax.sgd(0.1)), tiny_batch()
+    settings, batch = tiny_settings(), tiny_batch()
     state = tiny_state(settings)
     # At the start the recurrent features do not count yet; here every parameter shall.
     run = jax.ShapeDtypeStruct((1, 4, 16, 16, 1), np.float32)
@@ -102,7 +103,7 @@ def test_generator_meets_the_updated_discriminator():
     batch = tiny_batch()
     results = []
     for rate in (0.0, 1.0):
-        settings = tiny_settings(d_optimizer=optax.sgd(rate))
+        settings = tiny_settings(d_rate=optax.constant_schedule(rate))
         step = jax.jit(functools.partial(train_step, settings=settings, phase=ADVERSARIAL))
         results.append(step(tiny_state(settings), batch)[0].g_params)
     slow, fast = (jax.tree.leaves(r) for r in results)
@@ -151,7 +152,7 @@ def test_runs_of_dilated_windows_are_understood():
 
 
 def test_it_learns_a_batch_by_heart():
-    settings = tiny_settings(optax.adam(0.02))
+    settings = tiny_settings(adam(), g_rate=optax.constant_schedule(0.02))
     step = jax.jit(functools.partial(train_step, settings=settings, phase=SUPERVISED))
     state, batch = tiny_state(settings), tiny_batch(runs=2)
     batch["target"] = (batch["ct"][:, 1:3] > 900).astype(np.uint8)
@@ -193,7 +194,7 @@ def test_a_discriminator_that_wins_rests_and_comes_back():
 
 def test_frozen_parameters_stay_and_the_others_learn():
     """Weight decay, too, would move them."""
-    settings = tiny_settings(optax.adamw(0.1, weight_decay=0.1))
+    settings = tiny_settings(adam(weight_decay=0.1))
     params = tiny_state(settings).g_params
     frozen = jax.tree_util.tree_map_with_path(lambda path, _: path[0].key == "encoder", params)
     settings = dataclasses.replace(settings, frozen=lambda _: frozen)

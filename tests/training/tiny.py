@@ -19,14 +19,18 @@ ADVERSARIAL = Phase(recurrent=True, adversarial=True, frozen=False)
 
 
 def tiny_settings(optimizer=None, **changes):
-    """Settings of a step: window of 3, two scales, recurrence at both; no augmentation."""
-    optimizer = optax.sgd(0.1) if optimizer is None else optimizer
+    """Settings of a step: window of 3, two scales, recurrence at both; no augmentation.
+
+    The default optimiser is SGD: the gradient itself is the direction.
+    """
+    optimizer = optax.identity() if optimizer is None else optimizer
     settings = {
         "generator": Generator("plain", (4, 8), True, 3, (0, 1), 2),
         "discriminator": Discriminator((4, 8)),
         "g_optimizer": optimizer,
         "d_optimizer": optimizer,
         "g_rate": optax.constant_schedule(0.1),
+        "d_rate": optax.constant_schedule(0.1),
         "adversarial_schedule": optax.constant_schedule(0.3),
         "adversarial_form": "cross_entropy",
         "adversarial_everywhere": True,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from vfseg.models.layers import DoubleConv, upsample2
+from vfseg.models.layers import DoubleConv, max_pool2, upsample2
 
 
 class Encoder(nn.Module):
@@ -45,7 +45,7 @@ class Encoder(nn.Module):
         scales = []
         for scale, features in enumerate(self.features):
             if scale:
-                x = nn.max_pool(x, (2, 2), (2, 2))
+                x = max_pool2(x)
             x = DoubleConv(features, self.dtype, name=f"scale{scale}")(x)
             scales.append(x)
         return tuple(scales)
@@ -126,5 +126,5 @@ class Decoder(nn.Module):
                 skip = gate(skip, x)
             x = jnp.concatenate([upsample2(x), skip], axis=-1)
             x = DoubleConv(features, self.dtype, name=f"scale{scale}")(x, recurrent.get(scale))
-        logits = nn.Dense(1, dtype=self.dtype, name="head")(x)[..., 0].astype(jnp.float32)
+        logits = nn.Dense(1, dtype=jnp.float32, name="head")(x)[..., 0]
         return logits + math.log(self.prior / (1 - self.prior))

@@ -7,7 +7,6 @@ running statistics in the training state; fine-tuning then moves the folded kern
 
 References:
   Ioffe & Szegedy, 2015, ICML: Batch normalization.
-  Wu & He, 2018, ECCV: Group normalization.
 """
 
 import flax.linen as nn
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from vfseg.models.layers import group_count
+from vfseg.models.layers import GroupNorm
 
 NORMS = ("group", "folded")
 _SMALL = 3  # height or width, in pixels, up to which `SmallConv` is the faster one
@@ -70,7 +69,7 @@ class ConvNorm(nn.Module):
         x = conv(x)
         if folded:
             return x
-        return nn.GroupNorm(group_count(self.features), dtype=self.dtype, name="norm")(x)
+        return GroupNorm(self.dtype, name="norm")(x)
 
 
 class DepthwiseConv(nn.Module):

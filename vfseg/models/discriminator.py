@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from vfseg.models.layers import group_count
+from vfseg.models.layers import GroupNorm
 
 
 class Discriminator(nn.Module):
@@ -54,6 +54,6 @@ class Discriminator(nn.Module):
             grouped = not (first or self.spectral_norm)
             x = convolve(x, features, strides, use_bias=not grouped)
             if grouped:
-                x = nn.GroupNorm(group_count(features), dtype=self.dtype)(x)
+                x = GroupNorm(self.dtype)(x)
             x = nn.leaky_relu(x, 0.2)
         return convolve(x, 1, name="head")[..., 0].astype(jnp.float32)

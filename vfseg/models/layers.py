@@ -3,7 +3,10 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
+
+_EPSILON = 1e-6  # as in flax
 
 
 def group_count(features: int) -> int:
@@ -13,6 +16,43 @@ def group_count(features: int) -> int:
     (8, 4)
     """
     return next(groups for groups in (8, 4, 2, 1) if features % groups == 0)
+
+
+class GroupNorm(nn.Module):
+    """`nn.GroupNorm` with the same parameters, as one multiplication and one addition a pixel.
+
+    Each channel is summed up first, then the sums of a group; mean and variance join scale and bias
+    in one affine map. flax spreads the channels over a fifth axis instead: a step of training
+    takes an eighth more time that way on CPU.
+
+    Attributes:
+      dtype: dtype of the result; the statistics are taken in float32.
+
+    Reference:
+      Wu & He, 2018, ECCV: Group normalization.
+    """
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalises `n h w c` over each group of channels (see `group_count`) of each slice."""
+        n, h, w, c = x.shape
+        groups = group_count(c)
+        scale = self.param("scale", nn.initializers.ones_init(), (c,))
+        bias = self.param("bias", nn.initializers.zeros_init(), (c,))
+        x = x.astype(jnp.float32)
+
+        def of_groups(sums: jax.Array) -> jax.Array:
+            mean = jnp.mean(sums.reshape(n, groups, -1), axis=-1, keepdims=True) / (h * w)
+            return jnp.broadcast_to(mean, (n, groups, c // groups)).reshape(n, c)
+
+        mean = of_groups(jnp.sum(x, axis=(1, 2)))
+        square = of_groups(jnp.sum(x * x, axis=(1, 2)))
+        deviation = lax.rsqrt(jnp.maximum(square - mean * mean, 0) + _EPSILON)
+        times = deviation * scale[None]
+        plus = bias[None] - mean * times
+        return (x * times[:, None, None] + plus[:, None, None]).astype(self.dtype)
 
 
 class ConvNormRelu(nn.Module):
@@ -45,7 +85,7 @@ class ConvNormRelu(nn.Module):
         if side is not None:
             conv = nn.Conv(self.features, (3, 3), use_bias=False, dtype=self.dtype, name="side")
             x += conv(side)
-        x = nn.GroupNorm(group_count(self.features), dtype=self.dtype)(x)
+        x = GroupNorm(self.dtype)(x)
         return nn.relu(x)
 
 
@@ -60,6 +100,21 @@ class DoubleConv(nn.Module):
         """Maps `n h w c`, and a side input `n h w c'` if there is one, to `n h w features`."""
         x = ConvNormRelu(self.features, self.dtype)(x, side)
         return ConvNormRelu(self.features, self.dtype)(x)
+
+
+def max_pool2(x: jax.Array) -> jax.Array:
+    """Maximum over 2x2 pixels: `n 2h 2w c` -> `n h w c`.
+
+    Rows first, then columns: the gradient of `nn.max_pool` takes five times as long on CPU. Where
+    inputs tie, they share the gradient.
+
+    >>> max_pool2(jnp.arange(8.0).reshape(1, 2, 4, 1))[0, :, :, 0].tolist()
+    [[5.0, 7.0]]
+    """
+    n, h, w, c = x.shape
+    x = x.reshape(n, h // 2, 2, w // 2, 2, c)
+    x = jnp.maximum(x[:, :, 0], x[:, :, 1])
+    return jnp.maximum(x[:, :, :, 0], x[:, :, :, 1])
 
 
 def upsample2(x: jax.Array) -> jax.Array:

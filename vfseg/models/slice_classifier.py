@@ -55,5 +55,5 @@ class SliceClassifier(nn.Module):
         trunk = ResNet18(self.features, self.norm, self.dtype, name="trunk")
         coarsest = trunk(run.reshape(b * r, h, w, c))[-1]
         pooled = coarsest.astype(jnp.float32).mean(axis=(1, 2))  # n f
-        logits = nn.Dense(1, dtype=self.dtype, name="head")(pooled).astype(jnp.float32)
+        logits = nn.Dense(1, dtype=jnp.float32, name="head")(pooled)
         return jnp.broadcast_to(logits.reshape(b, r, 1, 1), (b, r, h, w))

@@ -19,7 +19,8 @@ from vfseg.models.encoders import TRUNK_SCALES, frozen_mask
 from vfseg.models.generator import Generator
 from vfseg.models.pretrained import load_encoder, load_trunk
 from vfseg.models.slice_classifier import SliceClassifier
-from vfseg.training.schedules import Schedule, generator_rate
+from vfseg.training.adam import adam
+from vfseg.training.schedules import Schedule, discriminator_rate, generator_rate
 from vfseg.training.stages import total_steps
 from vfseg.training.step import SUPERVISED, StepSettings
 
@@ -98,8 +99,8 @@ def is_synthetic(config: ConfigDict) -> bool:
 def step_settings(config: ConfigDict) -> StepSettings:
     """Everything static of a training step.
 
-    The discriminator's rate is constant, with the first moment of pix2pix; the adversarial weight
-    ramps up linearly over half of the stage that brings it in.
+    The discriminator has the first moment of pix2pix; the adversarial weight ramps up linearly over
+    half of the stage that brings it in.
     """
     train, losses, stages = config.train, config.losses, config.stages
     rate = _generator_rate(config)
@@ -112,9 +113,15 @@ def step_settings(config: ConfigDict) -> StepSettings:
             config.discriminator.spectral_norm,
             compute_dtype(config),
         ),
-        g_optimizer=_generator_optimizer(config, rate),
-        d_optimizer=optax.adam(train.discriminator_learning_rate, b1=0.5),
+        g_optimizer=_generator_optimizer(config),
+        d_optimizer=adam(b1=0.5),
         g_rate=rate,
+        d_rate=discriminator_rate(
+            train.discriminator_learning_rate,
+            rate,
+            train.generator_learning_rate,
+            total_steps(config) - stages.fine_tune,
+        ),
         adversarial_schedule=optax.linear_schedule(0.0, losses.adversarial, ramp, start),
         adversarial_form=losses.adversarial_form,
         adversarial_everywhere=losses.adversarial_everywhere,
@@ -140,9 +147,8 @@ def _generator_rate(config: ConfigDict) -> Schedule:
     )
 
 
-def _generator_optimizer(config: ConfigDict, rate: Schedule) -> optax.GradientTransformation:
+def _generator_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """Adam; with decoupled weight decay and clipping by the global norm where the config asks."""
     train = config.train
-    adam = optax.adamw(rate, weight_decay=train.weight_decay) if train.weight_decay else None
     clip = optax.clip_by_global_norm(train.gradient_clip) if train.gradient_clip else None
-    return optax.chain(clip or optax.identity(), adam or optax.adam(rate))
+    return optax.chain(clip or optax.identity(), adam(weight_decay=train.weight_decay))

@@ -6,11 +6,14 @@ the config names, to the rate of fine-tuning, which falls to zero in the same fo
 - `cosine`: half a cosine (Loshchilov & Hutter, 2017, ICLR);
 - `constant_linear`: constant for the first half, then linear (Isola et al., 2017, CVPR);
 - `polynomial`: (1 - t) ** 0.9 (Chen et al., 2018, TPAMI: DeepLab).
+
+The discriminator's is constant; in fine-tuning it is lowered by as much as the generator's.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 WARM_UP = 0.05  # share of the steps
@@ -58,3 +61,21 @@ def generator_rate(
         parts.append(fall(fine_tune_rate, 0.0, fine_tune_steps))
         turns.append(steps)
     return optax.join_schedules(parts, turns)
+
+
+def discriminator_rate(
+    constant: float, generator: Schedule, peak: float, fine_tune_start: int
+) -> Schedule:
+    """The discriminator's learning rate.
+
+    Args:
+      constant: before fine-tuning.
+      generator: the generator's learning rate.
+      peak: highest of `generator`.
+      fine_tune_start: step.
+    """
+
+    def rate(step: Any) -> Any:
+        return constant * jnp.where(step < fine_tune_start, 1.0, generator(step) / peak)
+
+    return rate

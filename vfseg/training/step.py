@@ -34,9 +34,10 @@ class StepSettings:
     Attributes:
       generator: maps runs to logits, see `vfseg.models.generator`.
       discriminator: see `vfseg.models.discriminator`.
-      g_optimizer: optimiser of the generator.
-      d_optimizer: optimiser of the discriminator.
-      g_rate: learning rate of `g_optimizer` by step, to be logged.
+      g_optimizer: directions of the generator's updates, before the learning rate.
+      d_optimizer: the same of the discriminator.
+      g_rate: learning rate of the generator by step.
+      d_rate: learning rate of the discriminator by step of the whole training.
       adversarial_schedule: weight of the adversarial term by step.
       adversarial_form: one of `losses.ADVERSARIAL_FORMS`.
       adversarial_everywhere: False judges only patches that show something.
@@ -56,6 +57,7 @@ class StepSettings:
     g_optimizer: optax.GradientTransformation
     d_optimizer: optax.GradientTransformation
     g_rate: Schedule
+    d_rate: Schedule
     adversarial_schedule: Schedule
     adversarial_form: str
     adversarial_everywhere: bool
@@ -133,19 +135,17 @@ def train_step(
 
     logits_gradient, g_outputs = jax.grad(objective, has_aux=True)(logits)
     (g_gradient,) = pull_back(logits_gradient)
-    frozen = settings.frozen(state.g_params) if phase.frozen else None
-    if frozen is not None:
+    if phase.frozen:  # what never had a gradient does not move, see `adam`
         g_gradient = jax.tree.map(
-            lambda still, g: jnp.zeros_like(g) if still else g, frozen, g_gradient
+            lambda still, g: jnp.zeros_like(g) if still else g,
+            settings.frozen(state.g_params),
+            g_gradient,
         )
+    rate = settings.g_rate(state.step)
     g_params, g_opt_state, norm = _update(
-        settings.g_optimizer, g_gradient, state.g_opt_state, state.g_params, axis_name
+        settings.g_optimizer, g_gradient, state.g_opt_state, state.g_params, rate, axis_name
     )
-    if frozen is not None:  # weight decay moves what has no gradient
-        g_params = jax.tree.map(
-            lambda still, old, new: old if still else new, frozen, state.g_params, g_params
-        )
-    outputs |= g_outputs | {"gradient_norm": norm, "learning_rate": settings.g_rate(state.step)}
+    outputs |= g_outputs | {"gradient_norm": norm, "learning_rate": rate}
     state = dataclasses.replace(
         state,
         step=state.step + 1,
@@ -263,8 +263,9 @@ def _update_discriminator(
         r1=settings.r1,
         axis_name=axis_name,
     )
+    rate = settings.d_rate(state.step)
     d_params, d_opt_state, norm = _update(
-        settings.d_optimizer, d_gradient, state.d_opt_state, state.d_params, axis_name
+        settings.d_optimizer, d_gradient, state.d_opt_state, state.d_params, rate, axis_name
     )
     won = state.d_accuracy > settings.pause_above
     old, new = (
@@ -275,6 +276,7 @@ def _update_discriminator(
     outputs |= {
         "discriminator_paused": won.astype(jnp.float32),
         "discriminator_gradient_norm": norm,
+        "discriminator_learning_rate": rate,
     }
     accuracy = outputs["discriminator_accuracy"]
     return (
@@ -292,10 +294,11 @@ def _update_discriminator(
 def _running_mean(state: TrainState, g_params: Any, decay: float) -> Any:
     """Exponential moving average of the parameters.
 
-    The decay begins lower, ``min(decay, (1 + t) / (10 + t))``, so that the start is forgotten.
+    The decay begins lower, ``min(decay, (1 + t) / (10 + t))``, so that the start is forgotten. In
+    this form the mean of what does not move is that, to the bit.
     """
     keep = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
-    return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, state.ema_params, g_params)
+    return jax.tree.map(lambda a, b: b + keep * (a - b), state.ema_params, g_params)
 
 
 def _update(
@@ -303,11 +306,13 @@ def _update(
     gradient: Any,
     opt_state: optax.OptState,
     params: Any,
+    rate: jax.Array,
     axis_name: str | None,
 ) -> tuple[Any, optax.OptState, jax.Array]:
     """Next parameters and optimiser state, and the norm of the gradient before any clipping."""
     if axis_name is not None:
         # Each device differentiated the global loss once: the mean of the copies is its gradient.
         gradient = lax.pmean(gradient, axis_name)
-    updates, opt_state = optimizer.update(gradient, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state, optax.tree.norm(gradient)
+    direction, opt_state = optimizer.update(gradient, opt_state, params)
+    params = jax.tree.map(lambda p, d: p - rate * d, params, direction)
+    return params, opt_state, optax.tree.norm(gradient)
