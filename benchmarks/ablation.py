@@ -5,19 +5,23 @@ recipe (equal targets) and once for as long as it takes (equal time, from the co
 measured at the beginning). Below them stand remedies: changes that were to help ConvLSTM and GAN.
 The truth is synthetic.
 
-A finished run is skipped, a broken one continued: stop it and start it again as you like.
+On a CPU all networks have half the channels of `configs/vertebral_fracture.py`, so that a run takes
+a few minutes; no variant is evaluated on mirrored slices. A finished run is skipped, a broken one
+continued: stop it and start it again as you like. The table tells what is finished.
 
-    python -m benchmarks.ablation [--workdir DIR] [--steps N] [--seeds N] [--only NAME ...]
-                                  [--json FILE] [--quick]
+    python -m benchmarks.ablation [--workdir DIR] [--steps N] [--seeds N] [--jobs N]
+                                  [--only NAME ...] [--json FILE] [--quick]
 """
 
 import argparse
 import csv
 import json
+import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,10 +37,12 @@ from vfseg.evaluation.truth import ACROSS_SLICES
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.loop import initial_state
 from vfseg.training.stages import STAGES, plan_stages, total_steps
+from vfseg.workdir import read_json
 
 ROOT = Path(__file__).parent.parent
 CONFIG = "configs/vertebral_fracture.py"
 RULES = ("targets", "time")
+COMMON = {"inference.flips": False}
 QUICK = {
     "phantom.train": 2,
     "phantom.validation": 1,
@@ -87,7 +93,30 @@ VARIANTS = {
     "GAN: judged everywhere": Variant(
         "gan", {"losses.adversarial_everywhere": True}, equal_time=False
     ),
+    "sagittal slices only, 1 slice": Variant(
+        "attention", {"windows.planes": ("sagittal",)}, equal_time=False
+    ),
+    "sagittal slices only, 5 slices": Variant(
+        "convlstm", {"windows.planes": ("sagittal",)}, equal_time=False
+    ),
 }
+"""Rows of the table. The last two show what neighbours are worth where no other plane helps."""
+
+
+class Run(NamedTuple):
+    """A training with its evaluation.
+
+    Attributes:
+      name: of the variant.
+      rule: one of `RULES`.
+      steps: in all.
+      seed: of data order and parameters.
+    """
+
+    name: str
+    rule: str
+    steps: int
+    seed: int
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -104,24 +133,60 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (data / "splits.csv").exists():
         _vfseg(CONFIG, data, "prepare", small)
     costs = measured_costs(workdir / "costs.json", steps, small)
-    for seed in range(seeds):  # all variants of a seed, then the next seed
-        for name in names:
-            variant = VARIANTS[name]
-            for rule in RULES if variant.equal_time else RULES[:1]:
-                count = steps if rule == "targets" else _steps_of_equal_time(name, steps, costs)
-                run_one(name, seed, count, workdir, data, small)
-    rows = [row for name in names for row in _rows(name, steps, seeds, costs, workdir)]
-    print(table(rows, seeds))
+    plan = list(planned(names, steps, seeds, costs))
+    different = {_folder(workdir, run): run for run in plan}  # equal time may be equal targets
+    in_parallel([*different.values()], args.jobs, lambda run: run_one(run, workdir, data, small))
+    rows = _rows(plan, costs, workdir)
+    print(table(rows))
     if args.json:
         result = {"environment": timing.environment(), "steps": steps, "rows": rows}
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def variant_config(name: str, steps: int, overrides: Mapping[str, Any]) -> ConfigDict:
-    """The config of a variant, its stages scaled to so many steps in all."""
+def planned(
+    names: Sequence[str], steps: int, seeds: int, costs: Mapping[str, Mapping[str, float]]
+) -> Iterator[Run]:
+    """All runs: those of equal targets for every seed, then those of equal time."""
+    for rule in RULES:
+        for seed in range(seeds):
+            for name in names:
+                if rule == "targets":
+                    yield Run(name, rule, steps, seed)
+                elif VARIANTS[name].equal_time:
+                    yield Run(name, rule, _steps_of_equal_time(name, steps, costs), seed)
+
+
+def in_parallel(plan: Sequence[Run], jobs: int, work: Any) -> None:
+    """Does the runs, several at a time, each on its share of the processor's cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    shares = [cores[i::jobs] for i in range(jobs)]
+
+    def bind() -> None:  # a thread's cores, and those of the processes it starts
+        os.sched_setaffinity(0, shares.pop())
+
+    pool = ThreadPoolExecutor(jobs, initializer=bind)
+    try:
+        for future in [pool.submit(work, run) for run in plan]:
+            future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def variant_changes(name: str, small: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted config keys of a variant that differ from its config, its size included."""
     variant = VARIANTS[name]
-    config = runpy.run_path(str(ROOT / CONFIG))["get_config"](variant.config)
-    config.update_from_flattened_dict({**overrides, **variant.overrides})
+    generator = _config(variant.config).generator
+    size: dict[str, Any] = {}
+    if not small and jax.default_backend() == "cpu":
+        size["generator.features"] = tuple(count // 2 for count in generator.features)
+        size["generator.recurrent_features"] = generator.recurrent_features // 2
+    return {**COMMON, **size, **small, **variant.overrides}
+
+
+def variant_config(name: str, steps: int, small: Mapping[str, Any]) -> ConfigDict:
+    """The config of a variant, its stages scaled to so many steps in all."""
+    config = _config(VARIANTS[name].config)
+    config.update_from_flattened_dict(variant_changes(name, small))
     whole = total_steps(config)
     ends = np.cumsum([config.stages[stage] for stage in STAGES]) * steps / whole
     parts = np.diff(np.round(ends).astype(int), prepend=0)
@@ -130,26 +195,30 @@ def variant_config(name: str, steps: int, overrides: Mapping[str, Any]) -> Confi
     return config
 
 
-def run_one(
-    name: str, seed: int, steps: int, workdir: Path, data: Path, small: Mapping[str, Any]
-) -> None:
+def _config(variant: str) -> ConfigDict:
+    return runpy.run_path(str(ROOT / CONFIG))["get_config"](variant)
+
+
+def run_one(run: Run, workdir: Path, data: Path, small: Mapping[str, Any]) -> None:
     """Trains and evaluates one variant with one seed, unless its result stands."""
-    run = _folder(workdir, name, seed, steps)
-    if (run / "evaluation" / "summary.json").exists():
+    folder, config = _folder(workdir, run), variant_config(run.name, run.steps, small)
+    config.seed, config.train.validate_every = run.seed, run.steps
+    if (folder / "evaluation" / "summary.json").exists():
+        if read_json(folder / "config.json") != json.loads(json.dumps(config.to_dict())):
+            sys.exit(f"{folder}: finished with other settings; delete it to run it anew")
         return
-    run.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for shared in ("cohort", "store", "splits.csv"):
-        if not (run / shared).exists():
-            (run / shared).symlink_to((data / shared).resolve())
-    config = variant_config(name, steps, small)
-    overrides = {f"stages.{stage}": config.stages[stage] for stage in STAGES}
-    overrides |= {"seed": seed, "train.validate_every": steps}
-    overrides |= {**small, **VARIANTS[name].overrides}
-    source = f"{CONFIG}:{VARIANTS[name].config}".rstrip(":")
-    _vfseg(source, run, "train", overrides)
-    if trained_steps(run) != steps:
-        sys.exit(f"{run}: stopped before its end; the same command continues")
-    _vfseg(source, run, "evaluate", overrides)
+        if not (folder / shared).exists():
+            (folder / shared).symlink_to((data / shared).resolve())
+    changes = {f"stages.{stage}": config.stages[stage] for stage in STAGES}
+    changes |= {"seed": run.seed, "train.validate_every": run.steps}
+    changes |= variant_changes(run.name, small)
+    source = f"{CONFIG}:{VARIANTS[run.name].config}".rstrip(":")
+    _vfseg(source, folder, "train", changes)
+    if trained_steps(folder) != run.steps:
+        sys.exit(f"{folder}: stopped before its end; the same command continues")
+    _vfseg(source, folder, "evaluate", changes)
 
 
 def trained_steps(run: Path) -> int | None:
@@ -160,16 +229,23 @@ def trained_steps(run: Path) -> int | None:
 def measured_costs(file: Path, steps: int, small: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Milliseconds of a mean step of each variant, its windows and its parameters.
 
-    Measured once, side by side, and kept, so that the steps of equal time stay the same.
+    Measured once, side by side, and kept, so that the steps of equal time stay the same; measured
+    anew where a config has changed. Stages of variants that compute the same share a measurement.
     """
-    if file.exists():
-        return json.loads(file.read_text())
-    competitors, shares = {}, {}
-    for name in VARIANTS:
-        config = variant_config(name, steps, small)
+    configs = {name: variant_config(name, steps, small) for name in VARIANTS}
+    wanted = json.loads(json.dumps({name: c.to_dict() for name, c in configs.items()}))
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    if kept.get("configs") == wanted:
+        return kept["costs"]
+    competitors, first, timed_as = {}, {}, {}
+    for name, config in configs.items():
         for stage in plan_stages(config):
-            competitors[f"{name} {stage.name}"] = stepper(config, phase=stage.phase)
-            shares[name, stage.name] = (stage.last - stage.first) / total_steps(config)
+            parts = (config.generator, config.discriminator, config.losses, config.windows)
+            work = repr((*(part.to_dict() for part in parts), stage.phase))
+            if work not in first:
+                first[work] = f"{name} {stage.name}"
+                competitors[first[work]] = stepper(config, phase=stage.phase)
+            timed_as[name, stage.name] = first[work]
     race = timing.race(
         "cost of a step",
         competitors,
@@ -181,9 +257,11 @@ def measured_costs(file: Path, steps: int, small: Mapping[str, Any]) -> dict[str
     print(race)
     seconds = {row.name: row.seconds[1] for row in race.rows}
     costs = {}
-    for name in VARIANTS:
-        config = variant_config(name, steps, small)
-        mean = sum(share * seconds[f"{name} {s}"] for (n, s), share in shares.items() if n == name)
+    for name, config in configs.items():
+        mean = sum(
+            (s.last - s.first) / total_steps(config) * seconds[timed_as[name, s.name]]
+            for s in plan_stages(config)
+        )
         windows = config.windows.batch_size * config.windows.targets
         params = jax.tree.leaves(initial_state(config).g_params)
         costs[name] = {
@@ -191,41 +269,51 @@ def measured_costs(file: Path, steps: int, small: Mapping[str, Any]) -> dict[str
             "ms_per_slice": 1e3 * mean / windows,
             "parameters": sum(leaf.size for leaf in params),
         }
-    file.write_text(json.dumps(costs, indent=1))
+    file.write_text(json.dumps({"configs": wanted, "costs": costs}, indent=1))
     return costs
 
 
-def table(rows: Sequence[Mapping[str, Any]], seeds: int) -> str:
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table as Markdown: mean and standard deviation over the seeds."""
     head = "| variant | equal | steps | parameters | ms/slice | voxel Dice | voxel PR-AUC |"
     head += " across slices | by volume quartile, smallest first | by voxel volume, finest first |"
-    lines = [head, "|" + " --- |" * 10]
+    head += " seeds |"
+    lines = [head, "|" + " --- |" * 11]
     for row in rows:
         lines.append(
             f"| {row['variant']} | {row['equal']} | {row['steps']} | {row['parameters']:,} "
             f"| {row['ms_per_slice']:.1f} | {_spread(row['dice'])} | {_spread(row['pr_auc'])} "
             f"| {_spread(row['recall_across_slices'])} "
             f"| {', '.join(_spread(x) for x in row['recall_by_volume'])} "
-            f"| {', '.join(_spread(x) for x in row['dice_by_spacing'])} |"
+            f"| {', '.join(_spread(x) for x in row['dice_by_spacing'])} | {len(row['dice'])} |"
         )
-    lines.append(f"\nMean ± standard deviation over {seeds} seeds; synthetic truth.")
+    lines.append(
+        "\nMean ± standard deviation over the seeds; synthetic truth. `across slices`: voxel "
+        "recall of fractures that no sagittal slice shows; `by volume`: voxel recall; `by voxel "
+        "volume`: Dice of a case; `ms/slice`: of training, per target slice."
+    )
     return "\n".join(lines)
 
 
 def _rows(
-    name: str, steps: int, seeds: int, costs: Mapping[str, Mapping[str, float]], workdir: Path
+    plan: Sequence[Run], costs: Mapping[str, Mapping[str, float]], workdir: Path
 ) -> list[dict[str, Any]]:
+    """A row for each variant and rule of which at least one run is finished."""
+    done: dict[tuple[str, str], list[Run]] = {}
+    for run in plan:
+        if (_folder(workdir, run) / "evaluation" / "summary.json").exists():
+            done.setdefault((run.name, run.rule), []).append(run)
     rows = []
-    for rule in RULES if VARIANTS[name].equal_time else RULES[:1]:
-        count = steps if rule == "targets" else _steps_of_equal_time(name, steps, costs)
-        runs = [_folder(workdir, name, seed, count) for seed in range(seeds)]
-        summaries = [json.loads((r / "evaluation" / "summary.json").read_text()) for r in runs]
+    order = {name: place for place, name in enumerate(VARIANTS)}
+    for name, rule in sorted(done, key=lambda row: (order[row[0]], RULES.index(row[1]))):
+        folders = [_folder(workdir, run) for run in done[name, rule]]
+        summaries = [json.loads((f / "evaluation" / "summary.json").read_text()) for f in folders]
         sizes = [s["by_size"] for s in summaries]
         rows.append(
             {
                 "variant": name,
                 "equal": rule,
-                "steps": count,
+                "steps": done[name, rule][0].steps,
                 "parameters": int(costs[name]["parameters"]),
                 "ms_per_slice": costs[name]["ms_per_slice"],
                 "dice": [s["voxel"]["dice"]["value"] for s in summaries],
@@ -238,7 +326,7 @@ def _rows(
                     [size[quartile]["voxel_recall"]["value"] for size in sizes]
                     for quartile in sizes[0]
                 ],
-                "dice_by_spacing": list(zip(*(_dice_by_spacing(run) for run in runs))),
+                "dice_by_spacing": list(zip(*(_dice_by_spacing(folder) for folder in folders))),
             }
         )
     return rows
@@ -272,9 +360,9 @@ def _spread(values: Sequence[float | None]) -> str:
     return f"{np.mean(known):.3f}{spread}"
 
 
-def _folder(workdir: Path, name: str, seed: int, steps: int) -> Path:
-    words = "".join(letter if letter.isalnum() else " " for letter in name.lower()).split()
-    return workdir / f"{'-'.join(words)}-{steps}-seed{seed}"
+def _folder(workdir: Path, run: Run) -> Path:
+    words = "".join(letter if letter.isalnum() else " " for letter in run.name.lower()).split()
+    return workdir / f"{'-'.join(words)}-{run.steps}-seed{run.seed}"
 
 
 def _vfseg(config: str, workdir: Path, mode: str, overrides: Mapping[str, Any]) -> None:
@@ -294,6 +382,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workdir", type=Path, default=ROOT / "runs" / "ablation")
     parser.add_argument("--steps", type=int, default=600, help="of every variant; default 600")
     parser.add_argument("--seeds", type=int, default=3, help="runs of every variant; default 3")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; default 1")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these variants only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
     parser.add_argument("--quick", action="store_true", help="shows only that everything runs")
