@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from tests.evaluation.scene import SHAPE, SPACING, spine
 from vfseg.data.levels import Vertebra
-from vfseg.evaluation.regions import MARGIN_MM, bounding_box, part_of, vertebra_regions
+from vfseg.evaluation.regions import (
+    MARGIN_MM,
+    bounding_box,
+    nearer_within,
+    part_of,
+    vertebra_regions,
+)
 
 
 def vertebra(labels, label):
@@ -38,6 +45,22 @@ def test_a_voxel_belongs_to_the_nearest_part_of_the_spine_within_two_millimetres
         whole[region.box] = region.inside
         np.testing.assert_array_equal(whole, expected)
         assert region.inside.size < labels.size  # of its own box only
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_growing_side_by_side_is_what_distance_transforms_say(seed):
+    """Masks that touch, reach over the edges and leave gaps; spacings that tie and that do not."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(3, 14, 3))
+    spacing = np.ones(3) if seed % 2 else rng.uniform(0.5, 2.5, 3)
+    drawn = rng.choice(3, shape, p=[0.9, 0.05, 0.05])
+    own, others = drawn == 1, drawn == 2
+    to_own, to_others = (
+        distance_transform_edt(~mask, sampling=spacing) if mask.any() else np.full(shape, np.inf)
+        for mask in (own, others)
+    )
+    wanted = (to_own <= MARGIN_MM) & (to_own <= to_others)
+    np.testing.assert_array_equal(nearer_within(own, others, MARGIN_MM, spacing), wanted)
 
 
 def test_where_only_boxes_are_known_the_box_is_the_region():
