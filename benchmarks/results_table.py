@@ -5,7 +5,8 @@
 A file there is what `python -m benchmarks --json FILE` wrote on an idle machine. Each line of the
 table compares this package with the best of its peers in the same run; the ratio is taken round by
 round. Of several files for a kind of device the newest that holds a line counts; quick runs never
-do. Where nothing was measured, the place stays empty.
+do. Where nothing was measured, the place stays empty. Below it stands what has no peer
+(`results_alone`).
 """
 
 import argparse
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from benchmarks import results_alone
+from benchmarks.results_alone import figure
 
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
@@ -81,6 +85,14 @@ LINES = (
         "vfseg, plain windows",
         "PyTorch, plain windows, .*",
     ),
+    Line(
+        "Merging windows into 512x512x800, beside a copy of as many bytes",
+        "merge",
+        "vfseg",
+        "copy",
+        0.5,
+    ),
+    Line("The same, beside those who merge", "merge", "vfseg", "MONAI|PyTorch loop|NumPy loop"),
     Line("Reading batches from a cold store", "input_pipeline", "vfseg", "PyTorch"),
     Line("Preparing a CT of 512x512x1571", "prepare", "vfseg", "SimpleITK"),
     Line("Augmenting a batch, strongly", "augment", "strong", "SciPy, .*"),
@@ -119,15 +131,16 @@ def cell(line: Line, results: Iterable[Mapping[str, Any]], backend: str) -> Cell
         if result["environment"]["backend"] != backend:
             continue
         for table in reversed(result["tables"]):
-            ours, peers = (_matching(table, line, pattern) for pattern in (line.ours, line.peers))
+            ours = results_alone.matching(table, line.benchmark, line.ours)
+            peers = results_alone.matching(table, line.benchmark, line.peers)
             if ours and peers:
                 own, peer = (min(rows, key=lambda row: row["seconds"][1]) for rows in (ours, peers))
                 ratios = np.divide(peer["times"], own["times"])
                 low, median, high = np.percentile(ratios, [25, 50, 75])
                 unit = table["unit"]
                 return Cell(
-                    f"{_figure(own['rate'])} {unit}",
-                    f"{peer['name']}: {_figure(peer['rate'])} {unit}",
+                    f"{figure(own['rate'])} {unit}",
+                    f"{peer['name']}: {figure(peer['rate'])} {unit}",
                     (float(low), float(median), float(high)),
                     own["remarks"].get("limit", ""),
                     result["environment"],
@@ -136,7 +149,7 @@ def cell(line: Line, results: Iterable[Mapping[str, Any]], backend: str) -> Cell
 
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
-    """The table, and below it where its figures are from."""
+    """For each kind of device the table, where its figures are from, and what has no peer."""
     head = ["", "vfseg", "best peer", "times as fast (quartiles)", "of the device's limit", "goal"]
     parts = []
     for backend in BACKENDS:
@@ -155,7 +168,8 @@ def markdown(results: Sequence[Mapping[str, Any]]) -> str:
         lines = [[f"**{title}**", *head[1:]], ["---"] * len(head), *rows]
         table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
         where = "; ".join(dict.fromkeys(runs)) or "Nothing was measured yet."
-        parts.append(f"{table}\n\n{where}")
+        alone = results_alone.markdown(results, backend)
+        parts += [f"{table}\n\n{where}", *([alone] if alone else [])]
     return "\n\n".join(parts)
 
 
@@ -172,23 +186,10 @@ def write(readme: Path, table: str) -> None:
     readme.write_text(between.sub(lambda _: f"{BEGIN}\n{table}\n{END}", text))
 
 
-def _matching(table: Mapping[str, Any], line: Line, pattern: str) -> list[Mapping[str, Any]]:
-    if table["benchmark"] != line.benchmark:
-        return []
-    return [row for row in table["rows"] if re.fullmatch(pattern, row["name"])]
-
-
-def _figure(rate: float) -> str:
-    """Three significant places.
-
-    >>> _figure(0.01234), _figure(56.78), _figure(1234.5)
-    ('0.0123', '56.8', '1234')
-    """
-    return f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}"
-
-
 def _described(run: Mapping[str, Any]) -> str:
-    versions = [f"{name} {run[name]}" for name in ("jax", "torch", "SimpleITK") if name in run]
+    versions = [
+        f"{name} {run[name]}" for name in ("jax", "torch", "monai", "SimpleITK") if name in run
+    ]
     device = run["processor"] if run["backend"] == "cpu" else run["device"]
     return f"{device}, {', '.join(versions)}, {run['date'][:10]}, commit {run['commit']}"
 

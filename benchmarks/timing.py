@@ -28,8 +28,8 @@ import numpy as np
 
 from benchmarks.prepare import installed
 
-PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "SimpleITK")
-DEVICES = ("cpu", "gpu")
+PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "monai", "SimpleITK")
+PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu"}  # what JAX calls them
 _LOAD_BEFORE = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
@@ -84,7 +84,7 @@ def race(
     competitors: Mapping[str, Callable[[], Any]],
     *,
     baseline: str,
-    work: float,
+    work: float | Mapping[str, float],
     unit: str,
     rounds: int,
     warm_up: int = 2,
@@ -96,7 +96,8 @@ def race(
         title: what is done, with its sizes.
         competitors: name -> function that does the work once and returns its results.
         baseline: the competitor to which the others are compared.
-        work: amount of work in one run, in units of which `unit` is the rate (`GB/s`: GB).
+        work: amount of work in one run, in units of which `unit` is the rate (`GB/s`: GB); of each
+            competitor where it differs.
         unit: name of the rate.
         rounds: measured runs of each competitor.
         warm_up: unmeasured runs of each.
@@ -128,7 +129,7 @@ def tabulate(
     seconds: Mapping[str, Sequence[float] | np.ndarray],
     *,
     baseline: str,
-    work: float,
+    work: float | Mapping[str, float],
     unit: str,
     remarks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Table:
@@ -148,7 +149,7 @@ def tabulate(
             name,
             _quartiles(np.asarray(times)),
             _quartiles(np.asarray(times) / base),
-            float(work / np.median(times)),
+            float((work if isinstance(work, float | int) else work[name]) / np.median(times)),
             tuple(map(float, times)),
             (remarks or {}).get(name, {}),
         )
@@ -157,18 +158,28 @@ def tabulate(
     return Table(title, baseline, unit, len(base), rows)
 
 
-def arguments(description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The flags that all benchmarks share; chooses the device, so call it before anything runs."""
+def arguments(
+    description: str, argv: Sequence[str] | None = None, *, cpu_devices: int = 1
+) -> argparse.Namespace:
+    """The flags that all benchmarks share; chooses the device, so call it before anything runs.
+
+    Args:
+        description: of the benchmark; its first line is shown.
+        argv: the command line, if it is not that of the process.
+        cpu_devices: as how many devices JAX shall see a CPU.
+    """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     add_flags(parser)
     args = parser.parse_args(argv)
+    if cpu_devices > 1:
+        jax.config.update("jax_num_cpu_devices", cpu_devices)
     choose_device(args.device)
     return args
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds `--device`, `--quick` and `--json`."""
-    parser.add_argument("--device", choices=DEVICES, help="default: the best one JAX finds")
+    parser.add_argument("--device", choices=PLATFORMS, help="default: the best one JAX finds")
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds: seconds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
 
@@ -179,16 +190,18 @@ def choose_device(device: str | None) -> None:
     Raises:
         SystemExit: there is none of that kind.
     """
-    if device is None:
-        return
-    os.environ["JAX_PLATFORMS"] = platforms = {"cpu": "cpu", "gpu": "cuda,cpu"}[device]
-    jax.config.update("jax_platforms", platforms)
+    # Peers and processes of their own compute on the same device: none may take all its memory.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if device:
+        jax.config.update("jax_platforms", PLATFORMS[device])
     try:
         found = jax.default_backend()
     except RuntimeError as error:
         raise SystemExit(f"--device {device}: JAX finds none here ({error})") from None
-    if found != device:
+    if device and found != device:
         raise SystemExit(f"--device {device}: JAX runs on {found} here")
+    if found in PLATFORMS:
+        os.environ["JAX_PLATFORMS"] = PLATFORMS[found]
 
 
 def publish(tables: Sequence[Table], json_file: Path | None) -> None:
@@ -200,7 +213,12 @@ def publish(tables: Sequence[Table], json_file: Path | None) -> None:
     for table in tables:
         print(f"\n{table}")
     if json_file:
-        result = {"environment": where, "tables": [asdict(table) for table in tables]}
+        memory = jax.devices()[0].memory_stats() or {}  # a CPU keeps none
+        result = {
+            "environment": where,
+            "device_bytes": memory.get("peak_bytes_in_use"),
+            "tables": [asdict(table) for table in tables],
+        }
         json_file.write_text(json.dumps(result, indent=1) + "\n")
 
 

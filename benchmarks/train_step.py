@@ -108,8 +108,7 @@ class Stepper:
         """The program of a step under jit, to look into."""
         assert isinstance(self._runner, JitRunner)
         batch = self._runner.put_batch(self.batches[0])
-        lowered = self._runner._step.lower(self.state, batch, phase=self._phase)
-        return lowered.compile()
+        return self._runner.lower(self.state, batch, phase=self._phase).compile()
 
 
 def random_batches(config: ConfigDict) -> list[dict[str, np.ndarray]]:
@@ -153,9 +152,7 @@ def steps_per_second(config: ConfigDict, steps: int = 10) -> float:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table."""
-    args = timing.arguments(__doc__ or "", argv)
-    if jax.config.jax_num_cpu_devices == -1:
-        jax.config.update("jax_num_cpu_devices", 2)
+    args = timing.arguments(__doc__ or "", argv, cpu_devices=2)
     variant = "tiny" if args.quick else ""
     runs, plain = quickstart(4, variant), quickstart(1, variant)
     several = min(jax.device_count(), runs.windows.batch_size)
@@ -181,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         baseline="runs of 4, full step",
         work=WINDOWS_PER_STEP,
         unit="windows/s",
-        rounds=3 if args.quick else 20,
+        rounds=3 if args.quick else 11,
     )
     timing.publish([table], args.json)
 

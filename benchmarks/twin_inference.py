@@ -16,14 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks import limits, timing
+from benchmarks import timing, twin_race
 from benchmarks.counting import Work, of_compiled, of_torch
 from benchmarks.train_step import quickstart
-from benchmarks.twin_training import TOLERANCE, left_out, remark, restless_state
+from benchmarks.twin_training import TOLERANCE, restless_state
 from vfseg.data.intensity import to_channels
 from vfseg.data.prepare import PLANES
 from vfseg.inference.model import make_predictor
-from vfseg.inference.predict import Predictor
 from vfseg.training.recipe import compute_dtype, make_generator
 
 FORMS = {"encode once": True, "plain windows": False}
@@ -87,8 +86,10 @@ def competitors(
         "vfseg, encode once": once,
         "vfseg, plain windows": lambda: [plain(stack) for stack in stacks],
     }
+    batch = of_compiled(predictor.lower(on_device, volumes.shape[1:]).compile())
+    at_once = predictor.crops_at_once
     one_crop = {
-        "vfseg, encode once": _work_a_crop(predictor, on_device, stacks[0]),
+        "vfseg, encode once": Work(batch.operations / at_once, batch.bytes / at_once),
         "vfseg, plain windows": of_compiled(plain.compiled(stacks[0])),
     }
     wanted = runs["vfseg, plain windows"]()
@@ -115,34 +116,21 @@ def competitors(
     return runs, work, crops * stacks.shape[1]
 
 
-def _work_a_crop(predictor: Predictor, params: Any, stack: np.ndarray) -> Work:
-    """Of the package's own program, which takes several crops at once on an accelerator."""
-    stacks = stack[None].repeat(predictor._at_once, 0)
-    work = of_compiled(predictor._predict.lower(params, stacks).compile())
-    return Work(work.operations / len(stacks), work.bytes / len(stacks))
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints limits and table."""
     args = timing.arguments(__doc__ or "", argv)
     config = quickstart(variant="tiny" if args.quick else "")
     crops = 2 if args.quick else 7
     runs, work, slices = competitors(config, crops, quick=args.quick)
-    tables, measured = limits.measure(quick=args.quick)
-    dtype = str(compute_dtype(config))
-    table = timing.race(
-        f"Prediction of {crops} crops of {tuple(config.prepare.crop_shape)}, windows of 5 slices, "
-        f"vfseg in {dtype}",
+    twin_race.run(
+        f"Prediction of {crops} crops of {tuple(config.prepare.crop_shape)}, windows of 5 slices",
         runs,
-        baseline="vfseg, plain windows",
-        work=slices,
+        work,
+        dtype=str(compute_dtype(config)),
+        amount=slices,
         unit="slices/s",
-        rounds=3 if args.quick else 15,
-        remarks=remark(work, measured, dtype),
+        args=args,
     )
-    timing.publish([*tables, table], args.json)
-    for name, why in left_out(quick=args.quick).items():
-        print(f"left out: {name}: {why}")
 
 
 if __name__ == "__main__":

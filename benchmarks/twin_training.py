@@ -20,8 +20,8 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from benchmarks import limits, timing
-from benchmarks.counting import Limits, Work, of_compiled, of_torch, share
+from benchmarks import timing, twin_race
+from benchmarks.counting import Work, of_compiled, of_torch
 from benchmarks.train_step import (
     ADVERSARIAL,
     WINDOWS_PER_STEP,
@@ -159,33 +159,6 @@ def cycling(step: Callable[[Any], Any], batches: Sequence[Any]) -> Callable[[], 
     return lambda: step(next(following))
 
 
-def remark(
-    work: Mapping[str, Work], measured: Mapping[str, Limits], dtype: str
-) -> Callable[[str, float], dict[str, Any]]:
-    """What stands behind a row: its operations, and its share of the device's nearer limit."""
-
-    def of(name: str, seconds: float) -> dict[str, Any]:
-        reduced = "bfloat16" in name or (name.startswith("vfseg") and dtype == "bfloat16")
-        limit = measured["bfloat16" if reduced and "bfloat16" in measured else "float32"]
-        part, nearer = share(work[name], seconds, limit)
-        return {
-            "GFLOP": round(work[name].operations / 1e9, 2),
-            "GB": round(work[name].bytes / 1e9, 2),
-            "limit": f"{100 * part:.0f} % of {nearer}",
-        }
-
-    return of
-
-
-def left_out(*, quick: bool) -> dict[str, str]:
-    """Modes of the twin that do not run here, and why."""
-    if not timing.installed("torch"):
-        return {"PyTorch": "not installed (pip install -e '.[bench]')"}
-    from benchmarks.torch_modes import available
-
-    return available(quick=quick)[1]
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints limits and table."""
     args = timing.arguments(__doc__ or "", argv)
@@ -195,22 +168,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         "plain windows": augmented({}, 1, variant),
     }
     runs, work = competitors(forms, quick=args.quick)
-    tables, measured = limits.measure(quick=args.quick)
     config = forms["runs of 4"]
-    dtype, size = str(compute_dtype(config)), config.prepare.crop_shape[:2]
-    table = timing.race(
-        f"Training step, {WINDOWS_PER_STEP} windows of 5 slices of {size}, "
-        f"features {config.generator.features}, vfseg in {dtype}",
+    twin_race.run(
+        f"Training step, {WINDOWS_PER_STEP} windows of 5 slices of {config.prepare.crop_shape[:2]},"
+        f" features {config.generator.features}",
         runs,
-        baseline="vfseg, plain windows",
-        work=WINDOWS_PER_STEP,
+        work,
+        dtype=str(compute_dtype(config)),
+        amount=WINDOWS_PER_STEP,
         unit="windows/s",
-        rounds=3 if args.quick else 15,
-        remarks=remark(work, measured, dtype),
+        args=args,
     )
-    timing.publish([*tables, table], args.json)
-    for name, why in left_out(quick=args.quick).items():
-        print(f"left out: {name}: {why}")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,12 @@ import pytest
 from tests.cohort import ROOT, tiny_config
 from vfseg.config_check import RULES, check_config
 from vfseg.errors import UserError
+from vfseg.training.step import SUPERVISED
 
 ALL_PLANES = ("axial", "coronal", "sagittal")
 NAN, INF = float("nan"), float("inf")
+UNSUPERVISED = {f"losses.{name}": 0.0 for name in SUPERVISED}
+SLICE_CLASSIFIER = {"network": "slice_classifier", "windows.length": 1, "stages.adversarial": 0}
 
 # A few bad values of each setting; what the message says beside naming key and value.
 BAD = {
@@ -147,6 +150,9 @@ def test_what_does_not_fit_together_is_named(changes, named, said):
         {"generator.recurrent_scales": ()},
         {"split.folds": 3, "split.fold": 2},
         {"split.fold": 2},  # without folds it means nothing
+        {"train.fine_tune_rate": 0.1},  # without that stage it means nothing
+        {"stages.fine_tune": 2, "train.fine_tune_rate": 2e-3},  # the rate before
+        {**UNSUPERVISED, **SLICE_CLASSIFIER, "losses.focal": 1.0},
         {"windows.length": 1},
         {"stages.adversarial": 0, "windows.positive_share": 0.0, "losses.adversarial": 0.0},
         {"manifest": "cases.csv", "phantom.train": 0},
@@ -197,6 +203,12 @@ def test_the_tiny_config_passes():
         ({"stages.recurrent": 0, "stages.adversarial": 0}, "config.stages: all are 0"),
         ({"windows.positive_share": 0.1}, "of config.windows.batch_size=4 runs rounds to 0"),
         ({"discriminator.features": (4,) * 7}, "expected multiples of 64"),
+        (
+            {"stages.fine_tune": 2, "train.fine_tune_rate": 0.1},
+            "config.train.fine_tune_rate=0.1: expected at most config.train.generator_learning",
+        ),
+        (UNSUPERVISED, "config.losses: l1, dice, cross_entropy, "),
+        ({**UNSUPERVISED, **SLICE_CLASSIFIER}, "are all 0, so nothing is learnt"),
     ],
 )
 def test_networks_and_stages_fit_together(changes, said):

@@ -7,6 +7,10 @@ Many processes make one run, each with the same command and a workdir that all o
 `--distributed` under SLURM, Kubernetes, Open MPI or on a TPU pod; elsewhere each is given
 `--coordinator=HOST:PORT --processes=N --process=I`.
 
+`--folds` runs all folds of a cross-validation (`--config.split.folds=K`), each one in a folder
+`fold-I` of the workdir. With several processes each takes its share of the folds, and works for
+itself: `--distributed`, or `--processes=N --process=I`.
+
 Exit status: 0 done, 2 something that the user can mend (one message), 1 anything else.
 """
 
@@ -26,6 +30,7 @@ from ml_collections import ConfigDict, config_flags
 from vfseg.errors import UserError
 
 MODES = ("run", "audit", "prepare", "train", "evaluate", "predict", "report", "ship")
+_FOLD_MODES = ("run", "prepare", "train", "evaluate", "report")
 
 FLAGS = flags.FlagValues()
 _CONFIG = config_flags.DEFINE_config_file(
@@ -55,6 +60,7 @@ _OUTPUT = _string("output", None, "predict: folder of the results; ship: of the 
 _OVERWRITE = _boolean("overwrite", "predict: replace existing results")
 _FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
 _COMPARE = _string("compare", None, "evaluate: workdir of another run on the same test cases")
+_FOLDS = _boolean("folds", "run, prepare, train, evaluate, report: all folds, shared out")
 _DISTRIBUTED = _boolean("distributed", "join the processes of the cluster that this runs on")
 _COORDINATOR = _string("coordinator", None, "HOST:PORT of process 0, to join processes elsewhere")
 _PROCESSES = flags.DEFINE_integer("processes", None, "how many there are", flag_values=FLAGS)
@@ -71,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         _prepare_logging()
         _prepare_jax()
-        with _joined():
+        with contextlib.nullcontext() if _FOLDS.value else _joined():
             _dispatch(config_path)
     except UserError as error:
         print(f"vfseg: {error}", file=sys.stderr)
@@ -189,6 +195,31 @@ def _joined() -> contextlib.AbstractContextManager[None]:
     return processes.together(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
 
+def _folds(config: ConfigDict) -> range:
+    """The folds that are this process's to do."""
+    from vfseg.config_check import check_config
+    from vfseg.training import processes
+
+    if _MODE.value not in _FOLD_MODES:
+        raise UserError(f"--folds goes with --mode {', '.join(_FOLD_MODES)}.")
+    if _COORDINATOR.value or _COMPARE.value or _FUSIONS.value:
+        raise UserError("--folds goes without --coordinator, --compare and --fusions.")
+    if (_PROCESSES.value is None) != (_PROCESS.value is None):
+        raise UserError("--processes and --process go together.")
+    if _DISTRIBUTED.value and _PROCESSES.value is not None:
+        raise UserError("--distributed finds out for itself: leave out --processes, --process.")
+    check_config(config)
+    if not config.split.folds:
+        raise UserError("--folds: say how many there are, with --config.split.folds=K.")
+    alone = _PROCESSES.value is None
+    index, count = (0, 1) if alone else (_PROCESS.value or 0, _PROCESSES.value or 0)
+    if not 0 <= index < count:
+        raise UserError(f"--process={index}: expected 0 to {count - 1}, since --processes={count}.")
+    if _DISTRIBUTED.value:
+        index, count = processes.apart()
+    return range(index, config.split.folds, count)
+
+
 def _dispatch(config_path: str | None) -> None:
     # Imported here, so that --help and a wrong flag answer at once.
     from vfseg import pipeline, prediction, shipping
@@ -243,7 +274,11 @@ def _dispatch(config_path: str | None) -> None:
         pipeline.compare_with(config, workdir, Path(_COMPARE.value))
     if _FUSIONS.value:
         pipeline.compare_fusion(config, workdir)
-    if not (_COMPARE.value or _FUSIONS.value):
+    if _FOLDS.value:
+        for fold in _folds(config):
+            config.split.fold = fold
+            stages[_MODE.value](config, workdir / f"fold-{fold}")
+    elif not (_COMPARE.value or _FUSIONS.value):
         stages[_MODE.value](config, workdir)
 
 
@@ -254,7 +289,7 @@ def _workdir(config_path: str) -> Path:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process of the run may have been faster
     except OSError as error:
         raise UserError(
             f"--workdir {workdir}: cannot be written ({error.strerror}). Choose another folder."

@@ -17,9 +17,8 @@ def result(seconds, backend="cpu", date="2030-01-01", **more):
     plain = json.loads(json.dumps(table, default=vars))
     where = {"date": date, "backend": backend, "processor": "2 x Core", "device": "1 x GPU"}
     tables = [{"benchmark": "twin_training", **plain}]
-    return {"environment": {**where, "commit": "abc", "jax": "1"}, "quick": False, **more} | {
-        "tables": tables
-    }
+    plain = {"quick": False, "processes": {}, **more}
+    return {"environment": {**where, "commit": "abc", "jax": "1"}, "tables": tables} | plain
 
 
 TIMES = {
@@ -65,6 +64,14 @@ def test_what_was_not_measured_stays_empty():
     for line in lines:
         assert set("".join(line.split("|")[2:])) == {" "}
     assert "Nothing was measured yet." in gpu
+
+
+def test_what_has_no_peer_stands_below_its_device():
+    peaks = {"twin_training": {"peak_bytes": 3e9, "device_bytes": None}}
+    cpu, gpu = markdown([result(TIMES, processes=peaks)]).split("**GPU**")
+    assert cpu.index("abc") < cpu.index("| Without a peer | measured |")
+    assert "GB: twin_training 3.0" in cpu
+    assert "Without a peer" not in gpu
 
 
 def test_it_is_written_between_the_markers_and_nowhere_else(tmp_path):

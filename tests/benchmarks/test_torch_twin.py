@@ -113,3 +113,13 @@ def test_a_twin_with_another_weight_is_found_out(config, state, ours):
     twin(batch)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_same(twin.gradients(state.g_params, state.d_params), gradients, TOLERANCE)
+
+
+def test_on_a_cpu_compiled_modes_do_not_repeat_the_layout(monkeypatch):
+    from benchmarks import torch_modes
+
+    monkeypatch.setattr(torch_modes, "_why_not_compiled", lambda: "")
+    monkeypatch.setattr(torch_modes, "_why_not_bfloat16", lambda: "none here")
+    found, missing = torch_modes.available(quick=False)
+    assert list(map(str, found)) == ["eager", "compiled", "channels_last"]
+    assert missing == {"bfloat16": "none here"}

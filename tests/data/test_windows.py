@@ -2,11 +2,13 @@
 
 import collections
 import itertools
+import sys
 
 import numpy as np
 import pytest
 
 from tests.data.test_store import AFFINE, SHAPE, make_record
+from vfseg.data import windows
 from vfseg.data.prepare import PLANES
 from vfseg.data.store import CropRecord, write_case
 from vfseg.data.windows import BatchFeed, RunSource, WindowSettings
@@ -117,6 +119,34 @@ def test_order_depends_on_the_seed_and_on_nothing_else(cohort):
     order = [one.locate(i) for i in range(40)]
     assert order == [again.locate(i) for i in reversed(range(40))][::-1]
     assert order != [other.locate(i) for i in range(40)]
+
+
+def test_a_reader_is_not_disturbed_by_another_one(cohort):
+    """Grain reads with two threads. At each line in turn, the other one asks for a later round."""
+    chosen, places = settings(targets=1, batch_size=2), range(0, 40, 8)  # 4 positives a round
+    interruptions = 0
+    for moment in itertools.count():
+        runs, lines = source(cohort, chosen, seed=moment), itertools.count()
+
+        def interrupt(frame, event, _):
+            inside = frame.f_code.co_filename == windows.__file__
+            if inside and event == "line" and next(lines) == moment:  # noqa: B023
+                others.extend(runs.locate(place) for place in places)  # noqa: B023
+            return interrupt if inside else None
+
+        others, before = [], sys.gettrace()
+        sys.settrace(interrupt)
+        try:
+            found = runs.locate(places[0])
+        finally:
+            sys.settrace(before)
+        alone = source(cohort, chosen, seed=moment)
+        assert found == alone.locate(places[0])
+        if not others:  # it was over before that moment
+            break
+        assert others == [alone.locate(place) for place in places]
+        interruptions += 1
+    assert interruptions > 5
 
 
 # Several planes

@@ -5,8 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from tests.cohort import tiny_config, write_store
+from tests.full_disk import no_file_beyond
 from vfseg.errors import UserError
 from vfseg.inference.model import load_model, load_thresholds, save_thresholds
 from vfseg.training import loop
@@ -163,17 +165,20 @@ def test_thresholds_of_another_step_are_refused(workdir):
         load_thresholds(folder / "2", 2)
 
 
-def test_the_best_validated_and_the_newest_are_kept(tmp_path, state):
-    """A checkpoint without a score yet is kept as the newest, never as the best beside a score."""
+def test_the_best_validated_and_the_newest_three_are_kept(tmp_path, state):
+    """A checkpoint without a score yet is kept as a new one, never as the best beside a score."""
     folder = tmp_path / "checkpoints"
     checkpoints = Checkpoints(folder, create=True)
     assert (checkpoints.newest, checkpoints.best) == (None, None)
     for step, score, kept in (
         (1, None, {1}),
-        (2, 0.5, {2}),
-        (3, None, {2, 3}),
-        (4, 0.4, {2, 4}),
-        (5, 0.5, {5}),  # as good, and newer
+        (2, 0.5, {1, 2}),
+        (3, None, {1, 2, 3}),
+        (4, 0.4, {2, 3, 4}),
+        (5, 0.3, {2, 3, 4, 5}),
+        (6, None, {2, 4, 5, 6}),
+        (7, 0.5, {5, 6, 7}),  # as good, and newer
+        (8, None, {6, 7, 8}),
     ):
         _save(checkpoints, state, step)
         if score is not None:
@@ -181,6 +186,35 @@ def test_the_best_validated_and_the_newest_are_kept(tmp_path, state):
         assert {int(path.name) for path in folder.iterdir()} == kept
         assert checkpoints.is_scored(step) == (score is not None)
         assert checkpoints.newest == step
+
+
+def test_a_full_disk_is_one_message_and_what_stands_stays(tmp_path, state, capfd):
+    """No file beyond 100 kB can be written: the error is another one, the way the same."""
+    folder = tmp_path / "checkpoints"
+    checkpoints = Checkpoints(folder, create=True)
+    _save(checkpoints, state, 1)
+    message = r"checkpoint of step 2 cannot be written \(File too large\)\. Make room"
+    with no_file_beyond(100_000), pytest.raises(UserError, match=message):
+        _save(checkpoints, state, 2)
+    assert {path.name for path in folder.iterdir()} == {"1"}
+    assert checkpoints.restore(1, state).next_sample == 4
+    assert not capfd.readouterr().err, "Orbax has begun nothing that it then abandons"
+    _save(checkpoints, state, 2)
+    assert checkpoints.newest == 2, "with room, the same goes well"
+
+
+def test_a_disk_that_fills_while_orbax_writes_is_the_same_message(tmp_path, state, monkeypatch):
+    """Orbax makes what it likes of it; this is its message on a full disk, cut."""
+
+    def full(*_, **__):
+        raise ValueError("RESOURCE_EXHAUSTED: Error opening driver: No space left on device")
+
+    checkpoints = Checkpoints(tmp_path / "checkpoints", create=True)
+    _save(checkpoints, state, 1)
+    monkeypatch.setattr(ocp, "save", full)
+    with pytest.raises(UserError, match=r"step 2 cannot be written .*No space left .*Make room"):
+        _save(checkpoints, state, 2)
+    assert checkpoints.newest == 1
 
 
 def test_what_a_killed_run_left_is_cleared_away_by_the_next(workdir):

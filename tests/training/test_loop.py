@@ -94,18 +94,64 @@ def test_each_phase_is_traced_once(tmp_path, cohort, monkeypatch):
     assert traces == [SUPERVISED, ADVERSARIAL], "a finished run does not train again"
 
 
-def test_the_best_and_the_newest_checkpoint_are_kept(tmp_path, cohort):
+def test_the_best_and_the_newest_checkpoints_are_kept(tmp_path, cohort):
     config, records = cohort
     config.train.validate_every = 1
-    scores = iter([0.2, 0.9, 0.1, 0.3])
+    config.stages.recurrent, config.stages.adversarial = 6, 0
+    scores = iter([0.2, 0.9, 0.1, 0.3, 0.3, 0.4])
     loop.train(
         config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": next(scores)}
     )
     checkpoints = Checkpoints(tmp_path / "w" / "checkpoints")
-    assert (checkpoints.best, checkpoints.newest) == (2, 4)
+    assert (checkpoints.best, checkpoints.newest) == (2, 6)
     assert checkpoints.config(2)["seed"] == config.seed
     kept = {p.name for p in (tmp_path / "w" / "checkpoints").iterdir() if p.is_dir()}
-    assert kept == {"2", "4"}
+    assert kept == {"2", "4", "5", "6"}
+
+
+def test_an_alarm_comes_at_the_same_step_in_a_run_that_was_killed(tmp_path, cohort, monkeypatch):
+    """So small a network finds nothing in three steps after the warm-up, which is the first."""
+    config, records = cohort
+    config.stages.recurrent, config.stages.adversarial = 5, 0
+    config.train.patience = 3
+    _train(tmp_path / "killed", config, records, monkeypatch, killed_at=2)
+    for name in ("killed", "straight"):
+        with pytest.raises(UserError, match=r"stopped at step 4: the generator .* for 3 steps"):
+            _train(tmp_path / name, config, records, monkeypatch)
+
+
+def test_patience_is_counted_in_steps_from_the_end_of_the_warm_up(tmp_path, cohort, monkeypatch):
+    """That is step 1: 5 % of the 22 before fine-tuning. Patience is 1 times 2 steps.
+
+    There is a line at every step, since there is a checkpoint: their number says nothing.
+    """
+    config, records = cohort
+    config.stages.recurrent, config.stages.adversarial, config.stages.fine_tune = 22, 0, 78
+    config.train.patience, config.train.log_every, config.train.save_every = 1, 2, 1
+    with pytest.raises(UserError, match=r"stopped at step 3: .*, for 2 steps"):
+        _train(tmp_path / "w", config, records, monkeypatch)
+
+
+def test_a_validation_that_is_made_again_is_logged_once(tmp_path, cohort, monkeypatch):
+    """The run is killed between the line and the score, after its second step."""
+    config, records = cohort
+    config.stages.recurrent, config.stages.adversarial = 4, 0
+    workdir, events = tmp_path / "w", []
+
+    def killed(*_):
+        (path,) = (workdir / "tensorboard").iterdir()
+        events.append(path.read_bytes())
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "score", killed)
+        _train(workdir, config, records, monkeypatch, killed_at=99)
+    lines = read_metrics(workdir / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [1, 2, 2], "it was logged"
+    assert events[0].count(b"train/dice_loss") == 2, "curves are on disk as soon as checkpoints"
+    _train(workdir, config, records, monkeypatch)
+    lines = read_metrics(workdir / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [1, 2, 2, 3, 4, 4]
 
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path, cohort):

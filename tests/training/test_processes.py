@@ -1,5 +1,7 @@
 """Several processes on loopback make the run that one makes, and end together."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,42 @@ def test_a_killed_process_is_missed(new_run, compiled):
 def test_flags_that_do_not_fit_are_answered(tmp_path, flags, said):
     workdir = tmp_path / "run"
     assert said in finish(start(workdir, *flags), workdir, status=2)
+
+
+def test_folds_are_shared_out_among_processes_that_work_apart(tmp_path, compiled):
+    """Two tasks of SLURM, in workdirs that tell who did what: a fold each, trained on alone."""
+    tasks = [tmp_path / "task0", tmp_path / "task1"]
+    flags = ["--distributed", "--folds", "--config.split.folds=2", "--config.stages.adversarial=0"]
+    job = str(os.getpid())  # from which JAX takes the port
+    slurm = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2"}
+    slurm |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
+    started = [
+        start(task, *flags, **slurm, SLURM_PROCID=number, SLURM_LOCALID=number, **compiled)
+        for number, task in zip("01", tasks, strict=True)
+    ]
+    for process, task in zip(started, tasks, strict=True):
+        finish(process, task)
+    assert [path.name for task in tasks for path in task.iterdir()] == ["fold-0", "fold-1"]
+    folds = [tasks[0] / "fold-0", tasks[1] / "fold-1"]
+    assert [newest(fold) for fold in folds] == [2, 2]
+    first, second = (losses(fold) for fold in folds)
+    assert list(first) == list(second) == [1, 2]
+    assert first != second, "on other cases"
+    assert (folds[0] / "splits.csv").read_text() == (folds[1] / "splits.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "say how many there are"),
+        (["--config.split.folds=2", "--mode=audit"], "goes with --mode run, prepare"),
+        (["--config.split.folds=2", "--coordinator=localhost:1"], "goes without --coordinator"),
+        (["--config.split.folds=2", "--processes=2", "--process=2"], "expected 0 to 1"),
+    ],
+)
+def test_folds_that_cannot_be_shared_out_are_answered(tmp_path, flags, said):
+    workdir = tmp_path / "run"
+    assert said in finish(start(workdir, "--folds", *flags), workdir, status=2)
 
 
 def test_alone_a_process_has_all_the_work():

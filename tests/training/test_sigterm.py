@@ -1,6 +1,7 @@
 """SIGTERM: the state is saved, the status is 0, and the next run goes on to the last bit."""
 
 import signal
+import socket
 
 import pytest
 
@@ -14,7 +15,9 @@ from tests.training.program import (
     start_many,
     wait_until,
 )
+from vfseg.training import processes
 from vfseg.training.checkpoints import Checkpoints
+from vfseg.training.interrupt import Interrupt
 
 # A checkpoint at the end of a stage and before validation only: SIGTERM saves what lies between.
 STEPS = ["--config.stages.recurrent=100", "--config.stages.adversarial=3"]
@@ -70,6 +73,28 @@ def test_compiling_is_left_at_once(new_run):
     assert not losses(workdir)
 
 
+def test_between_folds_there_is_nothing_to_save(monkeypatch):
+    """The fold before was saved at its end, at step 10; the next one has not begun."""
+
+    class Left(Exception):
+        pass
+
+    def leave(status):
+        raise Left(status)
+
+    interrupt = Interrupt()
+    for step in (0, 9):
+        assert not interrupt.stops_at(step)
+    for saved in (10, 0):
+        interrupt.saved(saved)
+    monkeypatch.setattr(processes, "leave", leave)
+    heard, told = socket.socketpair()
+    with heard, told:
+        told.send(bytes([signal.SIGTERM]))
+        with pytest.raises(Left, match="0"):
+            interrupt._hear(heard)
+
+
 def test_all_processes_stop_at_one_step_when_one_is_asked_to(new_run, compiled):
     workdir = new_run("run")
     asked = start_many([workdir] * 2, *STEPS, **compiled)
@@ -81,9 +106,10 @@ def test_all_processes_stop_at_one_step_when_one_is_asked_to(new_run, compiled):
     assert f"SIGTERM: stopped after step {newest(workdir)}" in text
 
 
-def test_control_c_keeps_its_own_status(new_run, compiled):
+def test_control_c_keeps_its_own_status(new_run):
+    """More steps than a busy machine makes before it looks."""
     workdir = new_run("run")
-    process = start(workdir, *STEPS, **compiled)
+    process = start(workdir, "--config.stages.recurrent=2000")
     wait_until(lambda: _last_loss(workdir) >= 7, process)
     process.send_signal(signal.SIGINT)
     assert "the same command continues" in finish(process, workdir, status=130)

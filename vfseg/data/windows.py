@@ -10,6 +10,7 @@ axis of the same crops, and every batch mixes the planes.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -172,20 +173,17 @@ class RunSource:
         runs = self._runs[plane, positive]
         ordinal = turn * self._slots[positive] + int(self._ordinal[part, slot])
         epoch, place = divmod(ordinal, len(runs))
-        case, crop, first = runs[self._order(plane, positive, epoch)[place]]
+        order = _order(self._seed, plane, positive, epoch, len(runs))
+        case, crop, first = runs[order[place]]
         return Run(plane, int(case), int(crop), int(first))
 
-    def _order(self, plane: int, positive: bool, epoch: int) -> np.ndarray:
-        """Order of the runs in their `epoch`-th round; the last two rounds are remembered."""
-        cache = self.__dict__.setdefault("_orders", {})
-        key = (plane, positive, epoch)
-        if key not in cache:
-            # The first plane has the order that it would have alone.
-            further = [plane] if plane else []
-            stream = np.random.default_rng([self._seed, int(positive), epoch, *further])
-            cache[key] = stream.permutation(len(self._runs[plane, positive]))
-            cache.pop((plane, positive, epoch - 2), None)
-        return cache[key]
+
+@functools.lru_cache(maxsize=12)  # two rounds of each kind of three planes; safe among threads
+def _order(seed: int, plane: int, positive: bool, epoch: int, runs: int) -> np.ndarray:
+    """Order of the runs of a kind in their `epoch`-th round, `n`."""
+    # The first plane has the order that it would have alone.
+    further = [plane] if plane else []
+    return np.random.default_rng([seed, int(positive), epoch, *further]).permutation(runs)
 
 
 def _deal(planes: int, positive_slots: int, slots: int) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,10 @@ class Predictor:
     predicts all windows of the run in one call. Crops go through it in batches of fixed size, the
     last one filled up with air, and slices are turned on the host: one compilation serves any
     number of crops and cases, and with cubic crops any plane.
+
+    Attributes:
+      views: what is predicted of each crop.
+      crops_at_once: size of the batches.
     """
 
     def __init__(
@@ -54,15 +58,19 @@ class Predictor:
 
         backend = jax.default_backend()
         self.views = views
-        self._at_once = CROPS_AT_ONCE.get(backend, CROPS_AT_ONCE["other"])
+        self.crops_at_once = CROPS_AT_ONCE.get(backend, CROPS_AT_ONCE["other"])
         self._predict = jax.jit(predict)
 
     def operations(self, g_params: Any, crop_shape: tuple[int, int, int]) -> float:
         """Floating point operations of one view of one crop `d h w`; nothing is compiled."""
+        cost = self.lower(g_params, crop_shape).cost_analysis()
+        return float((cost or {}).get("flops", 0.0)) / self.crops_at_once
+
+    def lower(self, g_params: Any, crop_shape: tuple[int, int, int]) -> jax.stages.Lowered:
+        """The program of one view of `crops_at_once` crops `d h w`, to look into."""
         view = next(iter(self.views))
-        runs = view.look(np.zeros(crop_shape, np.int16))[None].repeat(self._at_once, 0)
-        cost = self._predict.lower(g_params, runs).cost_analysis()
-        return float((cost or {}).get("flops", 0.0)) / self._at_once
+        runs = view.look(np.zeros(crop_shape, np.int16))[None].repeat(self.crops_at_once, 0)
+        return self._predict.lower(g_params, runs)
 
     def slices(self, g_params: Any, crops: np.ndarray) -> np.ndarray:
         """Unfused predictions of the target slices of all crops.
@@ -87,15 +95,15 @@ class Predictor:
           done: told how many views of crops each batch has added.
         """
         params = jax.device_put(g_params)
-        for first in range(0, len(crops), self._at_once):
-            batch = crops[first : first + self._at_once]
+        for first in range(0, len(crops), self.crops_at_once):
+            batch = crops[first : first + self.crops_at_once]
             answers = np.empty((len(batch), len(self.views), *batch.shape[1:]), np.float32)
             plain = 0
             for number, view in enumerate(self.views):
                 moved = any(view.shift)
                 plain = plain if moved else number
                 runs = [view.look(crop) for crop in batch]
-                air = [np.full_like(runs[0], PADDING_HU)] * (self._at_once - len(runs))
+                air = [np.full_like(runs[0], PADDING_HU)] * (self.crops_at_once - len(runs))
                 predicted = np.asarray(self._predict(params, np.stack(runs + air)))
                 for answer, slices in zip(answers, predicted):
                     answer[number] = view.back(slices, answer[plain] if moved else None)

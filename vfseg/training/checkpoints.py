@@ -9,6 +9,7 @@ writes, since every one of them holds the same state; each reads for itself.
 import contextlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,9 @@ from vfseg.training import processes
 from vfseg.training.state import TrainState
 
 _SCORE = "validation.json"
+
+NEWEST = 3
+"""How many of the newest are kept: where one is damaged, training goes on from the one before."""
 
 
 class Restored(NamedTuple):
@@ -41,7 +45,7 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of a run: the newest one and the best one by validation PR-AUC are kept."""
+    """The checkpoints of a run: the newest ones and the best by validation PR-AUC are kept."""
 
     def __init__(self, directory: Path, *, create: bool = False):
         """Opens a folder of checkpoints.
@@ -81,19 +85,20 @@ class Checkpoints:
         step = int(state.step)
         part = self._directory / f".part-{step}"
         tree = {"state": jax.tree.map(np.asarray, state), "next_sample": next_sample}
-        try:
+        with self._writing(step):
+            if processes.is_first():
+                _make_sure_of_room(self._directory, tree)
             ocp.save(part, tree, custom_metadata={"config": dict(config)})
             if processes.is_first():
                 part.rename(self._directory / str(step))
                 self._tidy()
-        except OSError as error:
-            raise UserError(
-                f"{self._directory}: the checkpoint of step {step} cannot be written "
-                f"({error.strerror or error}). Make room, and run again."
-            ) from error
 
     def score(self, step: int, validation_pr_auc: float) -> None:
-        """Notes the validation score of a checkpoint; the best one so far will be kept."""
+        """Notes the validation score of a checkpoint; the best one so far will be kept.
+
+        Raises:
+          UserError: it cannot be written.
+        """
         with atomic_file(self._directory / str(step) / _SCORE) as file:
             file.write(json.dumps({"pr_auc": validation_pr_auc}).encode())
         self._tidy()
@@ -169,13 +174,40 @@ class Checkpoints:
             return float(json.loads((where / _SCORE).read_text())["pr_auc"])
 
     def _tidy(self) -> None:
-        """Deletes every checkpoint but the newest and the best."""
-        kept = {self.newest, self.best}
-        for step in self._steps():
+        """Deletes every checkpoint but the newest ones and the best."""
+        steps = sorted(self._steps())
+        kept = {self.best, *steps[-NEWEST:]}
+        for step in steps:
             if step not in kept:
                 gone = self._directory / f".gone-{step}"
                 (self._directory / str(step)).rename(gone)
                 shutil.rmtree(gone)
+
+    @contextlib.contextmanager
+    def _writing(self, step: int) -> Iterator[None]:
+        """Whatever goes wrong inside is that the checkpoint of a step cannot be written."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # of a full disk, for one, Orbax makes a ValueError
+            reason = getattr(error, "strerror", None) or _in_short(error)
+            raise UserError(
+                f"{self._directory}: the checkpoint of step {step} cannot be written ({reason}). "
+                "Make room, and run again: it goes on from the checkpoint before."
+            ) from error
+
+
+def _make_sure_of_room(directory: Path, tree: Any) -> None:
+    """Raises OSError where the disk (or the quota) is too full for a tree of arrays.
+
+    Orbax finds out half way, abandons its other writes, and they print tracebacks for minutes.
+    """
+    block = bytes(2**20)
+    size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree))
+    with tempfile.TemporaryFile(dir=directory) as file:
+        for _ in range(size // len(block) + 2):  # and some for names and shapes
+            file.write(block)
 
 
 def _alone() -> ocp.Context:
@@ -194,11 +226,14 @@ def _intact(where: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Orbax promises no particular ones for damaged files
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(
-            f"{where}: this checkpoint is damaged or incomplete ({reason}). Delete that folder to "
-            "go on from an older one, or train again."
+            f"{where}: this checkpoint is damaged or incomplete ({_in_short(error)}). Delete that "
+            "folder to go on from an older one, or train again."
         ) from error
+
+
+def _in_short(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _read_through(arrays: Path) -> None:

@@ -40,10 +40,12 @@ class Interrupt:
         threading.Thread(target=self._hear, args=(heard,), daemon=True).start()
 
     def saved(self, step: int) -> None:
-        """A checkpoint of this step stands, or training has not begun one since."""
+        """A checkpoint of this step stands, and training has not begun one since.
+
+        Nor has it where another fold, with no step made yet, follows a fold that is done.
+        """
         with self._lock:
-            self._saved = step
-            self._begun = max(self._begun, step)
+            self._saved = self._begun = step
 
     def stops_at(self, step: int) -> bool:
         """Whether training ends here, with `step` steps done; if not, the next one begins."""

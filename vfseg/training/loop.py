@@ -22,10 +22,13 @@ from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import INTERRUPT
 from vfseg.training.parallel import make_runner
 from vfseg.training.recipe import pretrained_params, step_settings, window_settings
+from vfseg.training.schedules import warm_up_steps
 from vfseg.training.stages import plan_stages, stage_at, total_steps
 from vfseg.training.state import TrainState, create_state
 from vfseg.training.step import train_step
-from vfseg.training.writer import MetricWriter, NoWriter, open_writer
+from vfseg.training.writer import MetricWriter, NoWriter, open_writer, read_metrics
+
+_TRAIN = "train/"
 
 Validate = Callable[[Any], Mapping[str, float | np.ndarray]]
 
@@ -70,11 +73,13 @@ def train(
     feed.position = next_sample
     step = functools.partial(train_step, settings=settings)
     runner = make_runner(step, config.parallel, windows.batch_size)
-    writer = open_writer(workdir, resume_at=done)
+    writer = open_writer(workdir, resume_at=done, validated=scored)
+    alarms = _alarms(config, workdir)
     try:
         if not scored and _validates(config, done):  # it was stopped in between
             _validate(done, state, checkpoints, writer, validate)
-        _steps(config, runner.put_state(state), runner, feed, writer, checkpoints, validate)
+        state = runner.put_state(state)
+        _steps(config, state, runner, feed, writer, alarms, checkpoints, validate)
     finally:
         feed.close()
         writer.close()
@@ -123,19 +128,34 @@ def _open(workdir: Path) -> tuple[Checkpoints, int | None]:
     return checkpoints, checkpoints.newest
 
 
+def _alarms(config: ConfigDict, workdir: Path) -> Alarms:
+    """The alarms of a run, on every process with all that was logged before it was resumed."""
+    train = config.train
+    alarms = Alarms(
+        train.patience * train.log_every,
+        begin=warm_up_steps(total_steps(config) - config.stages.fine_tune),
+        everywhere=config.losses.adversarial_everywhere,
+    )
+    for line in processes.from_first(lambda: read_metrics(workdir / "metrics.jsonl")):
+        scalars = {n.removeprefix(_TRAIN): x for n, x in line.items() if n.startswith(_TRAIN)}
+        if scalars:
+            alarms.recall(int(line["step"]), scalars)
+    return alarms
+
+
 def _steps(
     config: ConfigDict,
     state: TrainState,
     runner: Any,
     feed: BatchFeed,
     writer: MetricWriter | NoWriter,
+    alarms: Alarms,
     checkpoints: Checkpoints,
     validate: Validate,
 ) -> None:
     stages, steps = plan_stages(config), total_steps(config)
     turns = {stage.first: stage for stage in stages}
     first = saved = int(runner.get(state).step)
-    alarms = Alarms(config.train.patience, since=first)
     pending: list[metrics.Collection] = []
     since = time.monotonic()
     # Slices looked at, of all processes; the bar itself tells the steps and the time left.
@@ -146,7 +166,7 @@ def _steps(
         scalars = _reduce(runner.get(pending))
         now = time.monotonic()
         scalars["slices_per_second"] = len(pending) * slices / (now - since)
-        writer.write(done, {f"train/{name}": value for name, value in scalars.items()})
+        writer.write(done, {_TRAIN + name: value for name, value in scalars.items()})
         alarms.check(done, scalars)
         bar.set_postfix({name: f"{scalars[name]:.3f}" for name in _SHOWN if name in scalars})
         pending, since = [], now

@@ -55,6 +55,10 @@ class JitRunner:
         """Runs one step; the state given is consumed. Returns the next state and the metrics."""
         return self._step(state, batch, phase=phase)
 
+    def lower(self, state: TrainState, batch: Mapping[str, jax.Array], *, phase: Phase):
+        """The program of a step before it is compiled, to look into; nothing runs."""
+        return self._step.lower(state, batch, phase=phase)
+
     def get(self, tree: Any) -> Any:
         """One copy, on the host."""
         return jax.device_get(tree)

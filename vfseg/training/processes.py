@@ -5,8 +5,8 @@ order. What they tell each other apart from gradients goes through the key-value
 coordination service, on the hosts, so that waiting for hours (for the preparation, say) needs no
 device and ends at once where another process fails.
 
-Folds of a cross-validation need none of this: each is a run of its own, `--config.split.fold=K`
-with its own `--workdir`, on one process or on a group of them.
+Folds of a cross-validation need none of this: processes that share them out work `apart`, and a
+fold that needs a group of them is a run of its own, `--config.split.fold=K`.
 """
 
 import contextlib
@@ -46,13 +46,21 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     Raises:
       UserError: no cluster was recognised, or the others did not come.
     """
+    _initialize(coordinator, processes, process, together=True)
+    threading.Thread(target=_end_with_the_others, daemon=True).start()
+
+
+def _initialize(
+    coordinator: str | None, processes: int | None, process: int | None, *, together: bool
+) -> None:
     # SIGTERM is ours (see `interrupt`): JAX's service would only note it.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator, processes, process, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS
         )
-        jax.devices()  # all of them now: later, one process would wait for the others' here
+        if together:
+            jax.devices()  # all of them now: later, one process would wait for the others' here
     except Exception as error:  # from the cluster's own interface it may be anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise UserError(
@@ -60,7 +68,22 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
             "recognises the cluster (SLURM, Kubernetes, Open MPI, TPU pods); elsewhere give each "
             "process --coordinator=HOST:PORT --processes=N --process=I."
         ) from error
-    threading.Thread(target=_end_with_the_others, daemon=True).start()
+
+
+def apart() -> tuple[int, int]:
+    """Which one of how many processes of a cluster this is, each of which then works for itself.
+
+    They join, which tells them and gives each one its devices, and part before JAX opens these:
+    afterwards every one is alone. None waits for another, and none ends with another.
+
+    Raises:
+      UserError: no cluster was recognised, or the others did not come.
+    """
+    _initialize(None, None, None, together=False)
+    found = index(), count()
+    jax.distributed.shutdown()
+    distributed.global_state.process_id, distributed.global_state.num_processes = 0, 1
+    return found
 
 
 @contextlib.contextmanager

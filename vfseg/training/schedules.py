@@ -40,6 +40,11 @@ SCHEDULES = {
 }
 
 
+def warm_up_steps(steps: int) -> int:
+    """Steps of the warm-up of so many steps before fine-tuning."""
+    return max(1, round(WARM_UP * steps))
+
+
 def generator_rate(
     form: str, peak: float, steps: int, fine_tune_rate: float, fine_tune_steps: int
 ) -> Schedule:
@@ -53,7 +58,7 @@ def generator_rate(
       fine_tune_steps: 0 for none.
     """
     fall = SCHEDULES[form]
-    warm_up = max(1, round(WARM_UP * steps))
+    warm_up = warm_up_steps(steps)
     low = fine_tune_rate if fine_tune_steps else 0.0
     rise = optax.linear_schedule(0.0, peak, warm_up)
     parts, turns = [rise, fall(peak, low, max(1, steps - warm_up))], [warm_up]
