@@ -284,8 +284,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             f"| {row['variant']} | {row['equal']} | {row['steps']} | {row['parameters']:,} "
             f"| {row['ms_per_slice']:.1f} | {_spread(row['dice'])} | {_spread(row['pr_auc'])} "
             f"| {_spread(row['recall_across_slices'])} "
-            f"| {', '.join(_spread(x) for x in row['recall_by_volume'])} "
-            f"| {', '.join(_spread(x) for x in row['dice_by_spacing'])} | {len(row['dice'])} |"
+            f"| {_means(row['recall_by_volume'])} | {_means(row['dice_by_spacing'])} "
+            f"| {len(row['dice'])} |"
         )
     lines.append(
         "\nMean ± standard deviation over the seeds; synthetic truth. `across slices`: voxel "
@@ -358,6 +358,10 @@ def _spread(values: Sequence[float | None]) -> str:
         return "-"
     spread = f" ± {np.std(known, ddof=1):.3f}" if len(known) > 1 else ""
     return f"{np.mean(known):.3f}{spread}"
+
+
+def _means(groups: Sequence[Sequence[float | None]]) -> str:
+    return ", ".join(_spread(group).split(" ")[0] for group in groups)
 
 
 def _folder(workdir: Path, run: Run) -> Path:

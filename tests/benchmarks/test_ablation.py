@@ -156,4 +156,5 @@ def test_the_table_shows_mean_and_spread():
     spread = np.std([0.5, 0.7], ddof=1)
     assert f"| 0.600 ± {spread:.3f} | 0.250 ± 0.000 | - |" in line
     assert "1,234,567" in line
+    assert "| 0.200, 0.500 | 0.600 | 2 |" in line
     assert json.dumps(row)
