@@ -72,6 +72,13 @@ class Variant(NamedTuple):
     equal_time: bool = True
 
 
+EARLY = {
+    "stages.recurrent": 1,
+    "stages.adversarial": 1,  # as many steps
+    "losses.adversarial": 0.5,
+    "train.discriminator_learning_rate": 4e-3,
+}
+"""The discriminator comes while the generator still learns fast, with a rate to catch up by."""
 VARIANTS = {
     "U-Net, 1 slice": Variant("unet", {}),
     "+ attention": Variant("attention", {}),
@@ -85,13 +92,9 @@ VARIANTS = {
         equal_time=False,
     ),
     "ConvLSTM: stride 2.5 mm": Variant("convlstm", {"windows.stride_mm": 2.5}, equal_time=False),
-    "GAN: least squares, weight 0.2": Variant(
-        "gan",
-        {"losses.adversarial_form": "least_squares", "losses.adversarial": 0.2},
-        equal_time=False,
-    ),
-    "GAN: judged everywhere": Variant(
-        "gan", {"losses.adversarial_everywhere": True}, equal_time=False
+    "GAN: half of the steps, weight 0.5": Variant("gan", EARLY, equal_time=False),
+    "GAN: the same, least squares": Variant(
+        "gan", {**EARLY, "losses.adversarial_form": "least_squares"}, equal_time=False
     ),
     "sagittal slices only, 1 slice": Variant(
         "attention", {"windows.planes": ("sagittal",)}, equal_time=False
@@ -211,9 +214,9 @@ def run_one(run: Run, workdir: Path, data: Path, small: Mapping[str, Any]) -> No
     for shared in ("cohort", "store", "splits.csv"):
         if not (folder / shared).exists():
             (folder / shared).symlink_to((data / shared).resolve())
-    changes = {f"stages.{stage}": config.stages[stage] for stage in STAGES}
+    changes = variant_changes(run.name, small)
+    changes |= {f"stages.{stage}": config.stages[stage] for stage in STAGES}
     changes |= {"seed": run.seed, "train.validate_every": run.steps}
-    changes |= variant_changes(run.name, small)
     source = f"{CONFIG}:{VARIANTS[run.name].config}".rstrip(":")
     _vfseg(source, folder, "train", changes)
     if trained_steps(folder) != run.steps:
