@@ -37,7 +37,7 @@ from vfseg.evaluation.truth import ACROSS_SLICES
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.loop import initial_state
 from vfseg.training.stages import STAGES, plan_stages, total_steps
-from vfseg.workdir import read_json
+from vfseg.workdir import check_config_of
 
 ROOT = Path(__file__).parent.parent
 CONFIG = "configs/vertebral_fracture.py"
@@ -207,8 +207,7 @@ def run_one(run: Run, workdir: Path, data: Path, small: Mapping[str, Any]) -> No
     folder, config = _folder(workdir, run), variant_config(run.name, run.steps, small)
     config.seed, config.train.validate_every = run.seed, run.steps
     if (folder / "evaluation" / "summary.json").exists():
-        if read_json(folder / "config.json") != json.loads(json.dumps(config.to_dict())):
-            sys.exit(f"{folder}: finished with other settings; delete it to run it anew")
+        check_config_of(config, folder)  # it may have been finished with other settings
         return
     folder.mkdir(parents=True, exist_ok=True)
     for shared in ("cohort", "store", "splits.csv"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation
+from vfseg.errors import UserError
 from vfseg.training.stages import STAGES, total_steps
 
 
@@ -110,7 +111,7 @@ def test_a_finished_run_is_skipped_and_another_one_is_trained_and_evaluated(
     assert len(called) == 2
     config.losses.l1 += 1
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    with pytest.raises(SystemExit, match="other settings"):
+    with pytest.raises(UserError, match="losses.l1"):
         ablation.run_one(LIGHT, tmp_path, data, {})
 
 
