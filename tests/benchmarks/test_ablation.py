@@ -111,7 +111,7 @@ def test_a_finished_run_is_skipped_and_another_one_is_trained_and_evaluated(
     assert len(called) == 2
     config.losses.l1 += 1
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    with pytest.raises(UserError, match="losses.l1"):
+    with pytest.raises(UserError, match=r"losses\.l1"):
         ablation.run_one(LIGHT, tmp_path, data, {})
 
 
