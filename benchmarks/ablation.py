@@ -349,9 +349,9 @@ def _dice_by_spacing(run: Path) -> list[float]:
 
 
 def _steps_of_equal_time(name: str, steps: int, costs: Mapping[str, Mapping[str, float]]) -> int:
-    """Steps in the time of the full recipe; the same steps where that differs by less than 10 %."""
+    """Steps in the time of the full recipe; the same steps where that differs by less than 20 %."""
     ratio = costs["full recipe"]["ms_per_step"] / costs[name]["ms_per_step"]
-    return steps if abs(ratio - 1) < 0.1 else round(steps * ratio)
+    return steps if abs(ratio - 1) < 0.2 else round(steps * ratio)
 
 
 def _spread(values: Sequence[float | None]) -> str:
