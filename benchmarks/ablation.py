@@ -125,6 +125,8 @@ class Run(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs what is not there yet, then prints the table."""
     args = _arguments(argv)
+    if args.jobs < 1:
+        sys.exit(f"--jobs {args.jobs}: at least 1")
     steps, seeds = (8, 1) if args.quick else (args.steps, args.seeds)
     names = args.only or list(VARIANTS)
     unknown = set(names) - set(VARIANTS)
@@ -162,7 +164,7 @@ def planned(
 def in_parallel(plan: Sequence[Run], jobs: int, work: Any) -> None:
     """Does the runs, several at a time, each on its share of the processor's cores."""
     cores = sorted(os.sched_getaffinity(0))
-    shares = [cores[i::jobs] for i in range(jobs)]
+    shares = [cores[i::jobs] or cores for i in range(jobs)]
 
     def bind() -> None:  # a thread's cores, and those of the processes it starts
         os.sched_setaffinity(0, shares.pop())

@@ -191,7 +191,8 @@ def _described(run: Mapping[str, Any]) -> str:
         f"{name} {run[name]}" for name in ("jax", "torch", "monai", "SimpleITK") if name in run
     ]
     device = run["processor"] if run["backend"] == "cpu" else run["device"]
-    return f"{device}, {', '.join(versions)}, {run['date'][:10]}, commit {run['commit']}"
+    busy = f", load {run['load_before']:.1f} before" if run["load_before"] > 0.5 else ""
+    return f"{device}, {', '.join(versions)}, {run['date'][:10]}, commit {run['commit']}{busy}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -101,16 +101,14 @@ def joined(count: int, steps: int, variant: str) -> float:
             [*command, str(index), str(steps), variant],
             env={**os.environ, "CUDA_VISIBLE_DEVICES": str(index)},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
         )
         for index in range(count)
     ]
-    printed = [process.communicate() for process in started]
-    for process, (_, errors) in zip(started, printed):
-        if process.returncode:
-            raise SystemExit(f"one of {count} processes failed:\n{errors}")
-    return float(json.loads(printed[0][0].splitlines()[-1]))
+    printed = [process.communicate()[0] for process in started]
+    if any(process.returncode for process in started):
+        raise SystemExit(f"one of {count} processes failed; see above")
+    return float(json.loads(printed[0].splitlines()[-1]))
 
 
 def worker(address: str, count: int, index: int, steps: int, variant: str) -> None:

@@ -30,7 +30,9 @@ from benchmarks.prepare import installed
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "monai", "SimpleITK")
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu"}  # what JAX calls them
-_LOAD_BEFORE = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+if hasattr(os, "getloadavg"):  # before the first process: those it starts would see its own load
+    os.environ.setdefault("VFSEG_LOAD_BEFORE", str(os.getloadavg()[0]))
+_LOAD_BEFORE = float(os.environ.get("VFSEG_LOAD_BEFORE", 0))
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ def choose_device(device: str | None) -> None:
 def publish(tables: Sequence[Table], json_file: Path | None) -> None:
     """Prints where it ran and the tables; writes both to a file if one is named."""
     where = environment()
-    if (load := where["load_before"] or 0) > 0.5:
+    if (load := where["load_before"]) > 0.5:
         print(f"the machine had a load of {load:.1f} when this began: do not keep these times")
     print(", ".join(f"{key} {value}" for key, value in where.items()))
     for table in tables:

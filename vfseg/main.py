@@ -200,10 +200,6 @@ def _folds(config: ConfigDict) -> range:
     from vfseg.config_check import check_config
     from vfseg.training import processes
 
-    if _MODE.value not in _FOLD_MODES:
-        raise UserError(f"--folds goes with --mode {', '.join(_FOLD_MODES)}.")
-    if _COORDINATOR.value or _COMPARE.value or _FUSIONS.value:
-        raise UserError("--folds goes without --coordinator, --compare and --fusions.")
     if (_PROCESSES.value is None) != (_PROCESS.value is None):
         raise UserError("--processes and --process go together.")
     if _DISTRIBUTED.value and _PROCESSES.value is not None:
@@ -228,6 +224,10 @@ def _dispatch(config_path: str | None) -> None:
 
     if not processes.is_first():
         logging.set_verbosity(logging.WARNING)
+    if _FOLDS.value and _MODE.value not in _FOLD_MODES:
+        raise UserError(f"--folds goes with --mode {', '.join(_FOLD_MODES)}.")
+    if _FOLDS.value and (_COORDINATOR.value or _COMPARE.value or _FUSIONS.value):
+        raise UserError("--folds goes without --coordinator, --compare and --fusions.")
     if _MODE.value == "predict":
         prediction.predict(
             input_path=_required(_INPUT),

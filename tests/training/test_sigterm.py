@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -93,6 +94,36 @@ def test_between_folds_there_is_nothing_to_save(monkeypatch):
         told.send(bytes([signal.SIGTERM]))
         with pytest.raises(Left, match="0"):
             interrupt._hear(heard)
+
+
+def test_a_validation_that_begins_after_the_signal_is_not_waited_for(monkeypatch):
+    """Two steps lie behind the checkpoint: there is something to save, then validation comes."""
+    left, heard_of = threading.Event(), threading.Event()
+
+    def leave(status):
+        assert status == 0
+        left.set()
+
+    def gather(position, channel):
+        heard_of.set()
+        return [position]
+
+    interrupt = Interrupt()
+    monkeypatch.setattr(processes, "leave", leave)
+    monkeypatch.setattr(processes, "gather", gather)
+    monkeypatch.setattr("vfseg.training.interrupt._GRACE_SECONDS", 0)
+    heard, told = socket.socketpair()
+    with heard, told:
+        thread = threading.Thread(target=interrupt._hear, args=(heard,))
+        thread.start()
+        for step in (0, 1):
+            assert not interrupt.stops_at(step)
+        told.send(bytes([signal.SIGTERM]))
+        assert heard_of.wait(30)
+        assert not left.wait(0.5), "step 2 is under way and not saved"
+        interrupt.saved(2)
+        assert left.wait(30), "validation would go on until somebody stops it"
+        thread.join()
 
 
 def test_all_processes_stop_at_one_step_when_one_is_asked_to(new_run, compiled):

@@ -67,8 +67,8 @@ def nearer_within(
     """Voxels within a margin of one mask that are not nearer to another.
 
     Both masks grow at the same pace, by the offsets of a ball in the order of their length; where
-    the other one has been, the first no longer comes. A tenth of the time of two distance
-    transforms, as the ball holds a few dozen offsets.
+    the other one has been, the first no longer comes. At voxels of 1 mm, where the ball holds a few
+    dozen offsets, a tenth of the time of two distance transforms; no gain at 0.3 mm.
 
     Args:
         own: bool `d h w`.

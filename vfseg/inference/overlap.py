@@ -13,7 +13,9 @@ The same sum can be compiled in several forms, and the obvious one is not the fa
 - `gather`: turned round, every target slice asks for its predictions. No two writes meet, and all
   terms come from one reading. A small table says which window lies over which slice.
 
-`benchmarks/fusion.py` times them side by side; `FASTEST` holds the outcome.
+`benchmarks/fusion.py` and `merge.py` time them side by side; `FASTEST` holds the outcome for
+windows that do overlap. Where every slice has one prediction, as within a crop whose slices are
+encoded once, `gather` only copies.
 
 Sums of floats depend on their order. Every form therefore adds in canonical order, ascending start,
 whatever the order in which windows are handed in: the result is the same to the last bit.

@@ -8,6 +8,7 @@ writes, since every one of them holds the same state; each reads for itself.
 
 import contextlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ from vfseg.training.state import TrainState
 _SCORE = "validation.json"
 
 NEWEST = 3
-"""How many of the newest are kept: where one is damaged, training goes on from the one before."""
+"""How many of the newest are kept: where one is damaged and deleted, there is the one before."""
 
 
 class Restored(NamedTuple):
@@ -203,11 +204,13 @@ def _make_sure_of_room(directory: Path, tree: Any) -> None:
 
     Orbax finds out half way, abandons its other writes, and they print tracebacks for minutes.
     """
-    block = bytes(2**20)
     size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree))
+    size += 2**20  # for names and shapes
     with tempfile.TemporaryFile(dir=directory) as file:
-        for _ in range(size // len(block) + 2):  # and some for names and shapes
-            file.write(block)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.write(bytes(size))
 
 
 def _alone() -> ocp.Context:

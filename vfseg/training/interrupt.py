@@ -5,19 +5,19 @@ learns from the other processes which step each has begun, and names the last of
 process goes on to that step, saves, and ends with status 0. Where the newest checkpoint is no more
 than one step behind there is nothing worth saving, and the thread ends the process right away: so
 it is before training, in validation and while a step compiles, for the loop saves before these.
+Where the step that was named is followed by a validation, the thread does not wait for its end.
 """
 
 import signal
 import socket
 import threading
+import time
 
 from absl import logging
 
 from vfseg.training import processes
 
-
-class Stopped(Exception):
-    """The run was asked to end, and has saved its state."""
+_GRACE_SECONDS = 3
 
 
 class Interrupt:
@@ -74,6 +74,11 @@ class Interrupt:
             processes.leave(0)
         self._last = max(begun for begun, _ in positions)
         self._agreed.set()
+        while self._saved < self._last:
+            time.sleep(0.1)
+        time.sleep(_GRACE_SECONDS)  # the loop ends by itself, but for a validation
+        logging.info("SIGTERM: stopped after step %d; the same command continues", self._last)
+        processes.leave(0)
 
 
 def _wait_for_sigterm(signals: socket.socket) -> None:
