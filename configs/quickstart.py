@@ -2,7 +2,7 @@
 
 A cohort of phantom CTs at 1.25 mm (5 levels each, virtual fractures, unlabelled look-alikes) is
 made in the workdir, then prepared, trained on, evaluated and reported. Expect a voxel Dice and a
-voxel PR-AUC of 0.5 to 0.6 on 8 unseen synthetic cases, where a HU threshold reaches 0.01.
+voxel PR-AUC of about 0.6 on 8 unseen synthetic cases, where a HU threshold reaches 0.01.
 
     python -m vfseg.main --config configs/quickstart.py
 
