@@ -137,10 +137,9 @@ def test_all_processes_stop_at_one_step_when_one_is_asked_to(new_run, compiled):
     assert f"SIGTERM: stopped after step {newest(workdir)}" in text
 
 
-def test_control_c_keeps_its_own_status(new_run):
-    """More steps than a busy machine makes before it looks."""
+def test_control_c_keeps_its_own_status(new_run, compiled):
     workdir = new_run("run")
-    process = start(workdir, "--config.stages.recurrent=2000")
+    process = start(workdir, *STEPS, **compiled)
     wait_until(lambda: _last_loss(workdir) >= 7, process)
     process.send_signal(signal.SIGINT)
     assert "the same command continues" in finish(process, workdir, status=130)
