@@ -25,7 +25,7 @@ from jax import Array, lax
 
 from benchmarks import timing
 from vfseg.inference.fusion import COUNT_DTYPE, RULES, Fused, fuse_boxes
-from vfseg.inference.overlap import FASTEST, METHODS, fuse_slices
+from vfseg.inference.overlap import METHODS, fastest, fuse_slices
 
 RULE = RULES["mean"]
 
@@ -195,8 +195,9 @@ def main() -> None:
     tables = [windows(*size, rounds) for size in (WINDOWS_QUICK if args.quick else WINDOWS)]
     tables += [boxes(*size, rounds) for size in (BOXES_QUICK if args.quick else BOXES)]
     timing.publish(tables, args.json)
-    chosen = FASTEST.get(jax.default_backend(), FASTEST["other"])
-    print(f"\nthe package uses {chosen} for windows here, and joins boxes on the host")
+    print(
+        f"\nthe package uses {fastest(2)} for overlapping windows here, and joins boxes on the host"
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from jax import Array
 
 from benchmarks import timing
 from vfseg.inference.fusion import RULES
-from vfseg.inference.overlap import FASTEST, METHODS, fuse_slices
+from vfseg.inference.overlap import METHODS, fastest, fuse_slices
 
 SLICES, STRIDE = 4, 2  # of a window
 VOLUME, QUICK_VOLUME = (800, 512, 512), (40, 64, 64)
@@ -36,30 +36,28 @@ def merge(windows: Array, *, length: int, method: str | None) -> Array:
     return fused.total / fused.weight
 
 
-def numpy_loop(windows: np.ndarray, length: int) -> np.ndarray:
-    """One window after the other, added in place."""
-    mean = np.zeros((length, *windows.shape[2:]), np.float32)
-    count = np.zeros((length, 1, 1), np.float32)
+def add_up(windows: Any, total: Any, count: Any) -> Any:
+    """Mean: one window after the other is added in place to zeros, by NumPy or PyTorch."""
     for number, window in enumerate(windows):
         place = slice(number * STRIDE, number * STRIDE + SLICES)
-        mean[place] += window
+        total[place] += window
         count[place] += 1
-    mean /= count
-    return mean
+    total /= count
+    return total
+
+
+def numpy_loop(windows: np.ndarray, length: int) -> np.ndarray:
+    """Mean by NumPy."""
+    total = np.zeros((length, *windows.shape[2:]), np.float32)
+    return add_up(windows, total, np.zeros((length, 1, 1), np.float32))
 
 
 def torch_loop(windows: Any, length: int) -> Any:
-    """The same in PyTorch."""
+    """Mean by PyTorch."""
     import torch
 
-    mean = torch.zeros((length, *windows.shape[2:]), device=windows.device)
-    count = torch.zeros((length, 1, 1), device=windows.device)
-    for number, window in enumerate(windows):
-        place = slice(number * STRIDE, number * STRIDE + SLICES)
-        mean[place] += window
-        count[place] += 1
-    mean /= count
-    return mean
+    total = torch.zeros((length, *windows.shape[2:]), device=windows.device)
+    return add_up(windows, total, torch.zeros((length, 1, 1), device=windows.device))
 
 
 def monai_merge(windows: Any, length: int) -> Any:
@@ -136,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         warm_up=1,
     )
     timing.publish([table], args.json)
-    print(f"vfseg is {FASTEST.get(jax.default_backend(), FASTEST['other'])} here")
+    print(f"vfseg is {fastest(SLICES)} here")
     for name in ("torch", "monai"):
         if not timing.installed(name):
             print(f"left out: {name}: not installed (pip install -e '.[bench]')")

@@ -141,14 +141,7 @@ def _fuse_crop(answers: np.ndarray, views: Views, fusion: str, slice_threshold: 
     for view, answer in zip(views, answers, strict=True):
         slices = jnp.moveaxis(answer, view.axis, 0)[:, None]  # n 1 a b
         number = slices.shape[0]
-        state = fuse_slices(  # one prediction a slice: nothing overlaps yet
-            slices,
-            np.arange(number),
-            number,
-            rule=rule,
-            threshold=slice_threshold,
-            method="gather",
-        )
+        state = fuse_slices(slices, np.arange(number), number, rule=rule, threshold=slice_threshold)
         states.append(Fused(*(jnp.moveaxis(part, 0, view.axis) for part in state)))
     return jax.tree.map(np.asarray, join(rule, states))
 

@@ -15,7 +15,7 @@ The same sum can be compiled in several forms, and the obvious one is not the fa
 
 `benchmarks/fusion.py` and `merge.py` time them side by side; `FASTEST` holds the outcome for
 windows that do overlap. Where every slice has one prediction, as within a crop whose slices are
-encoded once, `gather` only copies.
+encoded once, `gather` only copies: see `fastest`.
 
 Sums of floats depend on their order. Every form therefore adds in canonical order, ascending start,
 whatever the order in which windows are handed in: the result is the same to the last bit.
@@ -33,9 +33,17 @@ from vfseg.inference.fusion import COUNT_DTYPE, Fused, Rule
 
 METHODS = ("gather", "shift", "window", "scatter")
 
-#: What `method=None` stands for, by backend. `cpu` is measured; `other` is not: a form without
-#: colliding writes, which an accelerator may add in a different order in every run.
+#: What `method=None` stands for where windows overlap, by backend. `cpu` is measured; `other` is
+#: not: a form without colliding writes, which an accelerator may add in a different order in every
+#: run.
 FASTEST = {"cpu": "window", "other": "gather"}
+
+
+def fastest(slices: int) -> str:
+    """The method known to be fastest here for windows of so many slices."""
+    if slices == 1:  # nothing overlaps, nothing is added
+        return "gather"
+    return FASTEST.get(jax.default_backend(), FASTEST["other"])
 
 
 def fuse_slices(
@@ -59,7 +67,7 @@ def fuse_slices(
         length: number of slices of the stack.
         rule: of the fusion; `Rule.centred` is a matter of crops and is not looked at here.
         threshold: slice threshold of the vote; a score equal to it counts.
-        method: one of `METHODS`; None takes the fastest known for the backend.
+        method: one of `METHODS`; None takes the `fastest`.
 
     Returns:
         State of shape `length a b`; weights that only count are `length 1 1`.
@@ -74,7 +82,7 @@ def fuse_slices(
         raise ValueError(
             f"predictions {predictions.shape} not n k a b or starts {starts.shape} not n"
         )
-    method = method or FASTEST.get(jax.default_backend(), FASTEST["other"])
+    method = method or fastest(predictions.shape[1])
     if method not in METHODS:
         raise ValueError(f"no method {method!r} to fuse slices; there are {', '.join(METHODS)}")
     order = np.argsort(starts, kind="stable")

@@ -21,10 +21,9 @@ from vfseg.data.intensity import to_channels
 from vfseg.models.discriminator import Discriminator
 from vfseg.training import losses
 from vfseg.training.adversary import ACCURACY_MEMORY, discriminator_loss, patch_weights
+from vfseg.training.schedules import Schedule
 from vfseg.training.stages import Phase
 from vfseg.training.state import TrainState
-
-Schedule = Callable[[jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
