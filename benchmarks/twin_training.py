@@ -35,6 +35,9 @@ from vfseg.training.stages import total_steps
 from vfseg.training.state import TrainState
 
 TOLERANCE = 1e-4
+_BIASES_BEFORE_RELU = tuple(
+    f"{layer}['bias']" for layer in ("['GroupNorm_0']", "['GroupNorm_1']", "['gate']", "['Conv_0']")
+)
 
 
 def restless_state(config: ConfigDict) -> TrainState:
@@ -42,14 +45,24 @@ def restless_state(config: ConfigDict) -> TrainState:
 
     Side inputs begin with kernels of 0, which would hide the ConvLSTM; and only in its last steps
     has a training the whole weight of the adversarial term, which the twin has always.
+
+    Biases in front of a ReLU are 3 or -3, so that its inputs, of standard deviation 1 after a norm,
+    keep away from 0. Where millions of them lie around 0, some lie within their rounding error;
+    two programs may see them on different sides, and a single one moves a gradient by some
+    percent: of the twin too, in float64, when its parameters change by a millionth.
     """
     state, rng = initial_state(config), np.random.default_rng(1)
 
-    def stir(params: Any) -> Any:
-        return jax.tree.map(lambda x: x + _noise(rng, x.shape) / np.float32(2), params)
+    def stir(path: Any, x: jax.Array) -> np.ndarray:
+        if jax.tree_util.keystr(path).endswith(_BIASES_BEFORE_RELU):
+            return rng.choice(np.array([-3, 3], np.float32), x.shape)
+        return x + _noise(rng, x.shape) / np.float32(2)
 
+    g_params, d_params = (
+        jax.tree_util.tree_map_with_path(stir, params) for params in (state.g_params, state.d_params)
+    )
     step = np.full((), total_steps(config) - 1, np.int32)
-    return state.replace(step=step, g_params=stir(state.g_params), d_params=stir(state.d_params))
+    return state.replace(step=step, g_params=g_params, d_params=d_params)
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
