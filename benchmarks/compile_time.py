@@ -29,14 +29,14 @@ def first_step(variant: str) -> Callable[[], Any]:
     from vfseg.training.stages import plan_stages
 
     config = quickstart(4, variant)
-    return stepper(config, phase=plan_stages(config)[0].phase)
+    return stepper(config, phase=plan_stages(config)[0].phase, devices=None)
 
 
 def adversarial_step(variant: str) -> Callable[[], Any]:
     """The step with the discriminator."""
     from benchmarks.train_step import ADVERSARIAL, quickstart, stepper
 
-    return stepper(quickstart(4, variant), phase=ADVERSARIAL)
+    return stepper(quickstart(4, variant), phase=ADVERSARIAL, devices=None)
 
 
 def predictor(variant: str) -> Callable[[], Any]:
@@ -66,6 +66,9 @@ def worker(name: str, variant: str) -> None:
     """Runs one program once and prints its seconds."""
     import jax
 
+    from vfseg.training.parallel import use_cores
+
+    use_cores()
     run = PROGRAMS[name](variant)
     begin = time.perf_counter()
     jax.block_until_ready(run())

@@ -25,6 +25,10 @@ class Work(NamedTuple):
     operations: float
     bytes: float
 
+    def times(self, runs: int) -> "Work":
+        """What so many runs cost, or one run on so many devices."""
+        return Work(self.operations * runs, self.bytes * runs)
+
 
 class Limits(NamedTuple):
     """What a device can do at best, as measured.
@@ -39,7 +43,7 @@ class Limits(NamedTuple):
 
 
 def of_compiled(compiled: jax.stages.Compiled) -> Work:
-    """Operations and bytes of a compiled JAX program."""
+    """Operations and bytes of a compiled JAX program, on one of its devices."""
     cost = compiled.cost_analysis()
     assert cost is not None, "XLA counts nothing on this backend"
     return Work(float(cost["flops"]), float(cost["bytes accessed"]))

@@ -70,6 +70,7 @@ class Stepper:
     Attributes:
         state: what the next step begins with.
         batches: the four, on the host.
+        devices: how many take part.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Stepper:
         *,
         phase: Phase,
         parallel: str = "jit",
-        devices: int = 1,
+        devices: int | None = 1,
         state: TrainState | None = None,
     ):
         """Compiles nothing yet.
@@ -87,15 +88,16 @@ class Stepper:
             config: of the training.
             phase: of every step.
             parallel: "jit" or "pmap".
-            devices: how many take part.
+            devices: how many take part; None: as many as a training uses.
             state: to begin with; default the config's initial state.
         """
         self._phase = phase
         step = functools.partial(train_step, settings=step_settings(config))
-        devices_used = jax.devices()[:devices]
+        devices_used = None if devices is None else jax.devices()[:devices]
         self._runner = make_runner(step, parallel, config.windows.batch_size, devices_used)
         self.state = self._runner.put_state(initial_state(config) if state is None else state)
         self.batches = random_batches(config)
+        self.devices = len(self.state.step.sharding.device_set)
         self._next = itertools.cycle(self.batches)
 
     def __call__(self) -> Any:
@@ -131,7 +133,7 @@ def random_batches(config: ConfigDict) -> list[dict[str, np.ndarray]]:
 
 
 def stepper(
-    config: ConfigDict, *, phase: Phase, parallel: str = "jit", devices: int = 1
+    config: ConfigDict, *, phase: Phase, parallel: str = "jit", devices: int | None = 1
 ) -> Callable[[], Any]:
     """A function that runs one more training step on the next of four random batches."""
     return Stepper(config, phase=phase, parallel=parallel, devices=devices)

@@ -338,12 +338,19 @@ def _prepare_logging() -> None:
 
 
 def _prepare_jax() -> None:
-    """Compiled programs are kept between runs, unless JAX_COMPILATION_CACHE_DIR says where."""
+    """Compiled programs are kept between runs, unless JAX_COMPILATION_CACHE_DIR says where.
+
+    A process that is alone on its machine computes on all of its cores.
+    """
     import jax
+
+    from vfseg.training.parallel import use_cores
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         jax.config.update("jax_compilation_cache_dir", os.path.join(cache, "vfseg", "xla"))
+    if not _DISTRIBUTED.value and _PROCESSES.value is None:
+        use_cores()
 
 
 if __name__ == "__main__":

@@ -61,12 +61,31 @@ def test_each_view_is_the_plain_answer_to_the_moved_crop():
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_one_compilation_serves_every_crop_plane_and_view(at_once, monkeypatch):
+def test_one_compilation_serves_every_crop_plane_and_view(at_once, monkeypatch, caplog):
+    """Whoever comes first compiles, and those beside it wait."""
     monkeypatch.setitem(predict.CROPS_AT_ONCE, "cpu", at_once)
+    monkeypatch.setattr(predict, "cores", lambda: 4)
     predictor, params, _ = small(Views(tuple(PLANES), flips=True, shifts=1))
-    for crops in (1, 3):
-        predictor.slices(params, np.zeros((crops, 8, 8, 8), np.int16))
-    assert predictor._predict._cache_size() == 1
+    jax.config.update("jax_log_compiles", True)  # `jax.log_compiles` sees its own thread only
+    try:
+        for crops in (9, 1):
+            predictor.slices(params, np.zeros((crops, 8, 8, 8), np.int16))
+    finally:
+        jax.config.update("jax_log_compiles", False)
+    compiled = [r for r in caplog.messages if r.startswith("Finished XLA compilation")]
+    assert sum("predict" in message for message in compiled) == 1
+
+
+def test_batches_side_by_side_give_the_answers_of_one_after_the_other(monkeypatch):
+    crops = np.random.default_rng(4).integers(-200, 1200, (7, 8, 8, 8), np.int16)
+    views = Views(("axial", "sagittal"), shifts=1)
+    expected = None
+    for count in (1, 2, 4):
+        monkeypatch.setattr(predict, "cores", lambda count=count: count)
+        predictor, params, _ = small(views)
+        found = predictor.slices(params, crops)
+        expected = found if expected is None else expected
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("at_once", [2, 4])
@@ -87,7 +106,7 @@ def test_the_order_of_the_vertebrae_changes_no_bit():
     np.testing.assert_array_equal(straight, turned[::-1])
 
 
-def test_progress_is_told_view_by_view():
+def test_progress_counts_the_views_of_all_crops():
     predictor, params, _ = small(Views(("axial", "coronal")))
     told = []
     list(predictor.stream(params, np.zeros((3, 8, 8, 8), np.int16), done=told.append))

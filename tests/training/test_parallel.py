@@ -6,6 +6,9 @@ differences found are printed.
 """
 
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -15,10 +18,11 @@ import pytest
 from tests.training.tiny import ADVERSARIAL, SUPERVISED, tiny_batch, tiny_settings, tiny_state
 from vfseg.data.augment import AugmentSettings
 from vfseg.errors import UserError
-from vfseg.training.parallel import make_runner
+from vfseg.training.parallel import cores, make_runner
 from vfseg.training.step import train_step
 
 RATE = 0.05
+HOST_FLAG = "--xla_force_host_platform_device_count={}"
 
 
 OPTIMIZERS = {"sgd": optax.sgd(RATE), "adam": optax.adam(1e-3)}
@@ -94,4 +98,27 @@ def test_a_step_moves_nothing_but_its_batch(parallel):
 
 def test_what_cannot_be_split_is_refused():
     with pytest.raises(UserError, match=r"batch_size=6 does not divide among 4 devices"):
-        make_runner(train_step, "jit", 6)
+        make_runner(train_step, "jit", 6, jax.devices())
+
+
+@pytest.mark.parametrize(("batch_size", "used"), [(4, 4), (6, 3), (5, 1), (8, 4)])
+def test_of_the_cores_as_many_are_used_as_the_batch_divides_among(batch_size, used):
+    runner = make_runner(train_step, "jit", batch_size)
+    batch = runner.put_batch({"ct": np.zeros((batch_size, 1), np.int16)})
+    assert len(batch["ct"].sharding.device_set) == used
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [({}, cores()), ({"JAX_NUM_CPU_DEVICES": "3"}, 3), ({"XLA_FLAGS": HOST_FLAG.format(3)}, 3)],
+)
+def test_every_core_is_a_device_unless_said_otherwise(said, found):
+    program = "import jax; from vfseg.training.parallel import use_cores; use_cores(); "
+    ran = subprocess.run(
+        [sys.executable, "-c", program + "print(jax.device_count())"],
+        env={**os.environ, "XLA_FLAGS": "", **said},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(ran.stdout) == found

@@ -21,6 +21,7 @@ from tests.training.tiny import (
     tiny_settings,
     tiny_state,
 )
+from vfseg.data.augment import AugmentSettings
 from vfseg.data.intensity import to_channels
 from vfseg.training.adam import adam
 from vfseg.training.step import train_step
@@ -222,6 +223,17 @@ def test_the_first_stage_leaves_the_recurrence_alone_and_the_next_begins_where_i
         later.g_params["conv_lstm0"]["forward"]["hidden"]["kernel"],
         after.g_params["conv_lstm0"]["forward"]["hidden"]["kernel"],
     )
+
+
+def test_the_first_stage_does_not_touch_the_neighbours_at_all():
+    settings = tiny_settings(augment=AugmentSettings(rotation=20.0, noise=20.0, blur=1.0))
+    whole, state = tiny_batch(), tiny_state(settings)
+    alone = {**whole, "ct": whole["ct"][:, 1:3]}  # windows of 3: one neighbour on each side
+    step = jax.jit(functools.partial(train_step, settings=settings, phase=ATTENTION))
+    costs = [step.lower(state, batch).cost_analysis()["flops"] for batch in (whole, alone)]
+    assert costs[0] == costs[1]
+    wholly, singly = (step(state, batch)[0].g_params for batch in (whole, alone))
+    jax.tree.map(np.testing.assert_array_equal, wholly, singly)
 
 
 def test_terms_of_weight_zero_are_not_computed():

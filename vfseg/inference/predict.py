@@ -1,6 +1,10 @@
 """Slice predictions of crops: each slice is encoded once, windows are cut from features."""
 
+import itertools
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import flax.linen as nn
@@ -11,10 +15,14 @@ import numpy as np
 from vfseg.data.dicom import PADDING_HU
 from vfseg.data.intensity import to_channels
 from vfseg.inference.views import Views
+from vfseg.training.parallel import cores
 
 #: Crops that are predicted together, by backend. A CPU gains nothing from more than the 50 slices
 #: of one crop (`benchmarks/inference.py`); 14 levels fill two batches of an accelerator.
 CROPS_AT_ONCE = {"cpu": 1, "other": 7}
+#: Batches of crops that a CPU predicts side by side, at most: XLA runs most convolutions on one
+#: core, and each needs memory of its own.
+BATCHES_SIDE_BY_SIDE = 4
 
 
 class Predictor:
@@ -59,7 +67,10 @@ class Predictor:
         backend = jax.default_backend()
         self.views = views
         self.crops_at_once = CROPS_AT_ONCE.get(backend, CROPS_AT_ONCE["other"])
+        self._workers = min(cores(), BATCHES_SIDE_BY_SIDE) if backend == "cpu" else 1
         self._predict = jax.jit(predict)
+        self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
+        self._compiling = threading.Lock()
 
     def operations(self, g_params: Any, crop_shape: tuple[int, int, int]) -> float:
         """Floating point operations of one view of one crop `d h w`; nothing is compiled."""
@@ -87,25 +98,44 @@ class Predictor:
     def stream(
         self, g_params: Any, crops: np.ndarray, *, done: Callable[[int], Any] = lambda views: None
     ) -> Iterator[np.ndarray]:
-        """The same, crop by crop: `v d h w` each; a batch of them is in memory at a time.
+        """The same, crop by crop: `v d h w` each; a few batches of them are in memory at a time.
 
         Args:
           g_params: as in `slices`.
           crops: as in `slices`.
           done: told how many views of crops each batch has added.
         """
-        params = jax.device_put(g_params)
-        for first in range(0, len(crops), self.crops_at_once):
-            batch = crops[first : first + self.crops_at_once]
-            answers = np.empty((len(batch), len(self.views), *batch.shape[1:]), np.float32)
-            plain = 0
-            for number, view in enumerate(self.views):
-                moved = any(view.shift)
-                plain = plain if moved else number
-                runs = [view.look(crop) for crop in batch]
-                air = [np.full_like(runs[0], PADDING_HU)] * (self.crops_at_once - len(runs))
-                predicted = np.asarray(self._predict(params, np.stack(runs + air)))
-                for answer, slices in zip(answers, predicted):
-                    answer[number] = view.back(slices, answer[plain] if moved else None)
-                done(len(batch))
-            yield from answers
+        params, views = jax.device_put(g_params), len(self.views)
+        firsts = iter(range(0, len(crops), self.crops_at_once))
+        with ThreadPoolExecutor(self._workers) as pool:
+
+            def begin(first: int) -> Future[np.ndarray]:
+                return pool.submit(self._batch, params, crops[first : first + self.crops_at_once])
+
+            begun = deque(map(begin, itertools.islice(firsts, self._workers)))
+            while begun:
+                answers = begun.popleft().result()
+                begun.extend(map(begin, itertools.islice(firsts, 1)))
+                done(len(answers) * views)
+                yield from answers
+
+    def _batch(self, params: Any, crops: np.ndarray) -> np.ndarray:
+        """All views `n v d h w` of as many crops as go through the network together, or fewer."""
+        answers = np.empty((len(crops), len(self.views), *crops.shape[1:]), np.float32)
+        plain = 0
+        for number, view in enumerate(self.views):
+            moved = any(view.shift)
+            plain = plain if moved else number
+            runs = [view.look(crop) for crop in crops]
+            air = [np.full_like(runs[0], PADDING_HU)] * (self.crops_at_once - len(runs))
+            predicted = np.asarray(self._program(params, np.stack(runs + air)))
+            for answer, slices in zip(answers, predicted):
+                answer[number] = view.back(slices, answer[plain] if moved else None)
+        return answers
+
+    def _program(self, params: Any, runs: np.ndarray) -> jax.Array:
+        """The network on runs; one thread compiles what the others then run too."""
+        with self._compiling:
+            if runs.shape not in self._programs:
+                self._programs[runs.shape] = self._predict.lower(params, runs).compile()
+        return self._programs[runs.shape](params, runs)

@@ -38,7 +38,7 @@ def discriminator_loss(
       form: one of `losses.ADVERSARIAL_FORMS`.
       everywhere: False looks only at patches that show something, see `patch_weights`.
       r1: weight of `r1_penalty`; 0 leaves it out.
-      axis_name: pmap axis, if any.
+      axis_name: axis of the devices that share the batch, if any.
 
     Returns:
       The loss, and (its parts and the accuracy, the next `d_stats`).

@@ -1,7 +1,7 @@
 """Losses of the generator and the discriminator.
 
 Each is a pure function of logits or probabilities and a target, reduced to one float32 scalar
-over the *global* batch. Under `jax.pmap` the batch is split over devices: `axis_name` then names
+over the *global* batch. Where the batch is split over devices, `axis_name` names
 the axis over which sums are taken, so that one device and many compute the same number. (A Dice
 of device-wise sums would be another loss.)
 """
@@ -21,7 +21,7 @@ def cross_entropy(
     Args:
       logits: any shape, float32.
       target: 0..1, same shape.
-      axis_name: pmap axis of the batch, if any.
+      axis_name: axis of the devices that share the batch, if any.
 
     >>> round(float(cross_entropy(jnp.zeros(4), jnp.array([0.0, 1, 0, 1]))), 6)
     0.693147
@@ -50,7 +50,7 @@ def dice_loss(
       probability: 0..1, any shape.
       target: 0..1, same shape.
       smooth: s, in pixels; keeps an empty target against an empty prediction at loss 0.
-      axis_name: pmap axis of the batch, if any.
+      axis_name: axis of the devices that share the batch, if any.
 
     >>> round(float(dice_loss(jnp.array([1.0, 0, 0]), jnp.array([1.0, 1, 0]), smooth=0.0)), 6)
     0.333333
@@ -79,7 +79,7 @@ def focal_loss(
       target: 0..1, same shape.
       gamma: 0 gives the weighted cross-entropy.
       alpha: weight of fracture, 0..1.
-      axis_name: pmap axis of the batch, if any.
+      axis_name: axis of the devices that share the batch, if any.
 
     >>> round(float(focal_loss(jnp.zeros(2), jnp.array([1.0, 0.0]))), 6)  # log(2) / 4 / 2
     0.086643
@@ -110,7 +110,7 @@ def focal_tversky_loss(
       beta: weight of false negatives.
       gamma: above 1 turns towards what is badly segmented.
       smooth: s, in pixels; keeps an empty target against an empty prediction at loss 0.
-      axis_name: pmap axis of the batch, if any.
+      axis_name: axis of the devices that share the batch, if any.
 
     >>> p, y = jnp.array([1.0, 1, 0]), jnp.array([1.0, 0, 1])
     >>> float(focal_tversky_loss(p, y, gamma=1, smooth=0))  # 1 - 1 / (1 + 0.3 + 0.7)
@@ -152,7 +152,7 @@ def adversarial_loss(
       form: one of `ADVERSARIAL_FORMS`.
       generator: whether it is the generator that asks.
       weights: of the patches, 0 or more, same shape; None counts all alike.
-      axis_name: pmap axis of the batch, if any.
+      axis_name: axis of the devices that share the batch, if any.
 
     >>> round(float(adversarial_loss(jnp.zeros((1, 2, 2)), True)), 6)
     0.693147

@@ -1,6 +1,7 @@
 """One step function on one device or many, by `jax.jit` over a mesh or by `jax.pmap`."""
 
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,10 +20,12 @@ Step = Callable[..., tuple[TrainState, metrics.Collection]]
 
 
 class JitRunner:
-    """The compiler sees the whole batch and splits it over the mesh; state is on every device.
+    """Each device of a mesh runs the step on its part of the batch; state is on every device.
 
-    The batch is the global one: with several processes each hands over its share and the arrays
-    are joined without leaving the device that holds them.
+    Sums and means cross by collectives (`jax.shard_map`): the gradient is averaged once a step,
+    where a compiler that splits the whole batch by itself has the devices wait for each other at
+    every array of it. The batch is the global one: with several processes each hands over its share
+    and the arrays are joined without leaving the device that holds them.
     """
 
     def __init__(self, step: Step, devices: Sequence[jax.Device]):
@@ -35,9 +38,18 @@ class JitRunner:
         mesh = Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
         self._split = NamedSharding(mesh, PartitionSpec(AXIS))
         self._whole = NamedSharding(mesh, PartitionSpec())
-        self._step = jax.jit(
-            step, static_argnames="phase", donate_argnums=0, out_shardings=self._whole
-        )
+
+        @functools.partial(jax.jit, static_argnames="phase", donate_argnums=0)
+        def split(state: TrainState, batch: Mapping[str, jax.Array], phase: Phase):
+            return jax.shard_map(
+                functools.partial(step, phase=phase, axis_name=AXIS),
+                mesh=mesh,
+                in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+                out_specs=PartitionSpec(),
+                check_vma=False,  # state and metrics are equal everywhere: gradients are averaged
+            )(state, batch)
+
+        self._step = split
 
     def put_state(self, state: TrainState) -> TrainState:
         """State on every device."""
@@ -65,7 +77,7 @@ class JitRunner:
 
 
 class PmapRunner:
-    """Each device runs the step on its share of the batch; sums and means cross by collectives."""
+    """The same by `jax.pmap`, within one process; arrays have a leading axis of devices."""
 
     def __init__(self, step: Step, devices: Sequence[jax.Device]):
         """As `JitRunner`."""
@@ -106,6 +118,24 @@ class PmapRunner:
 RUNNERS: dict[str, type[JitRunner] | type[PmapRunner]] = {"jit": JitRunner, "pmap": PmapRunner}
 
 
+def use_cores() -> None:
+    """Makes every CPU core that this process may use a device of its own; before JAX computes.
+
+    XLA runs most convolutions on one core of a CPU, so a step that is split over several devices
+    there is faster than one that is not. How many there are can be said by `JAX_NUM_CPU_DEVICES`.
+    """
+    said = "JAX_NUM_CPU_DEVICES" in os.environ
+    if not said and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", cores())
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def make_runner(
     step: Step, parallel: str, batch_size: int, devices: Sequence[jax.Device] | None = None
 ) -> JitRunner | PmapRunner:
@@ -115,7 +145,7 @@ def make_runner(
       step: see `JitRunner`.
       parallel: "jit" or "pmap".
       batch_size: runs of a batch; divides among the devices.
-      devices: all of them by default.
+      devices: all of them by default; of the cores of a CPU as many as the batch divides among.
 
     Raises:
       UserError: the batch does not divide among the devices, or several processes are asked of
@@ -128,6 +158,9 @@ def make_runner(
     if devices is None:
         # Each process holds neighbouring parts of the batch: see `BatchFeed`.
         devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+        if devices[0].platform == "cpu" and jax.process_count() == 1:
+            fitting = [n for n in range(1, len(devices) + 1) if batch_size % n == 0]
+            devices = devices[: max(fitting)]
     if batch_size % len(devices):
         raise UserError(
             f"config.windows.batch_size={batch_size} does not divide among {len(devices)} devices. "

@@ -101,12 +101,15 @@ def train_step(
       phase: static; a phase without discriminator or recurrence leaves it out altogether (a branch
         inside the compiled step would be cheaper to compile, but XLA for CPU runs convolutions in
         a branch 40 times slower).
-      axis_name: the pmap axis over which the batch is split; None under jit, where the compiler
-        sees the whole batch.
+      axis_name: the axis of devices over which the batch is split; None where it is whole.
 
     Returns:
       The next state and the step's metrics.
     """
+    if not phase.recurrent:  # nobody looks at the neighbours: they need not be augmented
+        slices, targets = batch["ct"].shape[1], batch["target"].shape[1]
+        first = (slices - targets) // 2
+        batch = {**batch, "ct": batch["ct"][:, first : first + targets]}
     run, target = prepare_batch(state, batch, settings, axis_name)
     b, k, h, w = target.shape
     window: int = settings.generator.window  # type: ignore[attr-defined]
@@ -206,7 +209,7 @@ def generator_loss(
       settings: its `loss_weights` and `adversarial_form` count here.
       judge: maps fracture maps `(b k) h w` to the discriminator's logits.
       adversarial_weight: weight of the judge's term.
-      axis_name: pmap axis, if any.
+      axis_name: axis of the devices that share the batch, if any.
 
     Returns:
       The loss; its terms, and the mean probability on fracture and on background, which tell a
