@@ -1,12 +1,12 @@
-"""Where the time of a training step goes: a trace, and the ten costliest operations.
+"""Where the time of a training step goes: a trace, the kinds of operations, the ten costliest.
 
     python -m benchmarks.profiling --trace DIR [--device cpu|gpu] [--quick]
     python -m benchmarks --profile DIR    # the same
 
 Five steps of the quickstart's full step (runs of 4 targets, with the discriminator) on random
 batches. XProf and TensorBoard's profile plugin open the folder. An operation is what XLA left of
-the program after fusing; the layer in its line is where it, or its last part, comes from. Loops and
-calls are left out: their parts are counted.
+the program after fusing; its kind is that of the heaviest part (`KINDS`), and the layer in its line
+is where it, or its last part, comes from. Loops and calls are left out: their parts are counted.
 """
 
 import argparse
@@ -22,7 +22,12 @@ from benchmarks import timing
 from benchmarks.train_step import ADVERSARIAL, Stepper, quickstart
 
 STEPS, SHOWN = 5, 10
+KINDS = ("convolution", "dot", "reduce", "gather", "scatter", "rng", "transpose", "copy")
+"""Of operations, the heaviest first; what holds none of them is elementwise."""
 _HOLDERS = ("while", "call", "conditional")
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) [^\n]*{\n(.*?)^}", re.MULTILINE | re.DOTALL)
+_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = \S+ ([\w-]+)\((.*)$", re.MULTILINE)
+_CALLED = re.compile(r"calls=%?([\w.-]+)")
 _ORIGIN = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = .*op_name="([^"]*)"', re.MULTILINE)
 
 
@@ -58,10 +63,33 @@ def origins(program: str) -> dict[str, str]:
     return dict(_ORIGIN.findall(program))
 
 
-def report(cost: dict[str, float], where: dict[str, str]) -> str:
-    """The costliest operations, one a line, with their share."""
+def kinds(program: str) -> dict[str, str]:
+    """Operation -> its kind, from the text of a compiled program: that of what a fusion fuses."""
+    parts = {name: _INSTRUCTION.findall(body) for name, body in _COMPUTATION.findall(program)}
+    found = {}
+    for name, operation, rest in (line for body in parts.values() for line in body):
+        called = _CALLED.search(rest)
+        inside = {part[1] for part in parts.get(called[1], [])} if called else {operation}
+        found[name] = next((kind for kind in KINDS if kind in inside), "elementwise")
+    return found
+
+
+def report(cost: dict[str, float], where: dict[str, str], what: dict[str, str]) -> str:
+    """The kinds of operations and the costliest operations, one a line, with their share.
+
+    Args:
+        cost: operation -> milliseconds a step.
+        where: operation -> where it comes from, see `origins`.
+        what: operation -> its kind, see `kinds`.
+    """
     total = sum(cost.values())
     lines = [f"{total:.1f} ms of operations a step, summed over threads"]
+    of_kind: dict[str, float] = defaultdict(float)
+    for name, milliseconds in cost.items():
+        of_kind[what.get(name, "elementwise")] += milliseconds
+    for kind in sorted(of_kind, key=lambda kind: -of_kind[kind]):
+        share = f"{100 * of_kind[kind] / total:3.0f} %"
+        lines.append(f"{of_kind[kind]:8.2f} ms {share}  {kind}")
     for name in sorted(cost, key=lambda name: -cost[name])[:SHOWN]:
         share = f"{100 * cost[name] / total:3.0f} %"
         lines.append(f"{cost[name]:8.2f} ms {share}  {name:32} {where.get(name, '')}")
@@ -77,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     timing.choose_device(args.device)
     run = Stepper(quickstart(4, "tiny" if args.quick else ""), phase=ADVERSARIAL)
-    program = run.compiled()
-    print(report(operations(record(run, args.trace)), origins(program.as_text() or "")))
+    program = run.compiled().as_text() or ""
+    print(report(operations(record(run, args.trace)), origins(program), kinds(program)))
     print(f"trace: {args.trace}")
 
 

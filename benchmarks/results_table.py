@@ -44,6 +44,9 @@ class Line(NamedTuple):
     goal: float | None = None
 
 
+FLOAT32 = "(?!.*bfloat16).*"
+"""Modes of the twin that compute as exactly as this package does on a CPU."""
+
 LINES = (
     Line(
         "Training as used: runs of 4 targets, against plain windows",
@@ -51,6 +54,12 @@ LINES = (
         "vfseg, runs of 4",
         "PyTorch, plain windows, .*",
         1.5,
+    ),
+    Line(
+        "The same, PyTorch in float32 too",
+        "twin_training",
+        "vfseg, runs of 4",
+        f"PyTorch, plain windows, {FLOAT32}",
     ),
     Line(
         "Training, the same work: plain windows",
@@ -67,11 +76,23 @@ LINES = (
         0.9,
     ),
     Line(
+        "The same, PyTorch in float32 too",
+        "twin_training",
+        "vfseg, runs of 4",
+        f"PyTorch, runs of 4, {FLOAT32}",
+    ),
+    Line(
         "Prediction as used: encode once, against plain windows",
         "twin_inference",
         "vfseg, encode once",
         "PyTorch, plain windows, .*",
         2.0,
+    ),
+    Line(
+        "The same, PyTorch in float32 too",
+        "twin_inference",
+        "vfseg, encode once",
+        f"PyTorch, plain windows, {FLOAT32}",
     ),
     Line(
         "Prediction, the same work: encode once",

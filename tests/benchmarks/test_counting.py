@@ -117,6 +117,14 @@ def test_runs_save_what_they_share(programs):
     assert ours.bytes < plain.bytes
 
 
+def test_on_two_devices_each_has_half_of_the_work(steps):
+    """What a device counts, times two; Adam, which both run, and sums between them come on top."""
+    halves = Stepper(config_of(4), phase=SUPERVISED, devices=2)
+    assert halves.devices == 2
+    alone, shared = (of_compiled(step.compiled()) for step in (steps[4], halves))
+    assert alone.operations < shared.times(2).operations < 1.1 * alone.operations
+
+
 def test_the_state_is_updated_in_place(steps, programs):
     state = sum(leaf.nbytes for leaf in jax.tree.leaves(steps[4].state))
     assert programs[4].memory_analysis().alias_size_in_bytes == state

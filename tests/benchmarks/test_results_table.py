@@ -43,6 +43,13 @@ def test_the_best_peer_counts_round_by_round():
     assert found.rate == "8 windows/s"
 
 
+def test_lines_of_float32_leave_out_what_computes_in_less():
+    times = {**TIMES, "PyTorch, plain windows, compiled, bfloat16": [1.0, 1.0, 1.0]}
+    line = LINE._replace(peers=f"PyTorch, plain windows, {results_table.FLOAT32}")
+    assert cell(LINE, [result(times)], "cpu").ratio[1] == 0.5
+    assert cell(line, [result(times)], "cpu") == cell(LINE, [result(TIMES)], "cpu")
+
+
 def test_the_newest_run_of_the_device_counts_and_quick_ones_never(tmp_path):
     slower = {**TIMES, "vfseg, runs of 4": [4.0, 4.0, 4.0]}
     for name, one in {

@@ -12,7 +12,8 @@ from vfseg.inference.model import Model
 _VOXELS_A_SECOND = 25e6  # read, resampled, written in two files
 _OPERATIONS_A_SECOND = 20e9  # of the network, a core
 _FIXED_SECONDS = 12.0  # compilation, pictures
-_FIXED_BYTES = 450e6  # compiled programs, slabs, pictures
+_FIXED_BYTES = 340e6  # compiled programs, slabs, pictures
+_BYTES_A_FEATURE = 70  # of each voxel that goes through the network, at its finest scale
 
 
 def estimate(geometry: Geometry, model: Model) -> tuple[float, float]:
@@ -30,6 +31,7 @@ def estimate(geometry: Geometry, model: Model) -> tuple[float, float]:
     network = len(LEVELS) * views * model.predictor.operations(model.g_params, crop)
     seconds = _FIXED_SECONDS + voxels / _VOXELS_A_SECOND
     seconds += network / (_OPERATIONS_A_SECOND * (os.cpu_count() or 1))
-    of_a_crop = 2 + 4 + 4 + (8 if views > 1 else 0)  # HU, total, weight, moments
-    memory = _FIXED_BYTES + 2 * voxels + crop_voxels * (len(LEVELS) * of_a_crop + 4 * views)
-    return seconds, memory
+    fused = len(LEVELS) * (2 + 4 + 4 + (8 if views > 1 else 0))  # HU, total, weight, moments
+    features = model.predictor.crops_side_by_side * model.config.generator.features[0]
+    of_a_voxel = fused + 4 * views + features * _BYTES_A_FEATURE
+    return seconds, _FIXED_BYTES + 2 * voxels + crop_voxels * of_a_voxel

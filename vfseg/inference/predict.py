@@ -72,6 +72,11 @@ class Predictor:
         self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
         self._compiling = threading.Lock()
 
+    @property
+    def crops_side_by_side(self) -> int:
+        """How many are in the network at a time."""
+        return self._workers * self.crops_at_once
+
     def operations(self, g_params: Any, crop_shape: tuple[int, int, int]) -> float:
         """Floating point operations of one view of one crop `d h w`; nothing is compiled."""
         cost = self.lower(g_params, crop_shape).cost_analysis()

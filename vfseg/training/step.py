@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from clu import metrics
 from jax import lax
+from jax.flatten_util import ravel_pytree
 
 from vfseg.data.augment import AugmentSettings, augment
 from vfseg.data.intensity import to_channels
@@ -314,7 +315,9 @@ def _update(
     """Next parameters and optimiser state, and the norm of the gradient before any clipping."""
     if axis_name is not None:
         # Each device differentiated the global loss once: the mean of the copies is its gradient.
-        gradient = lax.pmean(gradient, axis_name)
+        # As one array, since devices wait for each other at every array that they exchange.
+        joined, separate = ravel_pytree(gradient)
+        gradient = separate(lax.pmean(joined, axis_name))
     direction, opt_state = optimizer.update(gradient, opt_state, params)
     params = jax.tree.map(lambda p, d: p - rate * d, params, direction)
     return params, opt_state, optax.tree.norm(gradient)
