@@ -125,6 +125,10 @@ def test_on_two_devices_each_has_half_of_the_work(steps):
     assert alone.operations < shared.times(2).operations < 1.1 * alone.operations
 
 
+def test_the_program_is_named_for_profiles(programs):
+    assert programs[4].as_text().startswith("HloModule jit_train_step,")
+
+
 def test_the_state_is_updated_in_place(steps, programs):
     state = sum(leaf.nbytes for leaf in jax.tree.leaves(steps[4].state))
     assert programs[4].memory_analysis().alias_size_in_bytes == state

@@ -40,7 +40,7 @@ class JitRunner:
         self._whole = NamedSharding(mesh, PartitionSpec())
 
         @functools.partial(jax.jit, static_argnames="phase", donate_argnums=0)
-        def split(state: TrainState, batch: Mapping[str, jax.Array], phase: Phase):
+        def train_step(state: TrainState, batch: Mapping[str, jax.Array], phase: Phase):
             return jax.shard_map(
                 functools.partial(step, phase=phase, axis_name=AXIS),
                 mesh=mesh,
@@ -49,7 +49,7 @@ class JitRunner:
                 check_vma=False,  # state and metrics are equal everywhere: gradients are averaged
             )(state, batch)
 
-        self._step = split
+        self._step = train_step
 
     def put_state(self, state: TrainState) -> TrainState:
         """State on every device."""
