@@ -381,7 +381,8 @@ def _vfseg(config: str, workdir: Path, mode: str, overrides: Mapping[str, Any]) 
     command = [sys.executable, "-m", "vfseg.main", "--config", config, "--mode", mode]
     command += ["--workdir", str(workdir.resolve()), *changes]
     print(" ".join(command), flush=True)
-    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+    one_core = {"JAX_NUM_CPU_DEVICES": "1"}  # a run each: `--jobs` shares out the cores
+    if subprocess.run(command, cwd=ROOT, env=os.environ | one_core, check=False).returncode:
         sys.exit(f"{workdir}: --mode {mode} failed; see above")
 
 

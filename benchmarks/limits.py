@@ -25,7 +25,7 @@ QUICK_SIZE, QUICK_COPIED = 512, 2**24
 def measure(*, quick: bool) -> tuple[list[timing.Table], dict[str, Limits]]:
     """Tables of products and copy, and the limits by dtype of the product."""
     backend = jax.default_backend()
-    dtypes = ("float32",) if backend == "cpu" else ("float32", "bfloat16")
+    dtypes = ("float32", "bfloat16") if _knows_bfloat16() else ("float32",)
     n = QUICK_SIZE if quick else SIZES.get(backend, SIZES["gpu"])
     copied = QUICK_COPIED if quick else COPIED.get(backend, COPIED["gpu"])
     rounds = 3 if quick else 15
@@ -37,6 +37,17 @@ def measure(*, quick: bool) -> tuple[list[timing.Table], dict[str, Limits]]:
     best = [max(row.rate for row in table.rows) * 1e9 for table in (*products, copy)]
     limits = {dtype: Limits(rate, best[-1]) for dtype, rate in zip(dtypes, best)}
     return [*products, copy], limits
+
+
+def _knows_bfloat16() -> bool:
+    """Whether a competitor may compute in it; on a CPU that is PyTorch alone."""
+    if jax.default_backend() != "cpu":
+        return True
+    if not timing.installed("torch"):
+        return False
+    from benchmarks.torch_modes import available
+
+    return any(mode.bfloat16 for mode in available(quick=True)[0])
 
 
 def _table(
@@ -52,7 +63,7 @@ def _products(n: int, dtype: str) -> dict[str, Callable[[], Any]]:
     a = jnp.asarray(one, dtype)
     product = jax.jit(jnp.matmul)
     found: dict[str, Callable[[], Any]] = {"XLA": lambda: product(a, a)}
-    if jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu" and dtype == "float32":
         found["NumPy"] = lambda: one @ one
     if timing.installed("torch"):
         from benchmarks.torch_modes import device, synchronised, torch

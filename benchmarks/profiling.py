@@ -22,11 +22,13 @@ from benchmarks import timing
 from benchmarks.train_step import ADVERSARIAL, Stepper, quickstart
 
 STEPS, SHOWN = 5, 10
-KINDS = ("convolution", "dot", "reduce", "gather", "scatter", "rng", "transpose", "copy")
+KINDS = ("convolution", "custom-call", "dot", "reduce", "gather", "scatter", "transpose", "copy")
 """Of operations, the heaviest first; what holds none of them is elementwise."""
 _HOLDERS = ("while", "call", "conditional")
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) [^\n]*{\n(.*?)^}", re.MULTILINE | re.DOTALL)
-_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = \S+ ([\w-]+)\((.*)$", re.MULTILINE)
+_INSTRUCTION = re.compile(
+    r"^\s+(?:ROOT )?%?([\w.-]+) = (?:\(.*?\)|\S+) ([\w-]+)\((.*)$", re.MULTILINE
+)
 _CALLED = re.compile(r"calls=%?([\w.-]+)")
 _ORIGIN = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = .*op_name="([^"]*)"', re.MULTILINE)
 

@@ -88,12 +88,13 @@ class Stepper:
             config: of the training.
             phase: of every step.
             parallel: "jit" or "pmap".
-            devices: how many take part; None: as many as a training uses.
+            devices: how many take part; None: of a CPU as many as a training uses, else one.
             state: to begin with; default the config's initial state.
         """
         self._phase = phase
         step = functools.partial(train_step, settings=step_settings(config))
-        devices_used = None if devices is None else jax.devices()[:devices]
+        on_cores = devices is None and jax.default_backend() == "cpu"
+        devices_used = None if on_cores else jax.devices()[: devices or 1]
         self._runner = make_runner(step, parallel, config.windows.batch_size, devices_used)
         self.state = self._runner.put_state(initial_state(config) if state is None else state)
         self.batches = random_batches(config)

@@ -51,7 +51,7 @@ def remark(
 
     def of(name: str, seconds: float) -> dict[str, Any]:
         reduced = "bfloat16" in name or (name.startswith("vfseg") and dtype == "bfloat16")
-        limit = measured["bfloat16" if reduced and "bfloat16" in measured else "float32"]
+        limit = measured["bfloat16" if reduced else "float32"]
         part, nearer = share(work[name], seconds, limit)
         return {
             "GFLOP": round(work[name].operations / 1e9, 2),

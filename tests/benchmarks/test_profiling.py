@@ -34,11 +34,14 @@ def test_a_fusion_is_of_the_kind_of_its_heaviest_part():
 ENTRY %main (x: f32[2,2]) -> f32[2,2] {
   %x = f32[2,2]{1,0} parameter(0)
   %fusion.1 = f32[2,2]{1,0} fusion(%x), kind=kLoop, calls=%fused
+  %fusion.2 = (f32[2]{0}, /*index=1*/f32[2,2]{1,0}) fusion(%x), kind=kLoop, calls=%fused
+  %call.1 = (f32[2,2]{1,0}, u8[0]{0}) custom-call(%x), custom_call_target="__cudnn$convForward"
   ROOT %add.1 = f32[2,2]{1,0} add(%fusion.1, %x)
 }
 """
     found = kinds(program)
     assert (found["fusion.1"], found["add.1"]) == ("dot", "elementwise")
+    assert (found["fusion.2"], found["call.1"]) == ("dot", "custom-call")
 
 
 def test_kinds_are_found_in_a_program_that_was_compiled():

@@ -7,6 +7,7 @@ differences found are printed.
 
 import functools
 import os
+import re
 import subprocess
 import sys
 
@@ -94,6 +95,22 @@ def test_a_step_moves_nothing_but_its_batch(parallel):
     with jax.transfer_guard("disallow"):
         state, _ = runner.step(state, batch, phase=SUPERVISED)
     assert int(runner.get(state).step) == 2
+
+
+def test_gradients_cross_as_one_array_a_network():
+    """Devices wait for each other at every array that they exchange; losses are single numbers."""
+    runner = make_runner(
+        functools.partial(train_step, settings=tiny_settings()), "jit", 4, jax.devices()
+    )
+    state, batch = runner.put_state(tiny_state(tiny_settings())), runner.put_batch(tiny_batch())
+    program = runner.lower(state, batch, phase=ADVERSARIAL).compile().as_text()
+    exchanged = re.findall(r"= (.*?) all-reduce\(", program)  # XLA joins several to tuples
+    sizes = [size for types in exchanged for size in re.findall(r"f32\[([\d,]+)\]", types)]
+    parameters = [
+        sum(leaf.size for leaf in jax.tree.leaves(params))
+        for params in (state.g_params, state.d_params)
+    ]
+    assert sorted(map(int, sizes)) == sorted(parameters)
 
 
 def test_what_cannot_be_split_is_refused():

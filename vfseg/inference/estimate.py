@@ -1,7 +1,5 @@
 """What a prediction will take, said before it begins."""
 
-import os
-
 import numpy as np
 
 from vfseg.data.geometry import Geometry
@@ -30,7 +28,7 @@ def estimate(geometry: Geometry, model: Model) -> tuple[float, float]:
     voxels, crop_voxels = float(np.prod(geometry.shape)), float(np.prod(crop))
     network = len(LEVELS) * views * model.predictor.operations(model.g_params, crop)
     seconds = _FIXED_SECONDS + voxels / _VOXELS_A_SECOND
-    seconds += network / (_OPERATIONS_A_SECOND * (os.cpu_count() or 1))
+    seconds += network / (_OPERATIONS_A_SECOND * model.predictor.crops_side_by_side)
     fused = len(LEVELS) * (2 + 4 + 4 + (8 if views > 1 else 0))  # HU, total, weight, moments
     features = model.predictor.crops_side_by_side * model.config.generator.features[0]
     of_a_voxel = fused + 4 * views + features * _BYTES_A_FEATURE
