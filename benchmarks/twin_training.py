@@ -44,23 +44,23 @@ _BIASES_BEFORE_RELU = tuple(
 )
 
 
-def restless_state(config: ConfigDict) -> TrainState:
+def restless_state(config: ConfigDict, *, for_gradients: bool = True) -> TrainState:
     """A state in which nothing is 0 or 1 any more, so that every gradient counts.
 
     Side inputs begin with kernels of 0, which would hide the ConvLSTM; and only in its last steps
     has a training the whole weight of the adversarial term, which the twin has always.
 
-    And a state in which rounding decides nothing. Where millions of inputs of ReLUs and maxima lie
-    around the place at which a gradient jumps, some lie within their rounding error, and one that
-    two programs see on different sides moves a gradient by some percent: the twin's too, in
-    float64, when its parameters change by a millionth. Hence biases in front of a ReLU are 3 or -3,
-    half of them each, for inputs of standard deviation 1, and the seed is one at which no two of
-    the other inputs tie.
+    For gradients also one in which rounding decides nothing. Where millions of inputs of ReLUs and
+    maxima lie around the place at which a gradient jumps, some lie within their rounding error, and
+    one that two programs see on different sides moves a gradient by some percent: the twin's too,
+    in float64, when its parameters change by a millionth. Hence biases in front of a ReLU are 3 or
+    -3, half of them each, for inputs of standard deviation 1, and the seed is one at which no two
+    of the other inputs tie.
     """
     state, rng = initial_state(config), np.random.default_rng(SEED)
 
     def stir(path: Any, x: jax.Array) -> np.ndarray:
-        if jax.tree_util.keystr(path).endswith(_BIASES_BEFORE_RELU):
+        if for_gradients and jax.tree_util.keystr(path).endswith(_BIASES_BEFORE_RELU):
             return rng.permutation(np.where(np.arange(x.size) % 2, -3, 3)).astype(np.float32)
         return x + _noise(rng, x.shape) / np.float32(2)
 

@@ -44,8 +44,9 @@ def modes():
 
 
 @pytest.fixture(scope="module")
-def predicted(config, state):
-    """Six slices, and the package's probabilities of them."""
+def predicted(config):
+    """Six slices, the generator's parameters, and the package's probabilities of the slices."""
+    params = restless_state(config, for_gradients=False).g_params
     slices = np.random.default_rng(0).integers(-200, 1500, (6, 16, 16), np.int16)
     run = np.pad(slices, ((2, 2), (0, 0), (0, 0)), mode="edge")[None]
     generator = make_generator(config)
@@ -55,17 +56,17 @@ def predicted(config, state):
         logits = generator.apply({"params": params}, to_channels(run, config.hu_windows))
         return jax.nn.sigmoid(logits)[0]
 
-    return slices, np.asarray(predict(state.g_params))
+    return slices, params, np.asarray(predict(params))
 
 
 @pytest.mark.parametrize("mode", modes(), ids=str)
 @pytest.mark.parametrize("encode_once", [True, False])
-def test_predictions_agree(config, state, predicted, mode, encode_once):
+def test_predictions_agree(config, predicted, mode, encode_once):
     from benchmarks.torch_step import TorchPredictor
 
-    slices, wanted = predicted
+    slices, params, wanted = predicted
     assert np.ptp(wanted) > 0.01
-    twin = TorchPredictor(config, state.g_params, mode, encode_once=encode_once)
+    twin = TorchPredictor(config, params, mode, encode_once=encode_once)
     assert_allclose(twin(slices), wanted, atol=TOLERANCE * wanted.max())
 
 

@@ -21,9 +21,14 @@ STEPS += ["--config.train.save_every=2", "--config.train.validate_every=4"]
 
 
 def test_two_processes_follow_one_and_one_goes_on_from_two(new_run, compiled):
-    """Losses to 1e-5 (relative); the pair is killed half way, and one process takes over."""
+    """The pair is killed half way, and one process takes over.
+
+    Losses agree to 1e-5 (relative) while there are two; to 1e-4 at the end, as `test_parallel` has
+    it, since Adam amplifies what rounding made of the first steps from step to step.
+    """
     one, two = new_run("one"), new_run("two")
-    finish(start(one, *STEPS, **compiled), one)
+    alone = {**compiled, "JAX_NUM_CPU_DEVICES": "1"}
+    finish(start(one, *STEPS, **alone), one)
     pair = start_many([two] * 2, *STEPS, JAX_NUM_CPU_DEVICES="2", **compiled)
     wait_until(lambda: newest(two) >= 4, pair[0])
     for process in pair:
@@ -37,13 +42,13 @@ def test_two_processes_follow_one_and_one_goes_on_from_two(new_run, compiled):
     print(f"\nlosses of two processes differ by {difference:.1e} (relative) in {taken_over} steps")
     assert difference < 1e-5
 
-    assert f"resuming at step {taken_over}" in finish(start(two, *STEPS, **compiled), two)
+    assert f"resuming at step {taken_over}" in finish(start(two, *STEPS, **alone), two)
     (state_one, next_one), (state_two, next_two) = final_state(one), final_state(two)
     assert next_two == next_one == 12 * 4, "nothing seen twice, nothing skipped"
     assert list(losses(two)) == list(expected)
     difference = max(abs(loss / expected[step] - 1) for step, loss in losses(two).items())
     print(f"continued on one process, losses differ by {difference:.1e} after 12 steps", end="")
-    assert difference < 1e-5
+    assert difference < 1e-4
     np.testing.assert_array_equal(state_two.key_data, state_one.key_data)
 
 
