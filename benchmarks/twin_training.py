@@ -54,8 +54,8 @@ def restless_state(config: ConfigDict, *, for_gradients: bool = True) -> TrainSt
     maxima lie around the place at which a gradient jumps, some lie within their rounding error, and
     one that two programs see on different sides moves a gradient by some percent: the twin's too,
     in float64, when its parameters change by a millionth. Hence biases in front of a ReLU are 3 or
-    -3, half of them each, for inputs of standard deviation 1, and the seed is one at which no two
-    of the other inputs tie.
+    -3, half of them each, for inputs of standard deviation 1. What is left of such places the seed
+    avoids. It was found by trial: of six, two made gradients agree to 1e-4.
     """
     state, rng = initial_state(config), np.random.default_rng(SEED)
 
