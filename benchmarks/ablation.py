@@ -381,8 +381,8 @@ def _vfseg(config: str, workdir: Path, mode: str, overrides: Mapping[str, Any]) 
     command = [sys.executable, "-m", "vfseg.main", "--config", config, "--mode", mode]
     command += ["--workdir", str(workdir.resolve()), *changes]
     print(" ".join(command), flush=True)
-    one_core = {"JAX_NUM_CPU_DEVICES": "1"}  # a run each: `--jobs` shares out the cores
-    if subprocess.run(command, cwd=ROOT, env=os.environ | one_core, check=False).returncode:
+    env = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}  # as the costs of equal time were measured
+    if subprocess.run(command, cwd=ROOT, env=env, check=False).returncode:
         sys.exit(f"{workdir}: --mode {mode} failed; see above")
 
 

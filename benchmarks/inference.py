@@ -61,7 +61,6 @@ def encode_once(*, quick: bool):
     from vfseg.data.prepare import PLANES
     from vfseg.inference.model import make_predictor
     from vfseg.training.loop import initial_state
-    from vfseg.training.parallel import cores
     from vfseg.training.recipe import make_generator, window_settings
 
     config = quickstart(quick=quick)
@@ -99,7 +98,7 @@ def encode_once(*, quick: bool):
     once = predictor.slices(params, crops)[:, 0]
     np.testing.assert_allclose(once, four(), atol=1e-5)
     np.testing.assert_allclose(once[0], plain(crops[0]), atol=1e-5)
-    side_by_side = ThreadPoolExecutor(cores())
+    side_by_side = ThreadPoolExecutor(predictor.crops_side_by_side)
     competitors = {
         "encode once": lambda: predictor.slices(params, crops),
         "encode once, four crops a call": four,

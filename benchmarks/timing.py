@@ -27,6 +27,7 @@ import jax
 import numpy as np
 
 from benchmarks.prepare import installed
+from vfseg.training.parallel import cores
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "monai", "SimpleITK")
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu"}  # what JAX calls them
@@ -242,10 +243,9 @@ def environment() -> dict[str, Any]:
 
 def _processor() -> str:
     """Cores this process may use and, where the system tells, their name."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
-    return f"{cores} x {names[0] if names else platform.machine()}"
+    return f"{cores()} x {names[0] if names else platform.machine()}"
 
 
 def _quartiles(values: np.ndarray) -> tuple[float, float, float]:

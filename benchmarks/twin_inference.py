@@ -25,7 +25,6 @@ from benchmarks.twin_training import TOLERANCE, restless_state
 from vfseg.data.intensity import to_channels
 from vfseg.data.prepare import PLANES
 from vfseg.inference.model import make_predictor
-from vfseg.training.parallel import cores
 from vfseg.training.recipe import compute_dtype, make_generator
 
 FORMS = {"encode once": True, "plain windows": False}
@@ -85,7 +84,7 @@ def competitors(
         answers = predictor.slices(on_device, volumes)[:, 0]
         return list(np.moveaxis(answers, axis + 1, 1))
 
-    side_by_side = ThreadPoolExecutor(cores())
+    side_by_side = ThreadPoolExecutor(predictor.crops_side_by_side)
     runs: dict[str, Callable[[], list[np.ndarray]]] = {
         "vfseg, encode once": once,
         "vfseg, plain windows": lambda: list(side_by_side.map(plain, stacks)),

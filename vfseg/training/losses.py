@@ -1,9 +1,9 @@
 """Losses of the generator and the discriminator.
 
 Each is a pure function of logits or probabilities and a target, reduced to one float32 scalar
-over the *global* batch. Where the batch is split over devices, `axis_name` names
-the axis over which sums are taken, so that one device and many compute the same number. (A Dice
-of device-wise sums would be another loss.)
+over the *global* batch. Where the batch is split over devices, `axis_name` names the axis over
+which sums are taken, so that one device and many compute the same number. (A Dice of device-wise
+sums would be another loss.)
 """
 
 import flax.linen as nn

@@ -108,9 +108,7 @@ def train_step(
       The next state and the step's metrics.
     """
     if not phase.recurrent:  # nobody looks at the neighbours: they need not be augmented
-        slices, targets = batch["ct"].shape[1], batch["target"].shape[1]
-        first = (slices - targets) // 2
-        batch = {**batch, "ct": batch["ct"][:, first : first + targets]}
+        batch = {**batch, "ct": _middle(batch["ct"], batch["target"].shape[1])}
     run, target = prepare_batch(state, batch, settings, axis_name)
     b, k, h, w = target.shape
     window: int = settings.generator.window  # type: ignore[attr-defined]
@@ -121,8 +119,7 @@ def train_step(
 
     logits, pull_back = jax.vjp(generate, state.g_params)
 
-    first = (run.shape[1] - k) // 2
-    ct = run[:, first : first + k].reshape(b * k, h, w, -1)
+    ct = _middle(run, k).reshape(b * k, h, w, -1)
     outputs: dict[str, Any] = {}
     judge: Callable[[jax.Array], Any] | None = None
     if phase.adversarial:
@@ -157,6 +154,12 @@ def train_step(
         ema_params=_running_mean(state, g_params, settings.ema_decay),
     )
     return state, collection(tuple(sorted(outputs))).single_from_model_output(**outputs)
+
+
+def _middle(run: jax.Array, k: int) -> jax.Array:
+    """The k middle slices, those with targets, of runs `b r ...`."""
+    first = (run.shape[1] - k) // 2
+    return run[:, first : first + k]
 
 
 @functools.lru_cache
