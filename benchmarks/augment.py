@@ -11,8 +11,8 @@ import numpy as np
 import scipy.ndimage
 
 from benchmarks import timing
-from vfseg.data.augment import AugmentSettings, augment, source_coordinates
-from vfseg.data.prepare import PLANES
+from vfseg.crops.augment import AugmentSettings, augment, source_coordinates
+from vfseg.data.geometry import PLANE_AXES
 
 SPACING = 1.25  # mm
 SETTINGS = {
@@ -43,7 +43,7 @@ def one_batch(b: int, r: int, k: int, size: int, rounds: int) -> timing.Table:
     rng = np.random.default_rng(0)
     ct = rng.normal(100, 300, (b, r, size, size)).astype(np.float32)
     target = (rng.random((b, k, size, size)) > 0.99).astype(np.float32)
-    planes = np.arange(b, dtype=np.int32) % len(PLANES)
+    planes = np.arange(b, dtype=np.int32) % len(PLANE_AXES)
     inputs = jax.random.split(jax.random.key(0), b), *jax.device_put((ct, target, planes))
     competitors = {"SciPy, slice by slice": lambda: scipy_augment(ct, target, rng)}
     for name, settings in SETTINGS.items():

@@ -66,7 +66,7 @@ def worker(name: str, variant: str) -> None:
     """Runs one program once and prints its seconds."""
     import jax
 
-    from vfseg.training.parallel import use_cores
+    from vfseg.processes import use_cores
 
     use_cores()
     run = PROGRAMS[name](variant)

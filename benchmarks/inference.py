@@ -37,6 +37,7 @@ from benchmarks.prepare import (
     make_case,
     resident_bytes,
 )
+from vfseg.data.geometry import PLANE_AXES
 
 GOALS = (
     "goals on 2 cores: plain windows at least 1.5 times the time of encoding once; "
@@ -57,8 +58,7 @@ def encode_once(*, quick: bool):
     import jax.numpy as jnp
 
     from benchmarks import timing
-    from vfseg.data.intensity import to_channels
-    from vfseg.data.prepare import PLANES
+    from vfseg.crops.intensity import to_channels
     from vfseg.inference.model import make_predictor
     from vfseg.training.loop import initial_state
     from vfseg.training.recipe import make_generator, window_settings
@@ -68,7 +68,7 @@ def encode_once(*, quick: bool):
     params = jax.device_put(initial_state(config).g_params)
     generator, predictor = make_generator(config), make_predictor(config)
     stride = windows.stride(config.prepare.voxel_spacing)
-    axis = PLANES[windows.planes[0]]
+    axis = PLANE_AXES[windows.planes[0]]
     rng = np.random.default_rng(0)
     crops = rng.integers(-200, 1500, (4, *config.prepare.crop_shape), np.int16)
     count = crops.shape[axis + 1]
@@ -152,8 +152,8 @@ _OTHERS = ((1, 2), (0, 2), (0, 1))
 def worker(folder: Path) -> None:
     """Runs the program's own main function and prints what it took."""
     begin = time.perf_counter()
-    import vfseg.pipeline
-    import vfseg.prediction  # noqa: F401, main imports both late; here they count as imports
+    import vfseg.commands.pipeline
+    import vfseg.commands.predict  # noqa: F401, main imports both late; here they count as imports
     from vfseg import main
 
     before, imported = resident_bytes("VmRSS"), time.perf_counter()

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.prepare import in_process, installed
+from vfseg.data.geometry import PLANE_AXES
 
 CASES, CROPS, CROP = 30, 14, (96, 96, 96)
 QUICK_CASES, QUICK_CROPS, QUICK_CROP = 4, 3, (48, 48, 48)
@@ -40,8 +41,7 @@ NEEDED = 3.0  # the feed must deliver so many times what the step takes
 
 def make_store(store: Path, quick: bool) -> None:
     """Crops with a fracture in every fourth, in a fifth of its slices."""
-    from vfseg.data.prepare import PLANES
-    from vfseg.data.store import CaseRecord, CropRecord, write_case
+    from vfseg.crops.store import CaseRecord, CropRecord, write_case
 
     cases, crops, shape = (QUICK_CASES, QUICK_CROPS, QUICK_CROP) if quick else (CASES, CROPS, CROP)
     rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def make_store(store: Path, quick: bool) -> None:
         for mask in arrays["fractures"]:
             slices = {
                 plane: np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))).tolist()
-                for plane, axis in PLANES.items()
+                for plane, axis in PLANE_AXES.items()
             }
             records.append(CropRecord("L1", 20, (0, 0, 0), int(mask.sum()), slices, affine=affine))
         name = f"case{case}"
@@ -80,8 +80,8 @@ def put_out_of_cache(store: Path) -> bool:
 
 def source_of(store: Path):
     """The sequence of runs that both competitors read."""
-    from vfseg.data.store import read_record
-    from vfseg.data.windows import RunSource, WindowSettings
+    from vfseg.crops.store import read_record
+    from vfseg.crops.windows import RunSource, WindowSettings
 
     settings = WindowSettings(("sagittal",), LENGTH, 1.25, TARGETS, BATCH, 0.5)
     records = [read_record(store, path.name) for path in sorted(store.glob("case*"))]
@@ -91,7 +91,7 @@ def source_of(store: Path):
 
 def vfseg() -> Callable[[Path], Iterator]:
     """Imports, then gives the feed that the training loop uses."""
-    from vfseg.data.windows import BatchFeed
+    from vfseg.crops.windows import BatchFeed
 
     def batches(store: Path) -> Iterator:
         feed = BatchFeed(source_of(store), BATCH)
@@ -138,7 +138,7 @@ def pytorch() -> Callable[[Path], Iterator]:
     """Imports, then gives a DataLoader over the places that the source of vfseg goes through."""
     from torch.utils.data import DataLoader
 
-    import vfseg.data.windows  # noqa: F401
+    import vfseg.crops.windows  # noqa: F401
 
     def batches(store: Path) -> Iterator:
         source, names = source_of(store), sorted(path.name for path in store.glob("case*"))

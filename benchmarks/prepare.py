@@ -68,12 +68,15 @@ def make_case(folder: Path, shape: tuple[int, ...], spacing: tuple[float, ...]) 
 
 def vfseg() -> Callable[[Path], object]:
     """Imports, then gives the job."""
+    from vfseg.crops.prepare import PrepareSettings, fingerprint_of, prepare_case
     from vfseg.data.cases import Case
-    from vfseg.data.prepare import PrepareSettings, fingerprint_of, prepare_case
 
     def job(folder: Path) -> None:
         paths = {name: folder / file for name, file in FILES.items()}
-        case, settings = Case("case", "patient", **paths), PrepareSettings(VOXEL_SPACING, CROP)
+        case, settings = (
+            Case("case", "patient", **paths),
+            PrepareSettings(voxel_spacing=VOXEL_SPACING, crop_shape=CROP),
+        )
         prepare_case(case, settings, fingerprint_of(case, settings), folder / "store")
 
     return job

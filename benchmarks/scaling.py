@@ -113,7 +113,7 @@ def joined(count: int, steps: int, variant: str) -> float:
 
 def worker(address: str, count: int, index: int, steps: int, variant: str) -> None:
     """Joins the others, steps with them and prints the median seconds of a step."""
-    from vfseg.training.processes import together
+    from vfseg.processes import together
 
     jax.config.update("jax_num_cpu_devices", 1)
     with together(address, count, index):

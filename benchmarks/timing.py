@@ -27,7 +27,7 @@ import jax
 import numpy as np
 
 from benchmarks.prepare import installed
-from vfseg.training.parallel import cores
+from vfseg.processes import cores
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "monai", "SimpleITK")
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu"}  # what JAX calls them

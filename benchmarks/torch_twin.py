@@ -234,7 +234,7 @@ class Discriminator(nn.Module):
 
 
 def to_channels(ct: Tensor, hu_windows: Sequence[tuple[float, float]]) -> Tensor:
-    """As `vfseg.data.intensity.to_channels`: `n h w` HU to `n c h w` in -1..1."""
+    """As `vfseg.crops.intensity.to_channels`: `n h w` HU to `n c h w` in -1..1."""
     ct = ct.float()
     scaled = [2 * (ct.clamp(low, high) - low) / (high - low) - 1 for low, high in hu_windows]
     return torch.stack(scaled, dim=1)

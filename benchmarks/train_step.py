@@ -21,7 +21,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import timing
-from vfseg.data.prepare import PLANES
+from vfseg.data.geometry import PLANE_AXES
 from vfseg.training.loop import initial_state
 from vfseg.training.parallel import JitRunner, make_runner
 from vfseg.training.recipe import step_settings, window_settings
@@ -127,7 +127,7 @@ def random_batches(config: ConfigDict) -> list[dict[str, np.ndarray]]:
         {
             "ct": rng.integers(-200, 1200, shape, np.int16),
             "target": (rng.random(masks) < 0.005).astype(np.uint8),
-            "plane": np.full(shape[0], PLANES["sagittal"], np.int32),
+            "plane": np.full(shape[0], PLANE_AXES["sagittal"], np.int32),
         }
         for _ in range(4)
     ]

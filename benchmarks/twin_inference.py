@@ -22,8 +22,8 @@ from benchmarks import timing, twin_race
 from benchmarks.counting import Work, of_compiled, of_torch
 from benchmarks.train_step import quickstart
 from benchmarks.twin_training import TOLERANCE, restless_state
-from vfseg.data.intensity import to_channels
-from vfseg.data.prepare import PLANES
+from vfseg.crops.intensity import to_channels
+from vfseg.data.geometry import PLANE_AXES
 from vfseg.inference.model import make_predictor
 from vfseg.training.recipe import compute_dtype, make_generator
 
@@ -72,7 +72,7 @@ def competitors(
     volumes = np.random.default_rng(0).integers(
         -200, 1500, (crops, *config.prepare.crop_shape), np.int16
     )
-    axis = PLANES[config.windows.planes[0]]
+    axis = PLANE_AXES[config.windows.planes[0]]
     stacks = np.ascontiguousarray(np.moveaxis(volumes, axis + 1, 1))
     on_device, predictor, plain = (
         jax.device_put(params),

@@ -24,15 +24,9 @@ from ml_collections import ConfigDict
 
 from benchmarks import timing, twin_race
 from benchmarks.counting import Work, of_compiled, of_torch
-from benchmarks.train_step import (
-    ADVERSARIAL,
-    WINDOWS_PER_STEP,
-    Stepper,
-    augmented,
-    random_batches,
-)
+from benchmarks.train_step import ADVERSARIAL, WINDOWS_PER_STEP, Stepper, augmented, random_batches
+from vfseg.processes import cores
 from vfseg.training.loop import initial_state
-from vfseg.training.parallel import cores
 from vfseg.training.recipe import compute_dtype
 from vfseg.training.stages import total_steps
 from vfseg.training.state import TrainState

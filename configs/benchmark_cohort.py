@@ -6,7 +6,7 @@ acute fracture both in the train and in the test split; a test counts again. The
 are those of a clinical series (26 % of the vertebrae), a quarter of the fractures show only across
 slices, and stored orientations, oblique grids, kernels and noise differ from case to case.
 
-    python -m benchmarks.floors --config configs/benchmark_cohort.py
+    python -m benchmarks.studies.floors --config configs/benchmark_cohort.py
     python -m vfseg.main --config configs/benchmark_cohort.py
 
 The first command makes the cohort, compares it with MASKS_SHA256 and prints its floors.
@@ -18,7 +18,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 MASKS_SHA256 = "9ba1eaa8da33358ec570edd06d22baf1f41f63ab6cebc2018b02c1c3a6410270"
-"""`vfseg.data.phantom.cohort_hash` of the cohort: its vertebra label maps and fracture masks."""
+"""`vfseg.synthesis.phantom.cohort_hash` of it: of its vertebra label maps and fracture masks."""
 
 
 def get_config() -> ConfigDict:

@@ -5,7 +5,7 @@ against the discriminator, then the whole at a lower rate.
 
     python -m vfseg.main --config configs/vertebral_fracture.py
 
-Variants leave something out, for `python -m benchmarks.ablation`:
+Variants leave something out, for `python -m benchmarks.studies.ablation`:
 
     :unet        U-Net on single slices
     :attention   with attention gates

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vfseg.data.prepare import PLANES
-from vfseg.data.store import CaseRecord, CropRecord, write_case
+from vfseg.crops.store import CaseRecord, CropRecord, write_case
+from vfseg.data.geometry import PLANE_AXES
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,7 +28,7 @@ def write_store(store, config, cases=2, crops=2):
         fractures = np.zeros((crops, *shape), np.uint8)
         fractures[:, shape[0] // 2, 4:-4, 4:-4] = 1
         ct[fractures != 0] += 600
-        shown = {p: fractures[0].any(axis=tuple({0, 1, 2} - {a})) for p, a in PLANES.items()}
+        shown = {p: fractures[0].any(axis=tuple({0, 1, 2} - {a})) for p, a in PLANE_AXES.items()}
         crop = CropRecord(
             level="L1",
             label=20,

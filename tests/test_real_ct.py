@@ -13,8 +13,8 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from tests.test_main import TINY, vfseg
+from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.anatomy import read_vertebrae
-from vfseg.data.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.volume import read_ct, read_labels, write_probability
 from vfseg.inference.case_map import fuse_case
 from vfseg.inference.views import Views
@@ -68,7 +68,7 @@ def _union_of_crops(ct_path, labels_path, prepare):
     """Voxels of the CT whose nearest case-grid point lies in a crop, point by point."""
     ct = read_ct(ct_path)
     spacing = prepare["voxel_spacing"]
-    settings = PrepareSettings(spacing, tuple(prepare["crop_shape"]))
+    settings = PrepareSettings(voxel_spacing=spacing, crop_shape=tuple(prepare["crop_shape"]))
     vertebrae = read_vertebrae(read_labels(labels_path), None, "labels").vertebrae
     region = np.zeros(ct.shape, bool)
     nearest = [
@@ -99,7 +99,7 @@ def test_a_sheet_planted_in_l3_of_verse014_comes_back_in_place(hu, real_ct_root,
 
     ct, planted = read_ct(ct_path), read_ct(tmp_path / "planted.nii.gz")
     vertebrae = read_vertebrae(read_labels(labels_path), None, "labels").vertebrae
-    settings = PrepareSettings(1.25, (48, 48, 48))
+    settings = PrepareSettings(voxel_spacing=1.25, crop_shape=(48, 48, 48))
     crops = place_crops(vertebrae, ct.geometry, settings)
     before, after = cut_ct(ct, crops, settings), cut_ct(planted, crops, settings)
 

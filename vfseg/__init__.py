@@ -2,3 +2,6 @@
 
 Research use only. Not a medical device.
 """
+
+RESEARCH_USE = "Research use only. Not a medical device, not for diagnosis."
+"""Said in every output."""

@@ -190,15 +190,15 @@ def _joined() -> contextlib.AbstractContextManager[None]:
         raise UserError(f"--distributed finds out for itself: leave out {', '.join(named)}.")
     if not _DISTRIBUTED.value and missing:
         raise UserError(f"{', '.join(named)} go together: {', '.join(missing)} is missing.")
-    from vfseg.training import processes
+    from vfseg import processes
 
     return processes.together(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
 
 def _folds(config: ConfigDict) -> range:
     """The folds that are this process's to do."""
-    from vfseg.config_check import check_config
-    from vfseg.training import processes
+    from vfseg import processes
+    from vfseg.config.check import check_config
 
     if (_PROCESSES.value is None) != (_PROCESS.value is None):
         raise UserError("--processes and --process go together.")
@@ -218,8 +218,8 @@ def _folds(config: ConfigDict) -> range:
 
 def _dispatch(config_path: str | None) -> None:
     # Imported here, so that --help and a wrong flag answer at once.
-    from vfseg import pipeline, prediction, shipping
-    from vfseg.training import processes
+    from vfseg import processes
+    from vfseg.commands import pipeline, predict, ship
     from vfseg.training.interrupt import INTERRUPT
 
     if not processes.is_first():
@@ -229,7 +229,7 @@ def _dispatch(config_path: str | None) -> None:
     if _FOLDS.value and (_COORDINATOR.value or _COMPARE.value or _FUSIONS.value):
         raise UserError("--folds goes without --coordinator, --compare and --fusions.")
     if _MODE.value == "predict":
-        prediction.predict(
+        predict.predict(
             input_path=_required(_INPUT),
             vertebrae=_optional(_VERTEBRAE),
             boxes=_optional(_BOXES),
@@ -268,7 +268,7 @@ def _dispatch(config_path: str | None) -> None:
         "train": pipeline.train_model,
         "evaluate": pipeline.evaluate,
         "report": pipeline.report,
-        "ship": functools.partial(shipping.ship, folder=_optional(_OUTPUT)),
+        "ship": functools.partial(ship.ship, folder=_optional(_OUTPUT)),
     }
     if _COMPARE.value:
         pipeline.compare_with(config, workdir, Path(_COMPARE.value))
@@ -344,7 +344,7 @@ def _prepare_jax() -> None:
     """
     import jax
 
-    from vfseg.training.parallel import use_cores
+    from vfseg.processes import use_cores
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from benchmarks.train_step import ADVERSARIAL, Stepper
 from benchmarks.twin_training import assert_same, first_step, restless_state
 from tests.cohort import ROOT
-from vfseg.data.intensity import to_channels
+from vfseg.crops.intensity import to_channels
 from vfseg.training.recipe import make_generator
 
 torch_missing = importlib.util.find_spec("torch") is None

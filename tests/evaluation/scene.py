@@ -7,7 +7,7 @@ import numpy as np
 
 from vfseg.data.cases import Case
 from vfseg.data.levels import Vertebra
-from vfseg.data.prepare import Spine
+from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume, geometry_from
 from vfseg.evaluation.case_scores import measure_case
 from vfseg.evaluation.evaluate import slice_units

@@ -4,14 +4,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from vfseg.crops.prepare import PrepareSettings, prepare_cases
 from vfseg.data.cases import Case
-from vfseg.data.prepare import PrepareSettings, prepare_cases
 from vfseg.data.volume import geometry_from, write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.evaluate import Evaluator, slice_units
 from vfseg.inference.views import View, Views
 
-SETTINGS = PrepareSettings(2.0, (16, 16, 16), "verse")
+SETTINGS = PrepareSettings(voxel_spacing=2.0, crop_shape=(16, 16, 16), vertebra_scheme="verse")
 SHAPE = (36, 24, 24)
 
 

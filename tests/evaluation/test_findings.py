@@ -1,9 +1,9 @@
 import numpy as np
 
 from tests.evaluation.scene import SHAPE, THRESHOLDS, measured, sheet, spine
-from vfseg.data.boxed_map import BoxedMap
 from vfseg.data.volume import Volume
 from vfseg.evaluation.findings import list_findings
+from vfseg.inference.boxed_map import BoxedMap
 from vfseg.inference.case import Prediction
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from benchmarks import floors as command
-from vfseg.data.phantom import cohort_hash
+from benchmarks.studies import floors as command
 from vfseg.data.volume import geometry_from
 from vfseg.evaluation.floors import (
     BLUR_MM,
@@ -19,6 +18,7 @@ from vfseg.evaluation.floors import (
     fractured_vertebrae,
     moved,
 )
+from vfseg.synthesis.phantom import cohort_hash
 
 
 def case(seed, shape=(14, 16, 18)):

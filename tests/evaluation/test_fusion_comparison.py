@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.cohort import tiny_config, write_store
+from vfseg.crops.store import CaseArrays
 from vfseg.data.cases import Case
-from vfseg.data.store import CaseArrays
 from vfseg.data.volume import geometry_from, write_ct, write_labels
 from vfseg.evaluation.evaluate import SlicesOfCase
 from vfseg.evaluation.fusion_comparison import METRICS, compare_fusions

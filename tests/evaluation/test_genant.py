@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import genant as command
+from benchmarks.studies import genant as command
 from vfseg.data.levels import LEVELS
 from vfseg.errors import UserError
 from vfseg.evaluation import genant

@@ -5,8 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.inference.definitions import definition, exact_scores, place_weight
+from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.anatomy import Vertebra
-from vfseg.data.prepare import PLANES, PrepareSettings, cut_ct, place_crops
+from vfseg.data.geometry import PLANE_AXES
 from vfseg.data.volume import Volume, geometry_from, slabs
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.fusion import FUSIONS, RULES, Fused
@@ -99,7 +100,7 @@ def test_one_view_has_no_spread():
     assert fused.spread is None
 
 
-@pytest.mark.parametrize("planes", [("axial",), ("coronal",), ("sagittal",), tuple(PLANES)])
+@pytest.mark.parametrize("planes", [("axial",), ("coronal",), ("sagittal",), tuple(PLANE_AXES)])
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_an_identity_predictor_returns_the_ct(planes, fusion):
     """Crops of the CT's own spacing overlap and reach over its edge; inside them the CT returns."""

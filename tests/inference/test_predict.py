@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.parameters import random_params
-from vfseg.data.intensity import to_channels
-from vfseg.data.prepare import PLANES
+from vfseg.crops.intensity import to_channels
+from vfseg.data.geometry import PLANE_AXES
 from vfseg.inference import predict
 from vfseg.inference.predict import Predictor
 from vfseg.inference.views import Views
@@ -25,11 +25,11 @@ def small(views, *, window=3, stride=1, size=8):
     return predictor, params, generator
 
 
-@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize("plane", PLANE_AXES)
 @pytest.mark.parametrize("stride", [1, 2])
 def test_encode_once_equals_plain_windows(plane, stride):
     crops = np.random.default_rng(0).integers(-200, 1200, (2, 8, 12, 10), np.int16)
-    axis = PLANES[plane]
+    axis = PLANE_AXES[plane]
     slices = np.moveaxis(crops, axis + 1, 1)
     predictor, params, generator = small(Views((plane,)), window=5, stride=stride)
     predicted = predictor.slices(params, crops)
@@ -65,7 +65,7 @@ def test_one_compilation_serves_every_crop_plane_and_view(at_once, monkeypatch, 
     """Whoever comes first compiles, and those beside it wait."""
     monkeypatch.setitem(predict.CROPS_AT_ONCE, "cpu", at_once)
     monkeypatch.setattr(predict, "cores", lambda: 4)
-    predictor, params, _ = small(Views(tuple(PLANES), flips=True, shifts=1))
+    predictor, params, _ = small(Views(tuple(PLANE_AXES), flips=True, shifts=1))
     jax.config.update("jax_log_compiles", True)  # `jax.log_compiles` sees its own thread only
     try:
         for crops in (9, 1):

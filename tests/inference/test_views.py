@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vfseg.data.prepare import PLANES
+from vfseg.data.geometry import PLANE_AXES
 from vfseg.inference.views import View, Views
 
 CROP = np.arange(4 * 5 * 6).reshape(4, 5, 6)
@@ -25,7 +25,7 @@ def test_the_order_of_the_planes_does_not_matter():
 def test_the_plain_view_comes_before_the_shifted_ones():
     """`Predictor.stream` takes it for what a shift moves out of the crop."""
     plain = None
-    for view in Views(tuple(PLANES), flips=True, shifts=1):
+    for view in Views(tuple(PLANE_AXES), flips=True, shifts=1):
         if not any(view.shift):
             plain = view
         assert (plain.axis, plain.flipped) == (view.axis, view.flipped)
@@ -46,7 +46,7 @@ def test_a_shift_moves_the_content_and_repeats_the_edge():
     np.testing.assert_array_equal(moved[..., -1], CROP[..., -1])
 
 
-@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize("plane", PLANE_AXES)
 @pytest.mark.parametrize("flips", [False, True])
 def test_an_identity_predictor_returns_the_crop_from_every_view(plane, flips):
     for view in Views((plane,), flips, shifts=2):

@@ -4,9 +4,9 @@ from matplotlib import image
 from matplotlib.text import Text
 
 from tests.report.scene import make_scene
+from vfseg.drawing.planes import PLANES
 from vfseg.report import figures
 from vfseg.report.figures import PROBABILITY_COLOURS, overlay_figures
-from vfseg.report.planes import PLANES
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from vfseg.drawing.figures import Picture
 from vfseg.errors import UserError
 from vfseg.report.curves import training_curves
-from vfseg.report.figures import Picture
 from vfseg.report.page import write_page
 from vfseg.report.results_table import group_tables, results_table, results_text
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cohort import tiny_config, write_store
 from tests.training.tiny import ADVERSARIAL, SUPERVISED
-from vfseg.data.windows import BatchFeed
+from vfseg.crops.windows import BatchFeed
 from vfseg.errors import UserError
 from vfseg.training import loop
 from vfseg.training.checkpoints import Checkpoints

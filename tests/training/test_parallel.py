@@ -17,9 +17,10 @@ import optax
 import pytest
 
 from tests.training.tiny import ADVERSARIAL, SUPERVISED, tiny_batch, tiny_settings, tiny_state
-from vfseg.data.augment import AugmentSettings
+from vfseg.crops.augment import AugmentSettings
 from vfseg.errors import UserError
-from vfseg.training.parallel import cores, make_runner
+from vfseg.processes import cores
+from vfseg.training.parallel import make_runner
 from vfseg.training.step import train_step
 
 RATE = 0.05

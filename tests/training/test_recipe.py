@@ -9,15 +9,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from tests.cohort import ROOT, tiny_config
-from vfseg.config_check import check_config
+from vfseg.config.check import check_config
 from vfseg.models.pretrained import load_encoder
 from vfseg.training.loop import initial_state
-from vfseg.training.recipe import (
-    compute_dtype,
-    frozen_params,
-    make_generator,
-    pretrained_params,
-)
+from vfseg.training.recipe import compute_dtype, frozen_params, make_generator, pretrained_params
 from vfseg.training.stages import total_steps
 
 FULL = ("", "unet", "attention", "convlstm", "gan", "light")

@@ -16,7 +16,7 @@ from tests.training.program import (
     start_many,
     wait_until,
 )
-from vfseg.training import processes
+from vfseg import processes
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import Interrupt
 

@@ -21,8 +21,8 @@ from tests.training.tiny import (
     tiny_settings,
     tiny_state,
 )
-from vfseg.data.augment import AugmentSettings
-from vfseg.data.intensity import to_channels
+from vfseg.crops.augment import AugmentSettings
+from vfseg.crops.intensity import to_channels
 from vfseg.training.adam import adam
 from vfseg.training.step import train_step
 

@@ -89,7 +89,7 @@ def test_a_picture_reaches_tensorboard(tmp_path):
 
 
 def test_other_processes_write_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("vfseg.training.processes.is_first", lambda: False)
+    monkeypatch.setattr("vfseg.processes.is_first", lambda: False)
     writer = open_writer(tmp_path, resume_at=0, validated=True)
     assert isinstance(writer, NoWriter)
     writer.write(1, {"loss": 1.0})

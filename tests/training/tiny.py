@@ -3,7 +3,7 @@
 import numpy as np
 import optax
 
-from vfseg.data.augment import AugmentSettings
+from vfseg.crops.augment import AugmentSettings
 from vfseg.models.discriminator import Discriminator
 from vfseg.models.generator import Generator
 from vfseg.training.stages import Phase

@@ -1,1 +1,1 @@
-"""From files to windows of slices: volumes, vertebrae, phantoms, crops, store, feeding."""
+"""From the files of a user to cases: volumes, vertebrae, boxes, grades, manifests."""

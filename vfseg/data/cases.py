@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from vfseg.data.dicom import is_series_path
-from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
+from vfseg.files import atomic_file
 
 COLUMNS = ("case_id", "patient_id", "ct", "vertebrae", "boxes", "fractures", "grades", "split")
-SPLITS = ("train", "validation", "test", "")
+SPLITS = ("train", "validation", "test")
+"""Parts of a data set, in the order in which they are used."""
 _FILES = ("ct", "vertebrae", "boxes", "fractures", "grades")
 _SHOWN = 10
 _LONGEST_SHOWN = 80
@@ -95,7 +96,7 @@ def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str
         seen.setdefault(case_id.casefold(), line)
         if not patient_id:
             found.append("patient_id is empty: repeat the case_id where each case is a patient")
-        if split not in SPLITS:
+        if split not in (*SPLITS, ""):
             found.append(f"split {split!r}: use train, validation, test or leave it empty")
         elif split and patient_id:
             other, where = split_of.setdefault(patient_id, (split, line))

@@ -17,11 +17,11 @@ def case_fingerprint(case: Case, shaping: Any) -> str:
     names. The split does not: what is made of a case does not depend on it.
 
     Args:
-      case: CT, vertebrae, boxes and fractures count.
-      shaping: settings and versions, JSON-serialisable.
+        case: CT, vertebrae, boxes and fractures count.
+        shaping: settings and versions, JSON-serialisable.
 
     Raises:
-      UserError: a file cannot be read.
+        UserError: a file cannot be read.
     """
     files = {"ct": ct_files(case.ct)}
     if case.vertebrae is not None:

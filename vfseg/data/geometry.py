@@ -12,6 +12,9 @@ from nibabel.orientations import io_orientation
 
 from vfseg.errors import UserError
 
+PLANE_AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
+"""Axis of `d h w` along which the slices of a plane follow each other."""
+
 _SPACING_LIMITS_MM = (0.01, 50.0)
 _MOST_VOXELS = 2**32  # 8 GiB of int16: a whole body at 0.3 mm has fewer
 _SPATIAL_FIELDS = (

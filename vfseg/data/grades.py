@@ -4,6 +4,7 @@ import csv
 import os
 from pathlib import Path
 
+from vfseg.data.cases import Case
 from vfseg.data.levels import LEVELS, SPINE_IDS
 from vfseg.errors import UserError
 
@@ -145,3 +146,14 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
             )
         rows.append((number, dict(zip(columns, cells))))
     return columns, rows
+
+
+def grades_of(case: Case, path: Path) -> dict[str, int]:
+    """Grades of a case, level -> 0 to 3, from a table that may name it by case or by patient.
+
+    Raises:
+        UserError: as in `read_grades`.
+    """
+    known = graded_subjects(path) or ()
+    names = (case.case_id, case.patient_id)
+    return read_grades(path, next((name for name in names if name in known), None))

@@ -6,11 +6,10 @@ Voxels are read and written in slabs of a few MiB, so the peak is the array itse
 import contextlib
 import gzip
 import math
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,33 +17,12 @@ import numpy as np
 from vfseg.data.dicom import is_dicom_file
 from vfseg.data.geometry import Geometry, geometry_of_header
 from vfseg.errors import UserError
+from vfseg.files import atomic_file
 
 _SLAB_VOXELS = 4 * 2**20
 _DEFLATE_RATIO = 1032  # what deflate makes of zeros; no file holds more
 _UNREADABLE = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
 _TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open `path` for writing so that it appears complete or not at all.
-
-    Makes the folder where it is missing. Raises `UserError` where the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}). Choose a folder that can be "
-            "written to and has space left."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 @contextlib.contextmanager

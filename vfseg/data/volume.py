@@ -16,20 +16,12 @@ import numpy as np
 
 from vfseg.data.dicom import is_series_path, open_series, read_slices
 from vfseg.data.geometry import Geometry, check_same_geometry, geometry_from
-from vfseg.data.nifti import (
-    atomic_file,
-    map_int16,
-    nifti_writer,
-    open_nifti,
-    read_slabs,
-    slabs,
-)
+from vfseg.data.nifti import map_int16, nifti_writer, open_nifti, read_slabs, slabs
 from vfseg.errors import UserError
 
 __all__ = [
     "Geometry",
     "Volume",
-    "atomic_file",
     "check_same_geometry",
     "ct_files",
     "geometry_from",

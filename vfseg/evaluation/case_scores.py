@@ -12,8 +12,8 @@ import numpy as np
 from absl import logging
 
 from vfseg.data.cases import Case
-from vfseg.data.prepare import Spine
 from vfseg.data.probability import reaches
+from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
 from vfseg.evaluation.heights import Body, Unmeasured
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram

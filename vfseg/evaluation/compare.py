@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
 from vfseg.evaluation.measures import MEASURES, Measure, States, read_states
 from vfseg.evaluation.metrics import number, three_decimals
 from vfseg.evaluation.statistics import MINIMUM_PATIENTS, resampled_values, sum_by_patient
+from vfseg.files import atomic_file
 
 _MOST_NAMED = 5
 

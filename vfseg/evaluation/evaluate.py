@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from vfseg import processes
+from vfseg.crops.prepare import PrepareSettings
+from vfseg.crops.store import CaseArrays, CaseRecord
 from vfseg.data.cases import Case
-from vfseg.data.prepare import PrepareSettings, read_spine
-from vfseg.data.store import CaseArrays, CaseRecord
+from vfseg.data.spine import read_spine
 from vfseg.data.volume import read_ct
 from vfseg.evaluation.case_scores import CaseScores, measure_case
 from vfseg.evaluation.metrics import ScoreHistogram
@@ -20,18 +22,17 @@ from vfseg.inference.case import write_maps
 from vfseg.inference.case_map import fuse_case
 from vfseg.inference.predict import Predictor
 from vfseg.inference.views import View
-from vfseg.training import processes
 
 
 class SlicesOfCase(NamedTuple):
     """Unfused predictions of one case.
 
     Attributes:
-      record: of the case in the store.
-      predictions: probabilities float32 `n v d h w`, one a crop and view.
-      scores: histogram of those that are neither mirrored nor moved, against the truth of the
-        crops; planes are pooled.
-      units: (highest prediction, any truth) of each of these slices.
+        record: of the case in the store.
+        predictions: probabilities float32 `n v d h w`, one a crop and view.
+        scores: histogram of those that are neither mirrored nor moved, against the truth of the
+            crops; planes are pooled.
+        units: (highest prediction, any truth) of each of these slices.
     """
 
     record: CaseRecord
@@ -45,11 +46,11 @@ class Evaluator:
     """Scores cases from the store with one model.
 
     Attributes:
-      predictor: of the model.
-      g_params: its parameters.
-      store: folder of the prepared crops.
-      fusion: one of `FUSIONS`.
-      settings: of the preparation: how label maps and boxes are read.
+        predictor: of the model.
+        g_params: its parameters.
+        store: folder of the prepared crops.
+        fusion: one of `FUSIONS`.
+        settings: of the preparation: how label maps and boxes are read.
     """
 
     predictor: Predictor
@@ -87,12 +88,12 @@ class Evaluator:
         """Scores cases, and writes their maps and masks where an output is named.
 
         Args:
-          cases: of the data set, those that are predicted with a fracture mask each.
-          predicted: from `predict_slices`, of any of them.
-          slice_threshold: for the vote.
-          thresholds: from validation; None while they are still to be chosen: then lesions and
-            surfaces are left out.
-          output: folder of the predictions; only with thresholds.
+            cases: of the data set, those that are predicted with a fracture mask each.
+            predicted: from `predict_slices`, of any of them.
+            slice_threshold: for the vote.
+            thresholds: from validation; None while they are still to be chosen: then lesions and
+                surfaces are left out.
+            output: folder of the predictions; only with thresholds.
         """
         by_id = {case.case_id: case for case in cases}
         marked = instances_are_marked(cases)
@@ -133,7 +134,7 @@ class Evaluator:
         With several processes each predicts its share of the cases, and all get the same answer.
 
         Raises:
-          UserError: no validation case, or none with a fracture.
+            UserError: no validation case, or none with a fracture.
         """
         predicted = list(self.predict_slices(processes.share(records), "validation"))
         own = sum((case.scores for case in predicted), ScoreHistogram())
@@ -154,9 +155,9 @@ def slice_units(predictions: np.ndarray, truth: np.ndarray, view: View) -> list[
     """Whether each slice shows a fracture, and the highest probability in it.
 
     Args:
-      predictions: of a view, `n d h w`.
-      truth: of the crops, `n d h w`; not 0 is fracture.
-      view: along whose axis the slices follow each other.
+        predictions: of a view, `n d h w`.
+        truth: of the crops, `n d h w`; not 0 is fracture.
+        view: along whose axis the slices follow each other.
     """
     within = tuple({1, 2, 3} - {view.axis + 1})
     scores, shown = predictions.max(axis=within), (truth != 0).any(axis=within)

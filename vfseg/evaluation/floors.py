@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
+from vfseg.crops.prepare import Crop
 from vfseg.data.geometry import Geometry
-from vfseg.data.prepare import Crop
 from vfseg.data.resample import sample_nearest
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
 from vfseg.evaluation.metrics import ScoreHistogram

@@ -34,16 +34,16 @@ def compare_fusions(
     test: choose on validation, whose Dice stands beside.
 
     Args:
-      cases: of the data set, those that are predicted with a fracture mask each.
-      validation: slice predictions of validation cases.
-      test: slice predictions of test cases.
-      views: those of the predictions.
-      slice_threshold: of the vote, from validation.
-      seed: of the bootstrap.
+        cases: of the data set, those that are predicted with a fracture mask each.
+        validation: slice predictions of validation cases.
+        test: slice predictions of test cases.
+        views: those of the predictions.
+        slice_threshold: of the vote, from validation.
+        seed: of the bootstrap.
 
     Returns:
-      One row a rule: `fusion`, `threshold`, `validation_dice`, `patients`, and of each metric its
-      value, `_low` and `_high` (95 % interval; empty under 5 patients).
+        One row a rule: `fusion`, `threshold`, `validation_dice`, `patients`, and of each metric its
+        value, `_low` and `_high` (95 % interval; empty under 5 patients).
     """
     by_id = {case.case_id: case for case in cases}
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
 from vfseg.evaluation.calibration import calibration_error, reliability_states, suspected_error
 from vfseg.evaluation.case_scores import CaseScores
@@ -43,6 +42,7 @@ from vfseg.evaluation.vertebrae import (
     roc_auc,
     specificity,
 )
+from vfseg.files import atomic_file
 
 
 class Measure(NamedTuple):

@@ -1,7 +1,5 @@
 """What an evaluation writes: `summary.json`, the tables beside it, and the counts behind it."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vfseg.data.volume import atomic_file
+from vfseg import RESEARCH_USE
 from vfseg.evaluation.calibration import reliability_curve
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
@@ -19,8 +17,8 @@ from vfseg.evaluation.measures import MEASURES, States, Thresholds, case_states,
 from vfseg.evaluation.metrics import confusion, prevalence
 from vfseg.evaluation.statistics import estimate
 from vfseg.evaluation.tables import tables
+from vfseg.files import atomic_file, write_table
 
-RESEARCH_USE = "Research use only. Not a medical device, not for diagnosis."
 _VALIDATION = "validation"
 _TRUTH_COLUMNS = (
     *("case_id", "instance", "level", "volume_ml", "recalled"),
@@ -139,23 +137,6 @@ def write_evaluation(
     # The summary comes last: where it stands, the rest does.
     with atomic_file(folder / "summary.json") as file:
         file.write(json.dumps(summary, indent=2).encode())
-
-
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
-    """Writes rows as CSV, floats with six significant places.
-
-    Args:
-        path: of the file.
-        rows: with equal keys, which name the columns.
-        columns: where there may be no row: the first line must say what there is none of.
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    with atomic_file(path) as file:
-        file.write(text.getvalue().encode())
 
 
 def _in_order(scores: Sequence[CaseScores]) -> list[CaseScores]:

@@ -9,8 +9,8 @@ import numpy as np
 from absl import logging
 from scipy import ndimage
 
-from vfseg.data.audit.grades import grades_of
 from vfseg.data.cases import Case
+from vfseg.data.grades import grades_of
 from vfseg.data.volume import Volume, check_same_geometry, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.regions import bounding_box

@@ -10,19 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from vfseg.data.boxed_map import BoxedMap
+from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry
-from vfseg.data.prepare import PrepareSettings, Spine, cut_ct, place_crops, read_spine
 from vfseg.data.probability import reaches
-from vfseg.data.volume import (
-    Volume,
-    mask_writer,
-    probability_writer,
-    read_ct,
-    read_geometry,
-    slabs,
-)
+from vfseg.data.spine import Spine, read_spine
+from vfseg.data.volume import Volume, mask_writer, probability_writer, read_ct, read_geometry, slabs
+from vfseg.inference.boxed_map import BoxedMap
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.model import Model
 from vfseg.training.recipe import is_synthetic
@@ -38,12 +32,12 @@ class Prediction:
     """What was found in one CT; its maps are written already.
 
     Attributes:
-      ct: what was read.
-      spine: its vertebrae, and how they were read.
-      probability: fused map on the CT's grid, 0 outside every crop.
-      uncertainty: its spread, in the same box; None where there was one view.
-      predicted_ml: volume at and above the threshold, mL.
-      views: predictions of a voxel in one crop; with one there is no uncertainty map.
+        ct: what was read.
+        spine: its vertebrae, and how they were read.
+        probability: fused map on the CT's grid, 0 outside every crop.
+        uncertainty: its spread, in the same box; None where there was one view.
+        predicted_ml: volume at and above the threshold, mL.
+        views: predictions of a voxel in one crop; with one there is no uncertainty map.
     """
 
     ct: Volume
@@ -58,9 +52,9 @@ class Written(NamedTuple):
     """The maps of a case as they were written.
 
     Attributes:
-      probability: fused map, 0 outside every crop.
-      uncertainty: its spread, in the same box; None where there was one view.
-      voxels: of the mask.
+        probability: fused map, 0 outside every crop.
+        uncertainty: its spread, in the same box; None where there was one view.
+        voxels: of the mask.
     """
 
     probability: BoxedMap
@@ -82,16 +76,16 @@ def predict_case(
     that are written; no volume of the CT's size but the CT.
 
     Args:
-      case: CT with a vertebra label map or boxes.
-      model: from `load_model`; it fixes windows, views and fusion.
-      settings: the model's, with the reading of label map or boxes that this case needs.
-      slice_threshold: probability from which a slice prediction votes.
-      threshold: probability from which a fused voxel belongs to the mask.
-      folder: of the results; see `write_maps`.
+        case: CT with a vertebra label map or boxes.
+        model: from `load_model`; it fixes windows, views and fusion.
+        settings: the model's, with the reading of label map or boxes that this case needs.
+        slice_threshold: probability from which a slice prediction votes.
+        threshold: probability from which a fused voxel belongs to the mask.
+        folder: of the results; see `write_maps`.
 
     Raises:
-      UserError: a file cannot be read or written, geometries differ, or no level of T4..L5 is
-        found.
+        UserError: a file cannot be read or written, geometries differ, or no level of T4..L5 is
+            found.
     """
     # Vertebrae first: what is wrong with them is said before the CT is unpacked.
     spine = read_spine(case, read_geometry(case.ct), settings)
@@ -122,12 +116,12 @@ def write_maps(
     while the next slab is resampled.
 
     Args:
-      fused: of the case.
-      geometry: of the CT.
-      threshold: probability from which a voxel belongs to the mask.
-      folder: gets `probability.nii.gz`, `mask.nii.gz` and `uncertainty.nii.gz`; one of the latter
-        that stands from an earlier run and has no successor is deleted.
-      note: description in the headers of the files.
+        fused: of the case.
+        geometry: of the CT.
+        threshold: probability from which a voxel belongs to the mask.
+        folder: gets `probability.nii.gz`, `mask.nii.gz` and `uncertainty.nii.gz`; one of the latter
+            that stands from an earlier run and has no successor is deleted.
+        note: description in the headers of the files.
     """
     box, voxels = fused.box(geometry), 0
     probability = BoxedMap(geometry.shape, box)

@@ -22,10 +22,10 @@ class Slab(NamedTuple):
     """A part of the map on the grid of the CT.
 
     Attributes:
-      probability: fused, float32 in 0..1; 0 outside every crop.
-      region: bool, the union of the crops.
-      spread: standard deviation of the predictions of a voxel, float32 in 0..0.5; 0 outside every
-        crop. None where the case was predicted from one view.
+        probability: fused, float32 in 0..1; 0 outside every crop.
+        region: bool, the union of the crops.
+        spread: standard deviation of the predictions of a voxel, float32 in 0..0.5; 0 outside every
+            crop. None where the case was predicted from one view.
     """
 
     probability: np.ndarray
@@ -38,12 +38,12 @@ class CaseMap:
     """Fused predictions on the case grid.
 
     Attributes:
-      origin: case-grid index of the first voxel.
-      fused: two numbers a voxel, `d h w`; weight 0 outside every crop.
-      fusion: name of the rule that made them.
-      spread: standard deviation of all predictions of a voxel over views and crops, float32
-        `d h w`; None where there was one view.
-      voxel_spacing: of the case grid, mm.
+        origin: case-grid index of the first voxel.
+        fused: two numbers a voxel, `d h w`; weight 0 outside every crop.
+        fusion: name of the rule that made them.
+        spread: standard deviation of all predictions of a voxel over views and crops, float32
+            `d h w`; None where there was one view.
+        voxel_spacing: of the case grid, mm.
     """
 
     origin: tuple[int, int, int]
@@ -64,8 +64,8 @@ class CaseMap:
         crop does not fade; a voxel belongs to the crops where the nearest case-grid voxel does.
 
         Args:
-          geometry: of the CT.
-          part: of the CT's grid `d h w`, with starts and stops.
+            geometry: of the CT.
+            part: of the CT's grid `d h w`, with starts and stops.
         """
         shape = tuple(side.stop - side.start for side in part)
         probability, region = np.zeros(shape, np.float32), np.zeros(shape, bool)
@@ -118,12 +118,12 @@ def fuse_case(
     """Fuses the slices of each crop over all views, then the overlapping crops of the case.
 
     Args:
-      predictions: of each crop, `v d h w`, as from `Predictor.stream`; taken one by one.
-      starts: first voxel of each crop in the case grid.
-      views: those of the predictions.
-      fusion: one of `FUSIONS`.
-      slice_threshold: probability from which a slice prediction votes.
-      voxel_spacing: of the case grid, mm.
+        predictions: of each crop, `v d h w`, as from `Predictor.stream`; taken one by one.
+        starts: first voxel of each crop in the case grid.
+        views: those of the predictions.
+        fusion: one of `FUSIONS`.
+        slice_threshold: probability from which a slice prediction votes.
+        voxel_spacing: of the case grid, mm.
     """
     crops, moments = [], []
     for answers in predictions:
@@ -165,8 +165,8 @@ def _spread(moments: Sequence[_Moments], starts: Sequence[tuple[int, int, int]])
     The pairwise update takes no difference of large sums, so equal predictions have spread 0.
 
     References:
-      Chan, Golub and LeVeque (1983), The American Statistician: Algorithms for computing the
-      sample variance.
+        Chan, Golub and LeVeque (1983), The American Statistician: Algorithms for computing the
+        sample variance.
     """
     shape = moments[0].mean.shape
     origin, extent = bounds(starts, shape)

@@ -21,8 +21,8 @@ def estimate(geometry: Geometry, model: Model) -> tuple[float, float]:
     work of the network in no time to speak of, and it is counted all the same.
 
     Args:
-      geometry: of the CT.
-      model: what predicts it.
+        geometry: of the CT.
+        model: what predicts it.
     """
     crop, views = model.prepare.crop_shape, len(model.predictor.views)
     voxels, crop_voxels = float(np.prod(geometry.shape)), float(np.prod(crop))

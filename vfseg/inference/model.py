@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from vfseg.data.prepare import PrepareSettings
-from vfseg.data.volume import atomic_file
+from vfseg.crops.prepare import PrepareSettings
 from vfseg.errors import UserError
+from vfseg.files import atomic_file
 from vfseg.inference.predict import Predictor
 from vfseg.inference.views import Views
 from vfseg.training.checkpoints import Checkpoints
@@ -25,10 +25,10 @@ class Model:
     """Everything a prediction depends on.
 
     Attributes:
-      config: the one that trained it.
-      step: of the checkpoint.
-      predictor: compiled prediction.
-      g_params: parameters of the generator.
+        config: the one that trained it.
+        step: of the checkpoint.
+        predictor: compiled prediction.
+        g_params: parameters of the generator.
     """
 
     config: ConfigDict
@@ -46,10 +46,10 @@ def load_model(checkpoints: Path) -> Model:
     """The best checkpoint of a folder, or the one of a step.
 
     Args:
-      checkpoints: `WORKDIR`, `WORKDIR/checkpoints` or `WORKDIR/checkpoints/STEP`.
+        checkpoints: `WORKDIR`, `WORKDIR/checkpoints` or `WORKDIR/checkpoints/STEP`.
 
     Raises:
-      UserError: there is none, or it cannot be read.
+        UserError: there is none, or it cannot be read.
     """
     folder, step = _folder_and_step(checkpoints)
     store = Checkpoints(folder)
@@ -105,14 +105,14 @@ def save_thresholds(
     """Keeps the thresholds that validation chose beside the checkpoint they were chosen for.
 
     Args:
-      checkpoints: `WORKDIR/checkpoints`.
-      step: of the checkpoint.
-      slice: threshold of the predictions of slices.
-      fused: threshold of the fused map.
-      vertebra: threshold of the score of a vertebra.
-      temperature: by which logits of the fused map would be divided to calibrate it; kept, and
-        not applied. None where validation could not fit one.
-      fusion: how the map was fused.
+        checkpoints: `WORKDIR/checkpoints`.
+        step: of the checkpoint.
+        slice: threshold of the predictions of slices.
+        fused: threshold of the fused map.
+        vertebra: threshold of the score of a vertebra.
+        temperature: by which logits of the fused map would be divided to calibrate it; kept, and
+            not applied. None where validation could not fit one.
+        fusion: how the map was fused.
     """
     content = {"step": step, "chosen_on": "validation", "fusion": fusion}
     content |= {"slice": slice, "fused": fused, "vertebra": vertebra, "temperature": temperature}
@@ -124,9 +124,9 @@ class ChosenThresholds(NamedTuple):
     """What validation chose.
 
     Attributes:
-      slice: probability from which a slice prediction votes.
-      fused: probability from which a voxel of the fused map belongs to the mask.
-      vertebra: score from which a vertebra is suspected.
+        slice: probability from which a slice prediction votes.
+        fused: probability from which a voxel of the fused map belongs to the mask.
+        vertebra: score from which a vertebra is suspected.
     """
 
     slice: float
@@ -138,11 +138,11 @@ def load_thresholds(checkpoints: Path, step: int) -> ChosenThresholds:
     """Thresholds of a checkpoint.
 
     Args:
-      checkpoints: as `load_model`.
-      step: of the checkpoint.
+        checkpoints: as `load_model`.
+        step: of the checkpoint.
 
     Raises:
-      UserError: none was chosen for it yet, or the file is damaged.
+        UserError: none was chosen for it yet, or the file is damaged.
     """
     folder, _ = _folder_and_step(checkpoints)
     path = folder / THRESHOLDS

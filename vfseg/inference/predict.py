@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vfseg.crops.intensity import to_channels
 from vfseg.data.dicom import PADDING_HU
-from vfseg.data.intensity import to_channels
 from vfseg.inference.views import Views
-from vfseg.training.parallel import cores
+from vfseg.processes import cores
 
 #: Crops that are predicted together, by backend. A CPU gains nothing from more than the 50 slices
 #: of one crop (`benchmarks/inference.py`); 14 levels fill two batches of an accelerator.
@@ -34,8 +34,8 @@ class Predictor:
     number of crops and cases, and with cubic crops any plane.
 
     Attributes:
-      views: what is predicted of each crop.
-      crops_at_once: size of the batches.
+        views: what is predicted of each crop.
+        crops_at_once: size of the batches.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Predictor:
         """Compiles nothing yet.
 
         Args:
-          generator: the network; maps runs `b r h w c` and a stride to logits `b k h w`.
-          hu_windows: `(low, high)` in HU, one a channel.
-          window: slices of a window, T.
-          stride: distance between the slices of a window, in slices of the crop.
-          views: what is predicted of each crop.
+            generator: the network; maps runs `b r h w c` and a stride to logits `b k h w`.
+            hu_windows: `(low, high)` in HU, one a channel.
+            window: slices of a window, T.
+            stride: distance between the slices of a window, in slices of the crop.
+            views: what is predicted of each crop.
         """
         reach = window // 2 * stride
 
@@ -92,11 +92,11 @@ class Predictor:
         """Unfused predictions of the target slices of all crops.
 
         Args:
-          g_params: parameters of the generator.
-          crops: int16 HU `n d h w`.
+            g_params: parameters of the generator.
+            crops: int16 HU `n d h w`.
 
         Returns:
-          Probabilities float32 `n v d h w`, views in canonical order.
+            Probabilities float32 `n v d h w`, views in canonical order.
         """
         return np.stack(list(self.stream(g_params, crops)))
 
@@ -106,9 +106,9 @@ class Predictor:
         """The same, crop by crop: `v d h w` each; a few batches of them are in memory at a time.
 
         Args:
-          g_params: as in `slices`.
-          crops: as in `slices`.
-          done: told how many views of crops each batch has added.
+            g_params: as in `slices`.
+            crops: as in `slices`.
+            done: told how many views of crops each batch has added.
         """
         params, views = jax.device_put(g_params), len(self.views)
         firsts = iter(range(0, len(crops), self.crops_at_once))

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vfseg.data.volume import atomic_file
 from vfseg.errors import UserError
+from vfseg.files import atomic_file
 from vfseg.inference.model import THRESHOLDS, Model, load_model, make_predictor
 from vfseg.training.loop import initial_state
 
@@ -33,11 +33,11 @@ def export_model(checkpoints: Path, folder: Path) -> None:
     """Writes the best checkpoint of a run, with its thresholds, as a model to pass on.
 
     Args:
-      checkpoints: `WORKDIR/checkpoints`, evaluated.
-      folder: the three files go here.
+        checkpoints: `WORKDIR/checkpoints`, evaluated.
+        folder: the three files go here.
 
     Raises:
-      UserError: there is no checkpoint, or it was not evaluated.
+        UserError: there is no checkpoint, or it was not evaluated.
     """
     model = load_model(checkpoints)
     flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, model.g_params), sep="/")
@@ -56,7 +56,7 @@ def open_model(path: Path) -> Model:
     """The model of a run (see `load_model`) or of a folder that `export_model` wrote.
 
     Raises:
-      UserError: there is none, it is damaged, or its parameters do not fit its config.
+        UserError: there is none, it is damaged, or its parameters do not fit its config.
     """
     if not (path / PARAMETERS).is_file():
         return load_model(path)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.data.prepare import PLANES
+from vfseg.data.geometry import PLANE_AXES
 
 _RIGHT = 2  # axis of `d h w` that a left-right flip turns round
 
@@ -79,7 +79,7 @@ class Views:
 
     def __iter__(self) -> Iterator[View]:
         """The views in canonical order; the one without a shift comes before those with it."""
-        for axis in sorted(PLANES[plane] for plane in self.planes):
+        for axis in sorted(PLANE_AXES[plane] for plane in self.planes):
             for flipped in (False, True)[: 1 + self.flips]:
                 yield View(axis, flipped, (0, 0, 0))
                 for along in sorted({0, 1, 2} - {axis}) if self.shifts else ():

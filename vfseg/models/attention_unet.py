@@ -1,8 +1,8 @@
 """Attention U-Net: encoder of single slices, attention gate, decoder with gated skips.
 
 References:
-  Ronneberger, Fischer, Brox, 2015, MICCAI: U-Net.
-  Oktay et al., 2018, MIDL: Attention U-Net, learning where to look for the pancreas.
+    Ronneberger, Fischer, Brox, 2015, MICCAI: U-Net.
+    Oktay et al., 2018, MIDL: Attention U-Net, learning where to look for the pancreas.
 """
 
 import math
@@ -23,8 +23,8 @@ class Encoder(nn.Module):
     share it.
 
     Attributes:
-      features: channels of each scale, finest first; the last is the bottleneck.
-      dtype: compute dtype.
+        features: channels of each scale, finest first; the last is the bottleneck.
+        dtype: compute dtype.
     """
 
     features: Sequence[int]
@@ -35,7 +35,7 @@ class Encoder(nn.Module):
         """Maps slices `n h w c` to one `n h/2**s w/2**s f_s` per scale.
 
         Raises:
-          ValueError: height or width is not a multiple of 2**(scales - 1).
+            ValueError: height or width is not a multiple of 2**(scales - 1).
         """
         factor = 2 ** (len(self.features) - 1)
         if x.shape[1] % factor or x.shape[2] % factor:
@@ -59,8 +59,8 @@ class AttentionGate(nn.Module):
     before the upsampling, which is the same and a quarter of the work.
 
     Attributes:
-      features: channels of the inner sum.
-      dtype: compute dtype; the sigmoid is taken in float32.
+        features: channels of the inner sum.
+        dtype: compute dtype; the sigmoid is taken in float32.
     """
 
     features: int
@@ -71,11 +71,11 @@ class AttentionGate(nn.Module):
         """Gates the skip.
 
         Args:
-          x: skip features `n 2h 2w c`.
-          g: gating features of the next coarser scale `n h w c'`.
+            x: skip features `n 2h 2w c`.
+            g: gating features of the next coarser scale `n h w c'`.
 
         Returns:
-          `alpha * x`, same shape and dtype as `x`; alpha lies in 0..1.
+            `alpha * x`, same shape and dtype as `x`; alpha lies in 0..1.
         """
         from_skip = nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="skip")(x)
         from_gate = nn.Dense(self.features, dtype=self.dtype, name="gate")(g)
@@ -91,12 +91,12 @@ class Decoder(nn.Module):
     the *same* scale where there are any, convolve twice.
 
     Attributes:
-      features: channels of each scale, finest first.
-      recurrent_scales: scales that may get recurrent features.
-      attention: whether the skips pass a gate; without, this is a plain U-Net.
-      prior: fracture probability that the untrained network answers everywhere; a start far from
-        1/2 keeps the rare class from being drowned in the first steps (Lin et al., 2017, ICCV).
-      dtype: compute dtype; the logits are float32.
+        features: channels of each scale, finest first.
+        recurrent_scales: scales that may get recurrent features.
+        attention: whether the skips pass a gate; without, this is a plain U-Net.
+        prior: fracture probability that the untrained network answers everywhere; a start far from
+            1/2 keeps the rare class from being drowned in the first steps (Lin et al., 2017, ICCV).
+        dtype: compute dtype; the logits are float32.
     """
 
     features: Sequence[int]
@@ -110,9 +110,9 @@ class Decoder(nn.Module):
         """Maps skips `n h/2**s w/2**s f_s` (finest first) to logits `n h w`, float32.
 
         Args:
-          skips: encoder features of the target slices, one array a scale.
-          recurrent: ConvLSTM features by scale, of the same height and width as that skip; empty
-            while the network is trained without recurrence.
+            skips: encoder features of the target slices, one array a scale.
+            recurrent: ConvLSTM features by scale, of the same height and width as that skip; empty
+                while the network is trained without recurrence.
         """
         coarsest = len(self.features) - 1
         x = skips[coarsest]

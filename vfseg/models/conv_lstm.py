@@ -1,7 +1,7 @@
 """Convolutional LSTM over the slices of a window, as a scan.
 
 Reference:
-  Shi et al., 2015, NeurIPS: Convolutional LSTM network (without peepholes, as in flax).
+    Shi et al., 2015, NeurIPS: Convolutional LSTM network (without peepholes, as in flax).
 """
 
 import flax.linen as nn
@@ -20,8 +20,8 @@ class ConvLSTMCell(nn.Module):
     compute dtype, since it only feeds a convolution.
 
     Attributes:
-      features: channels of `c` and `h`.
-      dtype: compute dtype of the convolution and of `h`.
+        features: channels of `c` and `h`.
+        dtype: compute dtype of the convolution and of `h`.
     """
 
     features: int
@@ -49,12 +49,13 @@ class ConvLSTM(nn.Module):
     scan is unrolled.
 
     Attributes:
-      features: channels of the hidden state.
-      window: slices of a window, T.
-      dilation: step between the slices of a window, in slices of the run.
-      bidirectional: two cells start at the two ends and meet at the middle slice; both states are
-        returned side by side. Otherwise one cell runs over all T slices and its last state counts.
-      dtype: compute dtype.
+        features: channels of the hidden state.
+        window: slices of a window, T.
+        dilation: step between the slices of a window, in slices of the run.
+        bidirectional: two cells start at the two ends and meet at the middle slice; both states are
+            returned side by side. Otherwise one cell runs over all T slices and its last state
+            counts.
+        dtype: compute dtype.
     """
 
     features: int

@@ -6,7 +6,7 @@ folded into kernel and bias when the weights are read. That is exact, costs noth
 running statistics in the training state; fine-tuning then moves the folded kernel and bias.
 
 References:
-  Ioffe & Szegedy, 2015, ICML: Batch normalization.
+    Ioffe & Szegedy, 2015, ICML: Batch normalization.
 """
 
 import flax.linen as nn
@@ -25,14 +25,14 @@ class ConvNorm(nn.Module):
     """Square convolution and norm, without activation.
 
     Attributes:
-      features: output channels; as many as the input has if `depthwise`.
-      size: height and width of the kernel.
-      stride: 1 or 2.
-      padding: rows and columns of zeros on each side (PyTorch), or "SAME": as TensorFlow, where a
-        stride of 2 on an even size pads one more at the end than at the start.
-      depthwise: each channel has a kernel of its own; "SAME" only.
-      norm: "group" or "folded", see the module.
-      dtype: compute dtype; parameters stay float32.
+        features: output channels; as many as the input has if `depthwise`.
+        size: height and width of the kernel.
+        stride: 1 or 2.
+        padding: rows and columns of zeros on each side (PyTorch), or "SAME": as TensorFlow, where a
+            stride of 2 on an even size pads one more at the end than at the start.
+        depthwise: each channel has a kernel of its own; "SAME" only.
+        norm: "group" or "folded", see the module.
+        dtype: compute dtype; parameters stay float32.
     """
 
     features: int
@@ -48,7 +48,7 @@ class ConvNorm(nn.Module):
         """Maps `n h w c` to `n h/stride w/stride features`, sizes rounded up.
 
         Raises:
-          ValueError: the norm is unknown.
+            ValueError: the norm is unknown.
         """
         if self.norm not in NORMS:
             raise ValueError(f"no norm {self.norm!r}; there is {' and '.join(NORMS)}")
@@ -79,10 +79,10 @@ class DepthwiseConv(nn.Module):
     forward and backward of the layers used here are 10 to 40 times faster this way.
 
     Attributes:
-      size: height and width of the kernel.
-      stride: 1 or 2.
-      use_bias: whether a bias is added.
-      dtype: dtype of the result; the sum is taken in float32.
+        size: height and width of the kernel.
+        stride: 1 or 2.
+        use_bias: whether a bias is added.
+        dtype: dtype of the result; the sum is taken in float32.
     """
 
     size: int
@@ -111,12 +111,12 @@ class SmallConv(nn.Module):
     long for its own convolution, and 10 times for the gradient of a strided one.
 
     Attributes:
-      features: output channels.
-      kernel_size: height and width of the kernel.
-      strides: 1 or 2.
-      padding: rows and columns of zeros on each side, or "SAME".
-      use_bias: whether a bias is added.
-      dtype: compute dtype.
+        features: output channels.
+        kernel_size: height and width of the kernel.
+        strides: 1 or 2.
+        padding: rows and columns of zeros on each side, or "SAME".
+        use_bias: whether a bias is added.
+        dtype: compute dtype.
     """
 
     features: int

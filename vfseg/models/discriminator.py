@@ -1,7 +1,7 @@
 """PatchGAN: is this fracture map, given this CT slice, drawn or predicted?
 
 Reference:
-  Isola et al., 2017, CVPR: Image-to-image translation with conditional adversarial networks.
+    Isola et al., 2017, CVPR: Image-to-image translation with conditional adversarial networks.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ class Discriminator(nn.Module):
     found by one step of power iteration an update, whose vectors are the collection `batch_stats`.
 
     Attributes:
-      features: channels of the convolutions.
-      spectral_norm: spectral normalisation in place of GroupNorm.
-      dtype: compute dtype; the logits are float32.
+        features: channels of the convolutions.
+        spectral_norm: spectral normalisation in place of GroupNorm.
+        dtype: compute dtype; the logits are float32.
     """
 
     features: Sequence[int]

@@ -1,9 +1,9 @@
 """EfficientNet-Lite0 without its classifier: EfficientNet-B0 less squeeze-and-excite, with ReLU6.
 
 References:
-  Tan & Le, 2019, ICML: EfficientNet, rethinking model scaling for convolutional neural networks.
-  Sandler et al., 2018, CVPR: MobileNetV2, inverted residuals and linear bottlenecks.
-  Liu, 2020, TensorFlow blog: Higher accuracy on vision models with EfficientNet-Lite.
+    Tan & Le, 2019, ICML: EfficientNet, rethinking model scaling for convolutional neural networks.
+    Sandler et al., 2018, CVPR: MobileNetV2, inverted residuals and linear bottlenecks.
+    Liu, 2020, TensorFlow blog: Higher accuracy on vision models with EfficientNet-Lite.
 """
 
 import functools
@@ -32,12 +32,12 @@ class InvertedResidual(nn.Module):
     """Expand by 1x1, convolve each channel by itself, project by 1x1 without activation.
 
     Attributes:
-      size: of the depthwise kernel.
-      stride: 1 or 2, of the depthwise convolution.
-      expansion: inner channels over input channels; 1 leaves the first convolution out.
-      features: output channels; where the shape stays, the input is added.
-      norm: "group" or "folded", see `vfseg.models.conv_norm`.
-      dtype: compute dtype.
+        size: of the depthwise kernel.
+        stride: 1 or 2, of the depthwise convolution.
+        expansion: inner channels over input channels; 1 leaves the first convolution out.
+        features: output channels; where the shape stays, the input is added.
+        norm: "group" or "folded", see `vfseg.models.conv_norm`.
+        dtype: compute dtype.
     """
 
     size: int
@@ -68,10 +68,10 @@ class EfficientNetLite0(nn.Module):
     an ImageNet network behind the input map of `vfseg.models.pretrained`.
 
     Attributes:
-      scales: how many of the scales at strides 2, 4, 8, 16, 32, which have 16, 24, 40, 112 and
-        320 channels.
-      norm: "group" or "folded", see `vfseg.models.conv_norm`.
-      dtype: compute dtype.
+        scales: how many of the scales at strides 2, 4, 8, 16, 32, which have 16, 24, 40, 112 and
+            320 channels.
+        norm: "group" or "folded", see `vfseg.models.conv_norm`.
+        dtype: compute dtype.
     """
 
     scales: int = 5

@@ -28,11 +28,11 @@ class TrunkEncoder(nn.Module):
     lie under `trunk`, in modules named `scale{s}_...`.
 
     Attributes:
-      kind: "resnet18" or "efficientnet_lite0".
-      features: one number a scale, finest first, 2 to 6 of them; only the first one is used, the
-        network has its own channels.
-      norm: "group" from scratch, "folded" for pretrained weights, see `vfseg.models.conv_norm`.
-      dtype: compute dtype.
+        kind: "resnet18" or "efficientnet_lite0".
+        features: one number a scale, finest first, 2 to 6 of them; only the first one is used, the
+            network has its own channels.
+        norm: "group" from scratch, "folded" for pretrained weights, see `vfseg.models.conv_norm`.
+        dtype: compute dtype.
     """
 
     kind: str
@@ -45,8 +45,8 @@ class TrunkEncoder(nn.Module):
         """Maps slices `n h w c` (-1..1) to one `n h/2**s w/2**s f_s` per scale.
 
         Raises:
-          ValueError: too few or too many scales; height or width is not a multiple of
-            2**(scales - 1).
+            ValueError: too few or too many scales; height or width is not a multiple of
+                2**(scales - 1).
         """
         halvings = len(self.features) - 1
         if not 1 <= halvings <= TRUNK_SCALES:
@@ -71,16 +71,16 @@ def make_encoder(
     """The encoder `kind`: maps slices `n h w c` to one `n h/2**s w/2**s f_s` per scale.
 
     Args:
-      kind: one of `ENCODERS`.
-      features: channels of each scale, finest first; only their number and the first one matter
-        where the encoder is an ImageNet network.
-      dtype: compute dtype.
-      norm: "group" to train from scratch, "folded" to start from pretrained weights; the plain
-        encoder knows only "group".
-      name: of the submodule (flax).
+        kind: one of `ENCODERS`.
+        features: channels of each scale, finest first; only their number and the first one matter
+            where the encoder is an ImageNet network.
+        dtype: compute dtype.
+        norm: "group" to train from scratch, "folded" to start from pretrained weights; the plain
+            encoder knows only "group".
+        name: of the submodule (flax).
 
     Raises:
-      ValueError: there is no such encoder, or not with that norm.
+        ValueError: there is no such encoder, or not with that norm.
     """
     if kind not in ENCODERS:
         raise ValueError(f"no encoder {kind!r}; there is {', '.join(ENCODERS)}")
@@ -102,11 +102,11 @@ def make_trunk(
     """The network `kind` up to stride 2**scales, without an own finest scale.
 
     Args:
-      kind: "resnet18" or "efficientnet_lite0".
-      scales: 1 to `TRUNK_SCALES`.
-      dtype: compute dtype.
-      norm: as `make_encoder`.
-      name: of the submodule (flax).
+        kind: "resnet18" or "efficientnet_lite0".
+        scales: 1 to `TRUNK_SCALES`.
+        dtype: compute dtype.
+        norm: as `make_encoder`.
+        name: of the submodule (flax).
     """
     if kind == "resnet18":
         return ResNet18(RESNET18_FEATURES[:scales], norm, dtype, name=name)
@@ -117,16 +117,16 @@ def frozen_mask(params: Mapping[str, Any], frozen_scales: int) -> Any:
     """Which parameters of an encoder stay as they were loaded.
 
     Args:
-      params: parameters of a `TrunkEncoder`, or of any module with a `trunk`.
-      frozen_scales: scales of the trunk that are frozen, from the finest: 0 none, 1 the stem at
-        stride 2 (with what follows it at that stride), 2 also stride 4, ...
+        params: parameters of a `TrunkEncoder`, or of any module with a `trunk`.
+        frozen_scales: scales of the trunk that are frozen, from the finest: 0 none, 1 the stem at
+            stride 2 (with what follows it at that stride), 2 also stride 4, ...
 
     Returns:
-      A tree like `params`, True where frozen. Nothing outside the trunk ever is: it was never
-      pretrained.
+        A tree like `params`, True where frozen. Nothing outside the trunk ever is: it was never
+        pretrained.
 
     Raises:
-      ValueError: the trunk has fewer scales.
+        ValueError: the trunk has fewer scales.
     """
     flat = flax.traverse_util.flatten_dict(dict(params))
     scales = {path: _trunk_scale(path) for path in flat}

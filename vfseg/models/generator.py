@@ -20,16 +20,16 @@ class Generator(nn.Module):
     plain window of the method is the run with r = T and dilation 1, hence k = 1.
 
     Attributes:
-      encoder: name of the encoder, see `make_encoder`.
-      features: channels of each scale, finest first; the last is the bottleneck.
-      attention: whether the skip connections pass an attention gate.
-      window: slices of a window, T, odd; 1 leaves the recurrence out.
-      recurrent_scales: scales with a ConvLSTM, 0 the finest; default the bottleneck and the
-        scale above it.
-      recurrent_features: channels of each ConvLSTM.
-      bidirectional: see `ConvLSTM`.
-      norm: of the encoder, see `make_encoder`.
-      dtype: compute dtype; parameters and logits are float32.
+        encoder: name of the encoder, see `make_encoder`.
+        features: channels of each scale, finest first; the last is the bottleneck.
+        attention: whether the skip connections pass an attention gate.
+        window: slices of a window, T, odd; 1 leaves the recurrence out.
+        recurrent_scales: scales with a ConvLSTM, 0 the finest; default the bottleneck and the
+            scale above it.
+        recurrent_features: channels of each ConvLSTM.
+        bidirectional: see `ConvLSTM`.
+        norm: of the encoder, see `make_encoder`.
+        dtype: compute dtype; parameters and logits are float32.
     """
 
     encoder: str
@@ -47,13 +47,13 @@ class Generator(nn.Module):
         """Maps runs of slices `b r h w c` to logits `b k h w`, float32.
 
         Args:
-          run: slices, each channel an HU window scaled to -1..1.
-          dilation: step between the slices of a window, in slices of the run.
-          recurrent: False answers from the target slices alone, as if there were no ConvLSTM; an
-            untrained ConvLSTM makes no difference.
+            run: slices, each channel an HU window scaled to -1..1.
+            dilation: step between the slices of a window, in slices of the run.
+            recurrent: False answers from the target slices alone, as if there were no ConvLSTM; an
+                untrained ConvLSTM makes no difference.
 
         Raises:
-          ValueError: the run is shorter than one window.
+            ValueError: the run is shorter than one window.
         """
         b, r, h, w, c = run.shape
         k = r - (self.window - 1) * dilation

@@ -26,10 +26,10 @@ class GroupNorm(nn.Module):
     takes an eighth more time that way on CPU.
 
     Attributes:
-      dtype: dtype of the result; the statistics are taken in float32.
+        dtype: dtype of the result; the statistics are taken in float32.
 
     Reference:
-      Wu & He, 2018, ECCV: Group normalization.
+        Wu & He, 2018, ECCV: Group normalization.
     """
 
     dtype: DTypeLike = jnp.float32
@@ -63,8 +63,8 @@ class ConvNormRelu(nn.Module):
     and at every batch size (Wu & He, 2018, ECCV); its statistics are taken in float32.
 
     Attributes:
-      features: output channels.
-      dtype: compute dtype; parameters stay float32.
+        features: output channels.
+        dtype: compute dtype; parameters stay float32.
     """
 
     features: int
@@ -75,11 +75,11 @@ class ConvNormRelu(nn.Module):
         """Maps `n h w c` to `n h w features`.
 
         Args:
-          x: input.
-          side: a second input `n h w c'`, convolved by a kernel of its own and added before the
-            norm: the same as joining the channels, but a network can do without it, and gain it
-            later. Its kernel starts at 0 (see `initial_params`), so that gaining it changes
-            nothing at first.
+            x: input.
+            side: a second input `n h w c'`, convolved by a kernel of its own and added before the
+                norm: the same as joining the channels, but a network can do without it, and gain it
+                later. Its kernel starts at 0 (see `initial_params`), so that gaining it changes
+                nothing at first.
         """
         x = nn.Conv(self.features, (3, 3), use_bias=False, dtype=self.dtype)(x)
         if side is not None:

@@ -73,12 +73,12 @@ class _Network:
     """How the weights of a network are stored, and what it expects.
 
     Attributes:
-      title: its name in messages.
-      names: from block and layer of the parameters here to convolution and BatchNorm of the file.
-      classifier: pattern of the tensors that the trunk does not use.
-      mean: of the input's R, G, B in 0..1.
-      std: likewise.
-      epsilon: of BatchNorm.
+        title: its name in messages.
+        names: from block and layer of the parameters here to convolution and BatchNorm of the file.
+        classifier: pattern of the tensors that the trunk does not use.
+        mean: of the input's R, G, B in 0..1.
+        std: likewise.
+        epsilon: of BatchNorm.
     """
 
     title: str
@@ -115,17 +115,17 @@ def load_encoder(
     """Pretrained parameters of `make_encoder(kind, features, norm="folded")`.
 
     Args:
-      kind: "resnet18" or "efficientnet_lite0".
-      path: a state dict saved by PyTorch, or a safetensors file; "" takes EfficientNet-Lite0 from
-        its installed PyPI package.
-      channels: CT channels c of the input.
-      features: of the encoder; only their number matters.
+        kind: "resnet18" or "efficientnet_lite0".
+        path: a state dict saved by PyTorch, or a safetensors file; "" takes EfficientNet-Lite0 from
+            its installed PyPI package.
+        channels: CT channels c of the input.
+        features: of the encoder; only their number matters.
 
     Returns:
-      `{"trunk": ...}`, NumPy float32: the pretrained part of the encoder's parameters.
+        `{"trunk": ...}`, NumPy float32: the pretrained part of the encoder's parameters.
 
     Raises:
-      UserError: as `load_trunk`.
+        UserError: as `load_trunk`.
     """
     return {"trunk": load_trunk(kind, path, channels, len(features) - 1)}
 
@@ -136,8 +136,8 @@ def load_trunk(kind: str, path: str | Path, channels: int, scales: int) -> dict[
     The file is checked as a whole, however many scales are used.
 
     Raises:
-      UserError: there is no such file or package; the file is damaged; a tensor is missing, does
-        not belong to the network, has the wrong shape or holds impossible values.
+        UserError: there is no such file or package; the file is damaged; a tensor is missing, does
+            not belong to the network, has the wrong shape or holds impossible values.
     """
     if kind not in _NETWORKS:
         raise UserError(
@@ -165,7 +165,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a weight file by name; its content tells the format, not its suffix.
 
     Raises:
-      UserError: the file cannot be read, or not as weights.
+        UserError: the file cannot be read, or not as weights.
     """
     try:
         data = path.read_bytes()

@@ -1,7 +1,7 @@
 """ResNet18 without its classifier.
 
 References:
-  He, Zhang, Ren, Sun, 2016, CVPR: Deep residual learning for image recognition.
+    He, Zhang, Ren, Sun, 2016, CVPR: Deep residual learning for image recognition.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes.
 
     Attributes:
-      features: output channels.
-      stride: 1 or 2, of the first convolution.
-      norm: "group" or "folded", see `vfseg.models.conv_norm`.
-      dtype: compute dtype.
+        features: output channels.
+        stride: 1 or 2, of the first convolution.
+        norm: "group" or "folded", see `vfseg.models.conv_norm`.
+        dtype: compute dtype.
     """
 
     features: int
@@ -55,10 +55,10 @@ class ResNet18(nn.Module):
     an ImageNet network behind the input map of `vfseg.models.pretrained`.
 
     Attributes:
-      features: channels at strides 2, 4, ...; up to five. Pretrained weights fit
-        `RESNET18_FEATURES` and its beginnings.
-      norm: "group" or "folded", see `vfseg.models.conv_norm`.
-      dtype: compute dtype.
+        features: channels at strides 2, 4, ...; up to five. Pretrained weights fit
+            `RESNET18_FEATURES` and its beginnings.
+        norm: "group" or "folded", see `vfseg.models.conv_norm`.
+        dtype: compute dtype.
     """
 
     features: Sequence[int] = RESNET18_FEATURES

@@ -20,12 +20,12 @@ class SliceClassifier(nn.Module):
     the slices have one, and an untrained network answers near 1/2.
 
     Attributes:
-      features: channels of the network at strides 2, 4, 8, 16, 32; pretrained weights need the
-        default.
-      window: slices of a window, always 1.
-      norm: "group" to train from scratch, "folded" to start from pretrained weights, whose tree
-        (`vfseg.models.pretrained.load_trunk`) goes under `trunk`.
-      dtype: compute dtype; parameters and logits are float32.
+        features: channels of the network at strides 2, 4, 8, 16, 32; pretrained weights need the
+            default.
+        window: slices of a window, always 1.
+        norm: "group" to train from scratch, "folded" to start from pretrained weights, whose tree
+            (`vfseg.models.pretrained.load_trunk`) goes under `trunk`.
+        dtype: compute dtype; parameters and logits are float32.
     """
 
     judges_slices: ClassVar[bool] = True
@@ -41,13 +41,13 @@ class SliceClassifier(nn.Module):
         """Maps runs of slices `b r h w c` to logits `b r h w`, float32, one value a slice.
 
         Args:
-          run: slices of any size, each channel an HU window scaled to -1..1.
-          dilation: of no effect, a window of one slice has no neighbours; taken as the
-            generator takes it.
-          recurrent: likewise.
+            run: slices of any size, each channel an HU window scaled to -1..1.
+            dilation: of no effect, a window of one slice has no neighbours; taken as the
+                generator takes it.
+            recurrent: likewise.
 
         Raises:
-          ValueError: the window has more than one slice.
+            ValueError: the window has more than one slice.
         """
         if self.window != 1:
             raise ValueError(f"the slice classifier sees one slice, not a window of {self.window}")

@@ -42,16 +42,16 @@ def read_torch_file(path: Path, data: bytes) -> dict[str, np.ndarray]:
     """The tensors of a state dict by name.
 
     Args:
-      path: of the file, for messages.
-      data: its content.
+        path: of the file, for messages.
+        data: its content.
 
     Returns:
-      Read-only views on the bytes of the file, laid out by the strides that the file names: take
-      a copy only of an array whose shape is as expected.
+        Read-only views on the bytes of the file, laid out by the strides that the file names: take
+        a copy only of an array whose shape is as expected.
 
     Raises:
-      UserError: the file is damaged, holds anything but a dict of tensors, or asks for a function
-        that a state dict does not need.
+        UserError: the file is damaged, holds anything but a dict of tensors, or asks for a function
+            that a state dict does not need.
     """
     read = _read_zip if data.startswith(_ZIP_START) else _read_legacy
     content, storage_bytes = read(path, data)
@@ -98,7 +98,7 @@ class _Tensor:
         """The tensor in the bytes of its storage.
 
         Raises:
-          ValueError: it reaches beyond them.
+            ValueError: it reaches beyond them.
         """
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides))
         if 0 not in self.shape and last >= self.storage.count:

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from vfseg.data.anatomy import Vertebra
-from vfseg.data.boxed_map import BoxedMap
 from vfseg.data.volume import Volume
-from vfseg.report.figures import Picture, overlay_figures
+from vfseg.drawing.figures import Picture
+from vfseg.inference.boxed_map import BoxedMap
+from vfseg.report.figures import overlay_figures
 from vfseg.report.mesh import render_case, write_meshes
 from vfseg.report.solids import build_solids
 

@@ -8,8 +8,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vfseg.data.volume import atomic_file
-from vfseg.report.figures import Picture
+from vfseg.drawing.figures import Picture
+from vfseg.files import atomic_file
 from vfseg.report.results_table import name_of
 from vfseg.training.writer import read_metrics
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -10,14 +9,23 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from vfseg.data.anatomy import Vertebra
-from vfseg.data.boxed_map import BoxedMap
 from vfseg.data.probability import reaches
-from vfseg.data.volume import Volume, atomic_file
-from vfseg.report.foci import Focus, find_foci, level_at
-from vfseg.report.planes import (
+from vfseg.data.volume import Volume
+from vfseg.drawing.figures import (
+    BACKGROUND,
+    BONE_WINDOW,
+    FAINT,
+    LEVEL,
+    TEXT,
+    Picture,
+    orientation_letters,
+    outline,
+    scale_bar,
+    write_png,
+)
+from vfseg.drawing.planes import (
     PLANES,
     Plane,
     oriented_mm,
@@ -25,29 +33,14 @@ from vfseg.report.planes import (
     picture_extent,
     view_box,
 )
+from vfseg.inference.boxed_map import BoxedMap
+from vfseg.report.foci import Focus, find_foci, level_at
 
-BONE_WINDOW = (-400.0, 1200.0)  # HU: level 400, width 1600
 _VIEW_MM = 110.0  # three lumbar vertebrae
 _PLACES = 2
 _DPI = 120
 _PANEL_INCHES = 3.1
-BACKGROUND, TEXT, FAINT = "#0b0d10", "#e8eaed", "#9aa0a6"
-LEVEL = "#8ab4f8"
 _TRUTH, _PREDICTION = "#35e0d0", "#ffb000"
-
-
-class Picture(NamedTuple):
-    """A picture of the report.
-
-    Attributes:
-        path: PNG or SVG file.
-        caption: one sentence, plain text.
-        tall: not three panels wide: to be shown at its own size.
-    """
-
-    path: Path
-    caption: str
-    tall: bool = False
 
 
 def _probability_colours() -> ListedColormap:
@@ -146,12 +139,12 @@ def _overlay(
         interpolation="bilinear",
         interpolation_stage="data",
     )
-    _outline(panels[2], reaches(cut(probability), threshold), extent, _PREDICTION)
+    outline(panels[2], reaches(cut(probability), threshold), extent, _PREDICTION)
     if truth is not None:
-        _outline(panels[2], cut(truth) > 0, extent, _TRUTH)
+        outline(panels[2], cut(truth) > 0, extent, _TRUTH)
     _colour_bar(bar, heat, threshold)
-    _orientation(panels[0], plane)
-    _scale_bar(panels[0], extent)
+    orientation_letters(panels[0], plane)
+    scale_bar(panels[0], extent)
     if plane.rows == 0:
         for vertebra in vertebrae:
             centre = np.asarray(vertebra.centre) - origin
@@ -212,20 +205,6 @@ def _headings(
     figure.text(0.008, 0.16 / height, note, color=FAINT, fontsize=8, va="center")
 
 
-def _outline(panel: Axes, mask: np.ndarray, extent, colour: str) -> None:
-    """Outline of a mask along the edges of its pixels, so that a sheet of one voxel stays one."""
-    if not mask.any():
-        return
-    fine = np.kron(np.pad(mask, 1), np.ones((4, 4)))
-    rows, columns = mask.shape
-    across, down = (extent[1] - extent[0]) / columns, (extent[2] - extent[3]) / rows
-    x = extent[0] - across + (np.arange(fine.shape[1]) + 0.5) * across / 4
-    y = extent[3] - down + (np.arange(fine.shape[0]) + 0.5) * down / 4
-    panel.contour(x, y, fine, levels=[0.5], colors=[colour], linewidths=1.1)
-    panel.set_xlim(extent[0], extent[1])
-    panel.set_ylim(extent[2], extent[3])
-
-
 def _colour_bar(bar: Axes, heat, threshold: float) -> None:
     figure = bar.get_figure()
     assert figure is not None
@@ -234,41 +213,6 @@ def _colour_bar(bar: Axes, heat, threshold: float) -> None:
     colour_bar.outline.set_edgecolor(FAINT)  # type: ignore[operator]
     bar.tick_params(colors=FAINT, labelsize=8)
     bar.axhline(threshold, color=TEXT, linewidth=1.4)
-
-
-def _orientation(panel: Axes, plane: Plane) -> None:
-    """Anatomical letters at the four sides."""
-    places = [(0.5, 0.975, "center", "top"), (0.5, 0.025, "center", "bottom")]
-    places += [(0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center")]
-    for letter, (x, y, horizontal, vertical) in zip(plane.letters, places, strict=True):
-        panel.text(
-            *(x, y, letter),
-            transform=panel.transAxes,
-            color=TEXT,
-            fontsize=11,
-            fontweight="bold",
-            path_effects=[withStroke(linewidth=2.5, foreground="black")],
-            ha=horizontal,
-            va=vertical,
-        )
-
-
-def _scale_bar(panel: Axes, extent) -> None:
-    """A line of 20 mm at the lower right."""
-    right, bottom = extent[1] - 5, extent[2] - 5
-    if right - 20 < extent[0]:
-        return
-    panel.plot([right - 20, right], [bottom, bottom], color=TEXT, linewidth=2)
-    panel.text(
-        *(right - 10, bottom - 2, "20 mm"),
-        color=TEXT,
-        fontsize=8,
-        ha="center",
-        va="bottom",
-        path_effects=[withStroke(linewidth=2.5, foreground="black")],
-    )
-    panel.set_xlim(extent[0], extent[1])
-    panel.set_ylim(extent[2], extent[3])
 
 
 def _caption(focus: Focus, level: str, plane: Plane, threshold: float) -> str:
@@ -284,14 +228,3 @@ def _caption(focus: Focus, level: str, plane: Plane, threshold: float) -> str:
         f"{where}: highest probability of the case, {focus.probability:.2f}, "
         f"below the threshold of {threshold:.2f}."
     )
-
-
-def write_png(figure: Figure, path: Path) -> None:
-    """Writes a figure on its own background; the file appears complete or not at all."""
-    with atomic_file(path) as file:
-        figure.savefig(
-            file,
-            format="png",
-            facecolor=figure.get_facecolor(),
-            pil_kwargs={"compress_level": 3},
-        )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vfseg.data.anatomy import Vertebra
-from vfseg.data.boxed_map import BoxedMap
+from vfseg.inference.boxed_map import BoxedMap
 
 _APART_MM = 25.0  # about one vertebra: one picture a place
 

@@ -7,8 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from skimage.measure import marching_cubes
 
-from vfseg.data.volume import atomic_file
-from vfseg.report.figures import BACKGROUND, FAINT, LEVEL, TEXT, Picture, write_png
+from vfseg.drawing.figures import BACKGROUND, FAINT, LEVEL, TEXT, Picture, write_png
+from vfseg.files import atomic_file
 from vfseg.report.gltf import Material, Mesh, write_glb
 from vfseg.report.rendering import PIXEL_MM, VIEWS, View, cast, shade
 from vfseg.report.solids import Solids

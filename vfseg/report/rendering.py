@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from scipy import ndimage
 
-from vfseg.report.figures import BACKGROUND
+from vfseg.drawing.figures import BACKGROUND
 
 PIXEL_MM = 0.45
 _SLAB_ROWS = 48

@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
+from vfseg.drawing.figures import Picture
 from vfseg.report.curves import GREY, above_legend, save_svg, small_axes
-from vfseg.report.figures import Picture
 
 _COLOURS = ("#3b8ed0", "#e07b39")
 

@@ -7,9 +7,9 @@ import numpy as np
 from scipy import ndimage
 
 from vfseg.data.anatomy import Vertebra
-from vfseg.data.boxed_map import BoxedMap
 from vfseg.data.resample import resampled_affine, sample_linear
 from vfseg.data.volume import Volume
+from vfseg.inference.boxed_map import BoxedMap
 
 BONE_HOUNSFIELD = 200
 _MOST_VOXELS = 12_000_000

@@ -7,8 +7,8 @@ three times, the learning rate, and stay too long for hundreds of steps. Here an
 starts with its first gradient; until then nothing moves it, weight decay neither.
 
 References:
-  Kingma & Ba, 2015, ICLR: Adam, a method for stochastic optimization.
-  Loshchilov & Hutter, 2019, ICLR: Decoupled weight decay regularization.
+    Kingma & Ba, 2015, ICLR: Adam, a method for stochastic optimization.
+    Loshchilov & Hutter, 2019, ICLR: Decoupled weight decay regularization.
 """
 
 from typing import Any, NamedTuple
@@ -24,9 +24,9 @@ class AdamState(NamedTuple):
     """Trees like the parameters.
 
     Attributes:
-      count: updates of each array since it woke up, int32.
-      mu: running means of the gradients.
-      nu: running means of their squares.
+        count: updates of each array since it woke up, int32.
+        mu: running means of the gradients.
+        nu: running means of their squares.
     """
 
     count: Any
@@ -40,8 +40,8 @@ def adam(b1: float = 0.9, weight_decay: float = 0.0) -> optax.GradientTransforma
     Where all arrays have a gradient from the first step on, the same as `optax.adam(w)`.
 
     Args:
-      b1: of the first moment.
-      weight_decay: share of the parameters that is added, decoupled from the moments.
+        b1: of the first moment.
+        weight_decay: share of the parameters that is added, decoupled from the moments.
     """
 
     def init(params: Any) -> AdamState:

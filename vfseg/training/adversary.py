@@ -29,19 +29,19 @@ def discriminator_loss(
     """Half the loss on real plus half that on fake maps (the half is pix2pix's), plus R1.
 
     Args:
-      d_params: parameters to differentiate.
-      d_stats: state of the spectral norm; empty without.
-      discriminator: the network.
-      ct: slices `n h w c`.
-      real: drawn masks `n h w`.
-      fake: predicted probabilities `n h w`, detached.
-      form: one of `losses.ADVERSARIAL_FORMS`.
-      everywhere: False looks only at patches that show something, see `patch_weights`.
-      r1: weight of `r1_penalty`; 0 leaves it out.
-      axis_name: axis of the devices that share the batch, if any.
+        d_params: parameters to differentiate.
+        d_stats: state of the spectral norm; empty without.
+        discriminator: the network.
+        ct: slices `n h w c`.
+        real: drawn masks `n h w`.
+        fake: predicted probabilities `n h w`, detached.
+        form: one of `losses.ADVERSARIAL_FORMS`.
+        everywhere: False looks only at patches that show something, see `patch_weights`.
+        r1: weight of `r1_penalty`; 0 leaves it out.
+        axis_name: axis of the devices that share the batch, if any.
 
     Returns:
-      The loss, and (its parts and the accuracy, the next `d_stats`).
+        The loss, and (its parts and the accuracy, the next `d_stats`).
     """
     pairs = jnp.concatenate([ct, ct]), jnp.concatenate([real, fake])
     variables = {"params": d_params, "batch_stats": d_stats}
@@ -77,9 +77,9 @@ def patch_weights(real: jax.Array, fake: jax.Array, shape: tuple[int, ...]) -> j
     apart, and what can be told in the few others drowns.
 
     Args:
-      real: drawn masks `n h w`.
-      fake: predicted probabilities `n h w`.
-      shape: `n h' w'` of the discriminator's logits; h' and w' divide h and w.
+        real: drawn masks `n h w`.
+        fake: predicted probabilities `n h w`.
+        shape: `n h' w'` of the discriminator's logits; h' and w' divide h and w.
     """
     n, rows, columns = shape
     shown = (jnp.maximum(real, lax.stop_gradient(fake)) >= SHOWN).astype(jnp.float32)

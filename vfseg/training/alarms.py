@@ -36,9 +36,9 @@ class Trouble(NamedTuple):
     """What is wrong with a line of the log.
 
     Attributes:
-      figure: that shows it.
-      remedy: what to change.
-      stops: whether training ends where it lasts; if not, it is only said.
+        figure: that shows it.
+        remedy: what to change.
+        stops: whether training ends where it lasts; if not, it is only said.
     """
 
     figure: str
@@ -57,10 +57,10 @@ class Alarms:
         """Nothing has lasted yet.
 
         Args:
-          patience: steps; 0 never stops.
-          begin: steps that do not count, since the learning rate still warms up.
-          everywhere: whether the discriminator judges all patches, most of which are empty. There
-            it can but guess: dead or not, its accuracy is near 1/2, which is no reason to stop.
+            patience: steps; 0 never stops.
+            begin: steps that do not count, since the learning rate still warms up.
+            everywhere: whether the discriminator judges all patches, most of which are empty. There
+                it can but guess: dead or not, its accuracy is near 1/2, which is no reason to stop.
         """
         self._patience, self._begin, self._everywhere = patience, begin, everywhere
         self._lasted: dict[str, int] = {}
@@ -70,11 +70,11 @@ class Alarms:
         """Counts a line that is known to have passed: a run that is resumed goes on counting.
 
         Args:
-          step: of the line.
-          scalars: as the training step names them; means over the steps since the last line.
+            step: of the line.
+            scalars: as the training step names them; means over the steps since the last line.
 
         Returns:
-          What is wrong with it, by name.
+            What is wrong with it, by name.
         """
         counted = step - max(self._last_step, self._begin)
         self._last_step = step
@@ -86,7 +86,7 @@ class Alarms:
         """Checks a line and counts it. Arguments as `recall`.
 
         Raises:
-          UserError: training should not go on.
+            UserError: training should not go on.
         """
         _check_finite(self._last_step + 1, step, scalars)
         before, half = self._lasted, max(self._patience // 2, 1)

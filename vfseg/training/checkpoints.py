@@ -20,9 +20,9 @@ import numpy as np
 import tensorstore as ts
 from orbax.checkpoint import v1 as ocp
 
-from vfseg.data.volume import atomic_file
+from vfseg import processes
 from vfseg.errors import UserError
-from vfseg.training import processes
+from vfseg.files import atomic_file
 from vfseg.training.state import TrainState
 
 _SCORE = "validation.json"
@@ -35,9 +35,9 @@ class Restored(NamedTuple):
     """What a checkpoint holds.
 
     Attributes:
-      state: of training, on the host.
-      next_sample: global index of the next sample.
-      config: the resolved config that wrote it.
+        state: of training, on the host.
+        next_sample: global index of the next sample.
+        config: the resolved config that wrote it.
     """
 
     state: TrainState
@@ -52,11 +52,11 @@ class Checkpoints:
         """Opens a folder of checkpoints.
 
         Args:
-          directory: the folder.
-          create: to write to it; makes it if need be and clears away what a killed run left.
+            directory: the folder.
+            create: to write to it; makes it if need be and clears away what a killed run left.
 
         Raises:
-          UserError: the folder does not exist and `create` is not set; it cannot be made.
+            UserError: the folder does not exist and `create` is not set; it cannot be made.
         """
         self._directory = directory.resolve()
         if not create and not directory.is_dir():
@@ -81,7 +81,7 @@ class Checkpoints:
         Every process calls this with the same state; Orbax compares notes between them.
 
         Raises:
-          UserError: it cannot be written.
+            UserError: it cannot be written.
         """
         step = int(state.step)
         part = self._directory / f".part-{step}"
@@ -98,7 +98,7 @@ class Checkpoints:
         """Notes the validation score of a checkpoint; the best one so far will be kept.
 
         Raises:
-          UserError: it cannot be written.
+            UserError: it cannot be written.
         """
         with atomic_file(self._directory / str(step) / _SCORE) as file:
             file.write(json.dumps({"pr_auc": validation_pr_auc}).encode())
@@ -116,7 +116,7 @@ class Checkpoints:
         Where none has been validated yet, the newest.
 
         Raises:
-          UserError: the score of a checkpoint is damaged.
+            UserError: the score of a checkpoint is damaged.
         """
         return max(self._steps(), key=lambda step: (self._rank(step), step), default=None)
 
@@ -128,7 +128,7 @@ class Checkpoints:
         """The config that wrote the checkpoint of a step.
 
         Raises:
-          UserError: the checkpoint is damaged.
+            UserError: the checkpoint is damaged.
         """
         where = self._directory / str(step)
         with _intact(where), _alone():
@@ -138,11 +138,11 @@ class Checkpoints:
         """Reads the checkpoint of a step.
 
         Args:
-          step: one of those that stand.
-          template: a state of the same networks and optimisers; gives structure and dtypes.
+            step: one of those that stand.
+            template: a state of the same networks and optimisers; gives structure and dtypes.
 
         Raises:
-          UserError: the checkpoint is damaged, or was written by other networks.
+            UserError: the checkpoint is damaged, or was written by other networks.
         """
         where = self._directory / str(step)
         abstract = {"state": jax.tree.map(np.asarray, template), "next_sample": 0}

@@ -15,7 +15,7 @@ import time
 
 from absl import logging
 
-from vfseg.training import processes
+from vfseg import processes
 
 _GRACE_SECONDS = 3
 

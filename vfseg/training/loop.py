@@ -13,10 +13,10 @@ from clu import metrics, parameter_overview
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from vfseg.data.prepare import PLANES
-from vfseg.data.store import CaseRecord
-from vfseg.data.windows import BatchFeed, RunSource
-from vfseg.training import processes
+from vfseg import processes
+from vfseg.crops.store import CaseRecord
+from vfseg.crops.windows import BatchFeed, RunSource
+from vfseg.data.geometry import PLANE_AXES
 from vfseg.training.alarms import Alarms
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import INTERRUPT
@@ -48,17 +48,17 @@ def train(
     the first one writes.
 
     Args:
-      config: resolved.
-      workdir: checkpoints, metrics and events go here.
-      store: folder of the prepared crops.
-      records: training cases.
-      validate: generator parameters (host) -> scores, and pictures `h w c` uint8 for TensorBoard;
-        `pr_auc` picks the best checkpoint. The parameters are the running mean of the trained ones.
-        Every process calls it, and gets the same scores.
+        config: resolved.
+        workdir: checkpoints, metrics and events go here.
+        store: folder of the prepared crops.
+        records: training cases.
+        validate: generator parameters (host) -> scores, and pictures `h w c` uint8 for TensorBoard;
+            `pr_auc` picks the best checkpoint. The parameters are the running mean of the trained
+            ones. Every process calls it, and gets the same scores.
 
     Raises:
-      SystemExit: with status 0, on SIGTERM, when the state is saved; see `interrupt`.
-      UserError: training went wrong, see `Alarms`.
+        SystemExit: with status 0, on SIGTERM, when the state is saved; see `interrupt`.
+        UserError: training went wrong, see `Alarms`.
     """
     windows, settings = window_settings(config), step_settings(config)
     state, checkpoints, next_sample, scored = _begin(config, workdir, records)
@@ -88,7 +88,7 @@ def train(
 def initial_state(config: ConfigDict) -> TrainState:
     """State at step 0 of a config, on the host."""
     settings, windows = step_settings(config), window_settings(config)
-    axis = PLANES[windows.planes[0]]  # with several, all slices have one shape
+    axis = PLANE_AXES[windows.planes[0]]  # with several, all slices have one shape
     slices = [size for i, size in enumerate(config.prepare.crop_shape) if i != axis]
     run = windows.length + windows.targets - 1
     return create_state(

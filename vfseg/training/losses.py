@@ -19,9 +19,9 @@ def cross_entropy(
     """Mean binary cross-entropy: ``-y log p - (1 - y) log(1 - p)`` with ``p = sigmoid(logit)``.
 
     Args:
-      logits: any shape, float32.
-      target: 0..1, same shape.
-      axis_name: axis of the devices that share the batch, if any.
+        logits: any shape, float32.
+        target: 0..1, same shape.
+        axis_name: axis of the devices that share the batch, if any.
 
     >>> round(float(cross_entropy(jnp.zeros(4), jnp.array([0.0, 1, 0, 1]))), 6)
     0.693147
@@ -47,10 +47,10 @@ def dice_loss(
     Milletari et al., 2016, 3DV (there with squares in the denominator).
 
     Args:
-      probability: 0..1, any shape.
-      target: 0..1, same shape.
-      smooth: s, in pixels; keeps an empty target against an empty prediction at loss 0.
-      axis_name: axis of the devices that share the batch, if any.
+        probability: 0..1, any shape.
+        target: 0..1, same shape.
+        smooth: s, in pixels; keeps an empty target against an empty prediction at loss 0.
+        axis_name: axis of the devices that share the batch, if any.
 
     >>> round(float(dice_loss(jnp.array([1.0, 0, 0]), jnp.array([1.0, 1, 0]), smooth=0.0)), 6)
     0.333333
@@ -75,11 +75,11 @@ def focal_loss(
     for a negative class already thinned out).
 
     Args:
-      logits: any shape, float32.
-      target: 0..1, same shape.
-      gamma: 0 gives the weighted cross-entropy.
-      alpha: weight of fracture, 0..1.
-      axis_name: axis of the devices that share the batch, if any.
+        logits: any shape, float32.
+        target: 0..1, same shape.
+        gamma: 0 gives the weighted cross-entropy.
+        alpha: weight of fracture, 0..1.
+        axis_name: axis of the devices that share the batch, if any.
 
     >>> round(float(focal_loss(jnp.zeros(2), jnp.array([1.0, 0.0]))), 6)  # log(2) / 4 / 2
     0.086643
@@ -104,13 +104,13 @@ def focal_tversky_loss(
     focal Tversky loss function with improved attention U-Net.
 
     Args:
-      probability: 0..1, any shape.
-      target: 0..1, same shape.
-      alpha: weight of false positives.
-      beta: weight of false negatives.
-      gamma: above 1 turns towards what is badly segmented.
-      smooth: s, in pixels; keeps an empty target against an empty prediction at loss 0.
-      axis_name: axis of the devices that share the batch, if any.
+        probability: 0..1, any shape.
+        target: 0..1, same shape.
+        alpha: weight of false positives.
+        beta: weight of false negatives.
+        gamma: above 1 turns towards what is badly segmented.
+        smooth: s, in pixels; keeps an empty target against an empty prediction at loss 0.
+        axis_name: axis of the devices that share the batch, if any.
 
     >>> p, y = jnp.array([1.0, 1, 0]), jnp.array([1.0, 0, 1])
     >>> float(focal_tversky_loss(p, y, gamma=1, smooth=0))  # 1 - 1 / (1 + 0.3 + 0.7)
@@ -147,12 +147,12 @@ def adversarial_loss(
       "real", takes ``-x`` (Lim & Ye, 2017, arXiv:1705.02894).
 
     Args:
-      logits: of patches, any shape.
-      real: what they should say.
-      form: one of `ADVERSARIAL_FORMS`.
-      generator: whether it is the generator that asks.
-      weights: of the patches, 0 or more, same shape; None counts all alike.
-      axis_name: axis of the devices that share the batch, if any.
+        logits: of patches, any shape.
+        real: what they should say.
+        form: one of `ADVERSARIAL_FORMS`.
+        generator: whether it is the generator that asks.
+        weights: of the patches, 0 or more, same shape; None counts all alike.
+        axis_name: axis of the devices that share the batch, if any.
 
     >>> round(float(adversarial_loss(jnp.zeros((1, 2, 2)), True)), 6)
     0.693147

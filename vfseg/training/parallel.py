@@ -1,7 +1,6 @@
 """One step function on one device or many, by `jax.jit` over a mesh or by `jax.pmap`."""
 
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,8 +31,8 @@ class JitRunner:
         """Compiles nothing yet.
 
         Args:
-          step: `(state, batch, *, phase, axis_name)` -> `(state, metrics)`.
-          devices: the mesh, along one axis.
+            step: `(state, batch, *, phase, axis_name)` -> `(state, metrics)`.
+            devices: the mesh, along one axis.
         """
         mesh = Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
         self._split = NamedSharding(mesh, PartitionSpec(AXIS))
@@ -118,38 +117,20 @@ class PmapRunner:
 RUNNERS: dict[str, type[JitRunner] | type[PmapRunner]] = {"jit": JitRunner, "pmap": PmapRunner}
 
 
-def use_cores() -> None:
-    """Makes every CPU core that this process may use a device of its own; before JAX computes.
-
-    XLA runs most convolutions on one core of a CPU, so a step that is split over several devices
-    there is faster than one that is not. How many there are can be said by `JAX_NUM_CPU_DEVICES`.
-    """
-    said = "JAX_NUM_CPU_DEVICES" in os.environ
-    if not said and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", cores())
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def make_runner(
     step: Step, parallel: str, batch_size: int, devices: Sequence[jax.Device] | None = None
 ) -> JitRunner | PmapRunner:
     """The runner that the config names.
 
     Args:
-      step: see `JitRunner`.
-      parallel: "jit" or "pmap".
-      batch_size: runs of a batch; divides among the devices.
-      devices: all of them by default; of the cores of a CPU as many as the batch divides among.
+        step: see `JitRunner`.
+        parallel: "jit" or "pmap".
+        batch_size: runs of a batch; divides among the devices.
+        devices: all of them by default; of the cores of a CPU as many as the batch divides among.
 
     Raises:
-      UserError: the batch does not divide among the devices, or several processes are asked of
-        "pmap".
+        UserError: the batch does not divide among the devices, or several processes are asked of
+            "pmap".
     """
     if parallel == "pmap" and jax.process_count() > 1:
         raise UserError(

@@ -10,10 +10,10 @@ import optax
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
-from vfseg.data.augment import AugmentSettings
-from vfseg.data.prepare import PrepareSettings
-from vfseg.data.splits import SplitSettings
-from vfseg.data.windows import WindowSettings
+from vfseg.crops.augment import AugmentSettings
+from vfseg.crops.prepare import PrepareSettings
+from vfseg.crops.splits import SplitSettings
+from vfseg.crops.windows import WindowSettings
 from vfseg.models.discriminator import Discriminator
 from vfseg.models.encoders import TRUNK_SCALES, frozen_mask
 from vfseg.models.generator import Generator
@@ -45,7 +45,7 @@ def pretrained_params(config: ConfigDict, g_params: Any) -> Any:
     """The generator's parameters, those of its encoder replaced by the weights the config names.
 
     Raises:
-      UserError: they cannot be read, or belong to another network.
+        UserError: they cannot be read, or belong to another network.
     """
     weights = config.pretrained.weights
     if not weights:

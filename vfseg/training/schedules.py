@@ -51,11 +51,11 @@ def generator_rate(
     """The generator's learning rate.
 
     Args:
-      form: one of `SCHEDULES`.
-      peak: after the warm-up.
-      steps: before fine-tuning.
-      fine_tune_rate: at the beginning of fine-tuning; without fine-tuning the rate falls to 0.
-      fine_tune_steps: 0 for none.
+        form: one of `SCHEDULES`.
+        peak: after the warm-up.
+        steps: before fine-tuning.
+        fine_tune_rate: at the beginning of fine-tuning; without fine-tuning the rate falls to 0.
+        fine_tune_steps: 0 for none.
     """
     fall = SCHEDULES[form]
     warm_up = warm_up_steps(steps)
@@ -74,10 +74,10 @@ def discriminator_rate(
     """The discriminator's learning rate.
 
     Args:
-      constant: before fine-tuning.
-      generator: the generator's learning rate.
-      peak: highest of `generator`.
-      fine_tune_start: step.
+        constant: before fine-tuning.
+        generator: the generator's learning rate.
+        peak: highest of `generator`.
+        fine_tune_start: step.
     """
 
     def rate(step: Any) -> Any:

@@ -20,9 +20,9 @@ class Phase(NamedTuple):
     """What is static in a compiled step; each one that occurs is compiled once.
 
     Attributes:
-      recurrent: whether the generator looks at the neighbouring slices.
-      adversarial: whether there is a discriminator.
-      frozen: whether the frozen part of the encoder stays as it was loaded.
+        recurrent: whether the generator looks at the neighbouring slices.
+        adversarial: whether there is a discriminator.
+        frozen: whether the frozen part of the encoder stays as it was loaded.
     """
 
     recurrent: bool
@@ -34,10 +34,10 @@ class Stage(NamedTuple):
     """A stretch of training.
 
     Attributes:
-      name: one of `STAGES`.
-      first: its first step.
-      last: the step after its last one.
-      phase: what its steps compute.
+        name: one of `STAGES`.
+        first: its first step.
+        last: the step after its last one.
+        phase: what its steps compute.
     """
 
     name: str

@@ -16,15 +16,15 @@ class TrainState:
     """Generator and discriminator side by side, told apart by name.
 
     Attributes:
-      step: updates made so far, int32.
-      g_params: parameters of the generator.
-      ema_params: running mean of `g_params`: what is evaluated.
-      d_params: parameters of the discriminator.
-      d_stats: state of its spectral norm; empty without.
-      d_accuracy: running mean of its accuracy, 0..1.
-      g_opt_state: state of the generator's optimiser.
-      d_opt_state: state of the discriminator's optimiser.
-      key_data: raw data of the random key, uint32; each step folds its number into it.
+        step: updates made so far, int32.
+        g_params: parameters of the generator.
+        ema_params: running mean of `g_params`: what is evaluated.
+        d_params: parameters of the discriminator.
+        d_stats: state of its spectral norm; empty without.
+        d_accuracy: running mean of its accuracy, 0..1.
+        g_opt_state: state of the generator's optimiser.
+        d_opt_state: state of the discriminator's optimiser.
+        key_data: raw data of the random key, uint32; each step folds its number into it.
     """
 
     step: Any
@@ -50,12 +50,12 @@ def create_state(
     """State at step 0, on the host.
 
     Args:
-      generator: maps runs `b r h w c` to logits.
-      discriminator: maps slices `n h w c` and maps `n h w` to logits.
-      g_optimizer: optimiser of the generator.
-      d_optimizer: optimiser of the discriminator.
-      ct_shape: `b r h w c` of a batch; only the shape matters.
-      seed: of parameters and of the random key.
+        generator: maps runs `b r h w c` to logits.
+        discriminator: maps slices `n h w c` and maps `n h w` to logits.
+        g_optimizer: optimiser of the generator.
+        d_optimizer: optimiser of the discriminator.
+        ct_shape: `b r h w c` of a batch; only the shape matters.
+        seed: of parameters and of the random key.
     """
     _, _, h, w, c = ct_shape
     run = jax.ShapeDtypeStruct(ct_shape, np.float32)
@@ -86,7 +86,7 @@ def initial_params(module: nn.Module, seed: int, *inputs: jax.ShapeDtypeStruct) 
     by its path, so that adding a layer leaves the others as they were.
 
     Raises:
-      ValueError: a parameter is neither kernel, scale nor bias.
+        ValueError: a parameter is neither kernel, scale nor bias.
     """
     shapes = jax.eval_shape(lambda *x: module.init(jax.random.key(0), *x), *inputs)["params"]
 

@@ -1,7 +1,7 @@
 """The alternating update of pix2pix, as one pure function.
 
 Reference:
-  Isola et al., 2017, CVPR: Image-to-image translation with conditional adversarial networks.
+    Isola et al., 2017, CVPR: Image-to-image translation with conditional adversarial networks.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ from clu import metrics
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from vfseg.data.augment import AugmentSettings, augment
-from vfseg.data.intensity import to_channels
+from vfseg.crops.augment import AugmentSettings, augment
+from vfseg.crops.intensity import to_channels
 from vfseg.models.discriminator import Discriminator
 from vfseg.training import losses
 from vfseg.training.adversary import ACCURACY_MEMORY, discriminator_loss, patch_weights
@@ -32,24 +32,24 @@ class StepSettings:
     """What a step needs besides state and batch; static, so the step compiles once.
 
     Attributes:
-      generator: maps runs to logits, see `vfseg.models.generator`.
-      discriminator: see `vfseg.models.discriminator`.
-      g_optimizer: directions of the generator's updates, before the learning rate.
-      d_optimizer: the same of the discriminator.
-      g_rate: learning rate of the generator by step.
-      d_rate: learning rate of the discriminator by step of the whole training.
-      adversarial_schedule: weight of the adversarial term by step.
-      adversarial_form: one of `losses.ADVERSARIAL_FORMS`.
-      adversarial_everywhere: False judges only patches that show something.
-      r1: weight of the discriminator's gradient penalty.
-      pause_above: the discriminator rests while its running accuracy is above this.
-      loss_weights: weights of the supervised terms (`SUPERVISED`); those of 0 are not computed.
-      ema_decay: of the running mean of the generator's parameters; 0 follows them.
-      frozen: maps the generator's parameters to a tree of bool, True for those that a frozen phase
-        leaves alone.
-      hu_windows: `(low, high)` in HU, one a channel.
-      augment: strengths of the augmentation.
-      voxel_spacing: of the crops, mm.
+        generator: maps runs to logits, see `vfseg.models.generator`.
+        discriminator: see `vfseg.models.discriminator`.
+        g_optimizer: directions of the generator's updates, before the learning rate.
+        d_optimizer: the same of the discriminator.
+        g_rate: learning rate of the generator by step.
+        d_rate: learning rate of the discriminator by step of the whole training.
+        adversarial_schedule: weight of the adversarial term by step.
+        adversarial_form: one of `losses.ADVERSARIAL_FORMS`.
+        adversarial_everywhere: False judges only patches that show something.
+        r1: weight of the discriminator's gradient penalty.
+        pause_above: the discriminator rests while its running accuracy is above this.
+        loss_weights: weights of the supervised terms (`SUPERVISED`); those of 0 are not computed.
+        ema_decay: of the running mean of the generator's parameters; 0 follows them.
+        frozen: maps the generator's parameters to a tree of bool, True for those that a frozen
+            phase leaves alone.
+        hu_windows: `(low, high)` in HU, one a channel.
+        augment: strengths of the augmentation.
+        voxel_spacing: of the crops, mm.
     """
 
     generator: nn.Module
@@ -95,17 +95,17 @@ def train_step(
     detached, and its pull-back serves the generator's gradient afterwards.
 
     Args:
-      state: parameters, optimiser states, step and key.
-      batch: `ct` int16 HU `b r h w`, runs of slices; `target` uint8 0/1 `b k h w`, the fracture
-        mask of their middle slices; `plane` int32 `b`, as numbered in `PLANES`.
-      settings: static.
-      phase: static; a phase without discriminator or recurrence leaves it out altogether (a branch
-        inside the compiled step would be cheaper to compile, but XLA for CPU runs convolutions in
-        a branch 40 times slower).
-      axis_name: the axis of devices over which the batch is split; None where it is whole.
+        state: parameters, optimiser states, step and key.
+        batch: `ct` int16 HU `b r h w`, runs of slices; `target` uint8 0/1 `b k h w`, the fracture
+            mask of their middle slices; `plane` int32 `b`, as numbered in `PLANES`.
+        settings: static.
+        phase: static; a phase without discriminator or recurrence leaves it out altogether (a
+            branch inside the compiled step would be cheaper to compile, but XLA for CPU runs
+            convolutions in a branch 40 times slower).
+        axis_name: the axis of devices over which the batch is split; None where it is whole.
 
     Returns:
-      The next state and the step's metrics.
+        The next state and the step's metrics.
     """
     if not phase.recurrent:  # nobody looks at the neighbours: they need not be augmented
         batch = {**batch, "ct": _middle(batch["ct"], batch["target"].shape[1])}
@@ -208,16 +208,16 @@ def generator_loss(
     """Weighted sum of the supervised terms and, with a judge, the adversarial one.
 
     Args:
-      logits: `b k h w`.
-      target: `b k h w`, 0..1.
-      settings: its `loss_weights` and `adversarial_form` count here.
-      judge: maps fracture maps `(b k) h w` to the discriminator's logits.
-      adversarial_weight: weight of the judge's term.
-      axis_name: axis of the devices that share the batch, if any.
+        logits: `b k h w`.
+        target: `b k h w`, 0..1.
+        settings: its `loss_weights` and `adversarial_form` count here.
+        judge: maps fracture maps `(b k) h w` to the discriminator's logits.
+        adversarial_weight: weight of the judge's term.
+        axis_name: axis of the devices that share the batch, if any.
 
     Returns:
-      The loss; its terms, and the mean probability on fracture and on background, which tell a
-      network that has collapsed to background.
+        The loss; its terms, and the mean probability on fracture and on background, which tell a
+        network that has collapsed to background.
     """
     probability = nn.sigmoid(logits)
     loss, outputs = jnp.zeros(()), {}

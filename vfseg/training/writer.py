@@ -15,9 +15,9 @@ import numpy as np
 from tensorboardX import RecordWriter, summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from vfseg.data.volume import atomic_file
+from vfseg import processes
 from vfseg.errors import UserError
-from vfseg.training import processes
+from vfseg.files import atomic_file
 
 _VALIDATION = "validation/"
 
@@ -33,7 +33,7 @@ class MetricWriter:
         that ended before the checkpoint was given its score.
 
         Raises:
-          UserError: they cannot be written.
+            UserError: they cannot be written.
         """
         self._workdir, self._path = workdir, workdir / "metrics.jsonl"
 
@@ -58,7 +58,7 @@ class MetricWriter:
         """Writes the scalars of a step.
 
         Raises:
-          UserError: they cannot be written.
+            UserError: they cannot be written.
         """
         with self._writing():
             with open(self._path, "a") as file:
@@ -71,7 +71,7 @@ class MetricWriter:
         """Writes a picture `h w 3` uint8 of a step, to TensorBoard alone.
 
         Raises:
-          UserError: it cannot be written.
+            UserError: it cannot be written.
         """
         with self._writing():
             self._add(step=step, summary=summary.image(name, image, dataformats="HWC"))

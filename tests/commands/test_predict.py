@@ -1,0 +1,205 @@
+"""Mode `predict` with an untrained tiny model: what is written, and what is said of bad input."""
+
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.cohort import tiny_config
+from vfseg.commands import predict as command
+from vfseg.commands.predict import predict
+from vfseg.data.volume import geometry_from, write_ct, write_labels
+from vfseg.errors import UserError
+from vfseg.inference.model import save_thresholds
+from vfseg.training import loop
+from vfseg.training.checkpoints import Checkpoints
+
+SPACING = (1.0, 1.0, 1.5)
+VERSE_L1, VERSE_L2, VERSE_C3 = 20, 21, 3
+
+
+def save_model(folder, **changes):
+    """Checkpoints of an untrained tiny model, with thresholds at its highest answers."""
+    config = tiny_config(**changes)
+    state = loop.initial_state(config)
+    checkpoints = Checkpoints(folder / "checkpoints", create=True)
+    checkpoints.save(state, next_sample=0, config=config.to_dict())
+    checkpoints.score(int(state.step), 0.5)
+    thresholds = {"slice": 0.01, "fused": 0.01, "vertebra": 0.5, "temperature": 1.0}
+    save_thresholds(
+        folder / "checkpoints", int(state.step), **thresholds, fusion=config.inference.fusion
+    )
+    return folder / "checkpoints"
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+def write_case(folder, labels=(VERSE_L1, VERSE_L2)):
+    """A CT of noise with blocks for vertebrae, caudal ones below; paths of CT, label map, boxes."""
+    grid = geometry_from((40, 36, 60), np.diag([*SPACING, 1.0]))
+    rng = np.random.default_rng(0)
+    ct = rng.integers(-100, 300, grid.shape).astype(np.int16)
+    vertebrae, lines = np.zeros(grid.shape, np.uint8), []
+    for number, label in enumerate(labels):
+        top = 48 - 22 * number
+        vertebrae[top - 14 : top, 8:28, 8:32] = label
+        lines.append(f"{label},8,32,8,28,{top - 14},{top}\n")  # stored: right, anterior, superior
+    write_ct(folder / "case_ct.nii.gz", ct, grid)
+    write_labels(folder / "case_vert.nii.gz", vertebrae, grid)
+    (folder / "case_boxes.csv").write_text("id,x0,x1,y0,y1,z0,z1\n" + "".join(lines))
+    return folder / "case_ct.nii.gz", folder / "case_vert.nii.gz", folder / "case_boxes.csv"
+
+
+def run(ct, output, checkpoints, **changes):
+    settings = {
+        "vertebrae": None,
+        "boxes": None,
+        "vertebra_scheme": "verse",
+        "boxes_inclusive": False,
+        "overwrite": False,
+    }
+    predict(ct, output=output, checkpoints=checkpoints, **(settings | changes))
+
+
+def load(path):
+    return np.asarray(nib.load(path).dataobj)
+
+
+def test_maps_are_written_as_they_are_told(tmp_path, checkpoints, capsys):
+    ct, labels, boxes = write_case(tmp_path)
+    run(ct, tmp_path / "a", checkpoints, vertebrae=labels)
+    printed = capsys.readouterr().out
+    assert "40x36x60 voxels, at most about" in printed
+    assert printed.index("at most about") < printed.index("level  score"), "before it begins"
+    assert "no uncertainty.nii.gz: this model predicts every voxel once" in printed
+    assert not (tmp_path / "a" / "uncertainty.nii.gz").exists()
+    probability, mask = (load(tmp_path / "a" / f"{n}.nii.gz") for n in ("probability", "mask"))
+    assert nib.load(tmp_path / "a" / "probability.nii.gz").get_data_dtype() == np.uint16
+    assert nib.load(tmp_path / "a" / "mask.nii.gz").get_data_dtype() == np.uint8
+    assert probability.shape == mask.shape == nib.load(ct).shape
+    # The threshold is a stored step or lies half a step away from one at most.
+    inside = probability > 0
+    np.testing.assert_array_equal(mask[inside] == 1, probability[inside] >= 0.01 - 0.5 / 65535)
+    volume = mask.sum() * np.prod(SPACING) / 1000
+    assert f"volume at the threshold: {volume:.3f} mL" in printed
+    run(ct, tmp_path / "b", checkpoints, boxes=boxes)
+    assert load(tmp_path / "b" / "probability.nii.gz").max() > 0
+
+
+def test_several_views_give_an_uncertainty_map_and_one_view_takes_it_away(
+    tmp_path, checkpoints, capsys
+):
+    ct, labels, _ = write_case(tmp_path)
+    several = save_model(
+        tmp_path, **{"inference.planes": ("axial", "sagittal"), "inference.flips": True}
+    )
+    run(ct, tmp_path / "out", several, vertebrae=labels)
+    assert "standard deviation over 4 views" in capsys.readouterr().out
+    spread = load(tmp_path / "out" / "uncertainty.nii.gz")
+    probability = load(tmp_path / "out" / "probability.nii.gz")
+    assert spread.shape == probability.shape
+    assert spread.max() > 0
+    assert not spread[probability == 0].any()
+    # Of values between 0 and 1 with mean m, no variance exceeds m (1 - m).
+    assert (spread**2 <= probability * (1 - probability) + 1e-3).all()
+    run(ct, tmp_path / "out", checkpoints, vertebrae=labels, overwrite=True)
+    assert not (tmp_path / "out" / "uncertainty.nii.gz").exists(), "it belongs to other maps"
+
+
+def test_no_vertebra_of_t4_to_l5_is_named(tmp_path, checkpoints):
+    ct, labels, boxes = write_case(tmp_path, labels=(VERSE_C3,))
+    with pytest.raises(UserError, match=r"case_boxes.csv: .*T4 to L5.* found 3"):
+        run(ct, tmp_path / "out", checkpoints, boxes=boxes)
+    with pytest.raises(UserError, match=r"case_vert.nii.gz: .*T4"):
+        run(ct, tmp_path / "out", checkpoints, vertebrae=labels)
+    assert not (tmp_path / "out").exists(), "nothing half-written"
+
+
+def test_a_box_partly_outside_the_ct_is_named(tmp_path, checkpoints):
+    ct, _, boxes = write_case(tmp_path)
+    boxes.write_text(boxes.read_text().replace("20,8,32", "20,8,41"))
+    with pytest.raises(UserError, match=r"line 2: box of 20 leaves the volume: x from 8 to 41"):
+        run(ct, tmp_path / "out", checkpoints, boxes=boxes)
+    assert not (tmp_path / "out").exists()
+
+
+def _cohort(folder, names):
+    lines = ["case_id,patient_id,ct,vertebrae,boxes,fractures,grades,split"]
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        write_case(folder / name)
+        lines.append(f"{name},{name},{name}/case_ct.nii.gz,,{name}/case_boxes.csv,,,")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_one_bad_case_among_many_is_named_and_the_others_are_written(tmp_path, checkpoints, capsys):
+    folder = _cohort(tmp_path / "cases", ["a", "b", "c", "d"])
+    boxes = folder / "b" / "case_boxes.csv"
+    boxes.write_text(boxes.read_text().replace("20,8,32", "20,8,99"))
+    ct = folder / "c" / "case_ct.nii.gz"
+    ct.write_bytes(ct.read_bytes()[:-200])
+    run(folder, tmp_path / "out", checkpoints)
+    printed = capsys.readouterr().out
+    assert "left out, 2 of 4:" in printed
+    assert "b: " in printed
+    assert "leaves the volume" in printed
+    assert "damaged or cut short" in printed
+    written = sorted(path.parent.name for path in (tmp_path / "out").rglob("probability.nii.gz"))
+    assert written == ["a", "d"]
+
+
+def test_what_no_check_foresaw_is_a_matter_of_its_case_alone(
+    tmp_path, checkpoints, capsys, monkeypatch
+):
+    folder, real = _cohort(tmp_path / "cases", ["a", "b"]), command.predict_case
+
+    def fails_at_a(case, *arguments):
+        if case.case_id == "a":
+            raise RuntimeError("out of luck")
+        return real(case, *arguments)
+
+    monkeypatch.setattr(command, "predict_case", fails_at_a)
+    run(folder, tmp_path / "out", checkpoints)
+    assert "a: RuntimeError: out of luck" in capsys.readouterr().out
+    assert (tmp_path / "out" / "b" / "mask.nii.gz").exists()
+
+
+def test_no_case_at_all_is_an_error(tmp_path, checkpoints):
+    folder = _cohort(tmp_path / "cases", ["a", "b"])
+    for boxes in folder.rglob("case_boxes.csv"):
+        boxes.write_text("id,x0,x1,y0,y1,z0,z1\n")
+    with pytest.raises(UserError, match="no case could be predicted"):
+        run(folder, tmp_path / "out", checkpoints)
+
+
+@pytest.mark.parametrize("missing", ["inference", "windows"])
+def test_a_checkpoint_of_another_version_is_named(tmp_path, missing):
+    config = tiny_config()
+    state = loop.initial_state(config)
+    other = {name: value for name, value in config.to_dict().items() if name != missing}
+    checkpoints = Checkpoints(tmp_path / "checkpoints", create=True)
+    checkpoints.save(state, next_sample=0, config=other)
+    checkpoints.score(0, 0.5)
+    ct, labels, _ = write_case(tmp_path)
+    with pytest.raises(UserError, match=f"written by another version of this program .*{missing}"):
+        run(ct, tmp_path / "out", tmp_path / "checkpoints", vertebrae=labels)
+
+
+def test_a_checkpoint_of_other_networks_than_its_config_is_named(tmp_path):
+    """The arrays of one run under the config of another one."""
+    small, large = tmp_path / "small", tmp_path / "large"
+    for folder, features in ((small, (4, 8)), (large, (8, 16))):
+        folder.mkdir()
+        save_model(folder, **{"generator.features": features})
+    state = Path("checkpoints", "0", "state")
+    shutil.rmtree(small / state)
+    shutil.copytree(large / state, small / state)
+    ct, labels, _ = write_case(tmp_path)
+    with pytest.raises(UserError, match=r"has shape .* in the checkpoint"):
+        run(ct, tmp_path / "out", small / "checkpoints", vertebrae=labels)

@@ -1,0 +1,216 @@
+"""Every bad value is named, with what was expected; all of them at once."""
+
+import runpy
+
+import pytest
+
+from tests.cohort import ROOT, tiny_config
+from vfseg.config.check import RULES, check_config
+from vfseg.errors import UserError
+from vfseg.training.step import SUPERVISED
+
+ALL_PLANES = ("axial", "coronal", "sagittal")
+NAN, INF = float("nan"), float("inf")
+UNSUPERVISED = {f"losses.{name}": 0.0 for name in SUPERVISED}
+SLICE_CLASSIFIER = {"network": "slice_classifier", "windows.length": 1, "stages.adversarial": 0}
+
+# A few bad values of each setting; what the message says beside naming key and value.
+BAD = {
+    "seed": ([-1], "a whole number from 0"),
+    "parallel": (["tpu"], "jit, pmap"),
+    "compute_dtype": (["float16", ""], "float32, bfloat16"),
+    "hu_windows": ([(), ((500, -100),), ((0, 0),), ((0, NAN),), ((1, 2, 3),), (5,)], "low below"),
+    "prepare.voxel_spacing": ([0.0, -1.0, NAN, INF], "mm above 0"),
+    "prepare.crop_shape": ([(32, 32), (32, 32, 0), (32, 32, 2.5)], "three sizes"),
+    "split.validation": ([-0.1, 1.0, NAN], "from 0 to below 1"),
+    "split.test": ([-0.1, 1.0, NAN], "from 0 to below 1"),
+    "split.folds": ([-1, 1], "0 (none), or 2 and more"),
+    "split.fold": ([-1], "a whole number from 0"),
+    "windows.planes": (
+        ["oblique", "axial", "", (), ("oblique",), ("axial", "axial"), 1],
+        "one or more of axial, coronal, sagittal",
+    ),
+    "windows.length": ([4, 0, -1], "odd"),
+    "windows.stride_mm": ([0.0, NAN], "mm above 0"),
+    "windows.targets": ([0], "a whole number from 1"),
+    "windows.batch_size": ([0, -4], "a whole number from 1"),
+    "windows.positive_share": ([-0.1, 1.1, NAN], "from 0 to 1"),
+    "generator.features": ([(), (4, 0), (4, 8.5), ("4", "8")], "from 1 for each scale"),
+    "generator.recurrent_scales": ([(-1,), (0.5,)], "whole numbers from 0"),
+    "generator.recurrent_features": ([0], "a whole number from 1"),
+    "discriminator.features": ([(), (0,)], "from 1 for each scale"),
+    "stages.recurrent": ([-1, 1.5], "a whole number from 0"),
+    "train.schedule": (["step"], "one of cosine, constant_linear, polynomial"),
+    "train.fine_tune_rate": ([0.0], "above 0"),
+    "train.weight_decay": ([-1.0], "from 0"),
+    "train.gradient_clip": ([-1.0], "from 0"),
+    "train.ema_decay": ([-0.1, 1.0], "from 0 to below 1"),
+    "train.pause_above": ([1.5], "from 0 to 1"),
+    "train.patience": ([-1], "a whole number from 0"),
+    "add_phantoms": ([1], "True or False"),
+    "network": (["vgg"], "one of attention_unet, slice_classifier"),
+    "generator.encoder": (["vgg"], "one of plain"),
+    "pretrained.weights": ([1], "a file, 'package' or empty"),
+    "pretrained.frozen_scales": ([-1], "a whole number from 0"),
+    "generator.attention": ([1], "True or False"),
+    "discriminator.spectral_norm": ([1], "True or False"),
+    "losses.adversarial_form": (["log"], "one of cross_entropy, least_squares, hinge"),
+    "losses.adversarial_everywhere": ([1], "True or False"),
+    "losses.focal": ([-1.0], "from 0"),
+    "train.generator_learning_rate": ([0.0, -1e-3, NAN], "above 0"),
+    "train.discriminator_learning_rate": ([0.0, INF], "above 0"),
+    "train.log_every": ([0], "a whole number from 1"),
+    "train.save_every": ([0], "a whole number from 1"),
+    "train.validate_every": ([0], "a whole number from 1"),
+    "inference.fusion": (["median"], "mean, centre, confidence, vote, maximum, product"),
+    "inference.planes": (
+        ["axial", "", ("oblique",), ("axial", "axial"), 1],
+        "or () for those of windows.planes",
+    ),
+    "inference.flips": ([1], "True or False"),
+    "inference.shifts": ([-1, 9], "from 0 (off) to 8"),
+    "losses.adversarial": ([-0.1], "from 0"),
+    "losses.cross_entropy": ([NAN, INF], "from 0"),
+    "phantom.train": ([0], "a whole number from 1"),
+    "phantom.validation": ([0], "a whole number from 1"),
+    "phantom.test": ([0], "a whole number from 1"),
+}
+
+
+def problems(config):
+    """Lines of the message."""
+    with pytest.raises(UserError) as raised:
+        check_config(config)
+    return str(raised.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [(key, value, said) for key, (values, said) in BAD.items() for value in values],
+)
+def test_a_bad_value_is_named(key, value, said):
+    config = tiny_config()
+    with config.ignore_type():  # a config file may hold a value of any type
+        config.update_from_flattened_dict({key: value})
+    (line,) = problems(config)
+    assert line.startswith(f"config.{key}={value!r}: expected ")
+    assert said in line
+
+
+def test_every_rule_has_a_bad_value():
+    assert {rule.key for rule in RULES} <= BAD.keys()
+
+
+# Settings each right by itself; the tiny config has crops of 32, two scales and two targets.
+APART = [
+    ({"prepare.crop_shape": (31, 30, 30)}, "config.prepare.crop_shape=(31, 30, 30)", "of 2 in"),
+    ({"generator.features": (1,) * 7}, "config.prepare.crop_shape=(32, 32, 32)", "multiples of 64"),
+    (
+        {"prepare.crop_shape": (31, 32, 32), "inference.planes": ("sagittal",)},
+        "config.prepare.crop_shape=(31, 32, 32)",
+        "multiples of 2 in the sagittal plane",
+    ),
+    (
+        {"prepare.crop_shape": (31, 31, 31), "windows.planes": ("coronal", "axial")},
+        "config.prepare.crop_shape=(31, 31, 31)",
+        "multiples of 2 in the coronal and axial plane",
+    ),
+    (
+        {"prepare.crop_shape": (32, 32, 48), "windows.planes": ALL_PLANES},
+        "config.prepare.crop_shape=(32, 32, 48)",
+        "three equal sizes",
+    ),
+    (
+        {"windows.targets": 33, "windows.planes": ALL_PLANES},
+        "config.windows.targets=33",
+        "at most the 32 axial slices",
+    ),
+    ({"windows.targets": 33}, "config.windows.targets=33", "at most the 32 sagittal slices"),
+    ({"generator.recurrent_scales": (2,)}, "config.generator.recurrent_scales=(2,)", "to 1,"),
+    ({"generator.recurrent_scales": (1, 1)}, "config.generator.recurrent_scales", "different"),
+    ({"split.validation": 0.5, "split.test": 0.5}, "config.split.validation=0.5", "no patient"),
+    ({"split.folds": 3, "split.fold": 3}, "config.split.fold=3", "0 to 2"),
+]
+
+
+@pytest.mark.parametrize(("changes", "named", "said"), APART)
+def test_what_does_not_fit_together_is_named(changes, named, said):
+    (line,) = problems(tiny_config(**changes))
+    assert line.startswith(named)
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prepare.crop_shape": (32, 32, 31)},  # sagittal slices may be of any number
+        {"windows.targets": 32},
+        {"windows.targets": 32, "windows.planes": ALL_PLANES},
+        {"prepare.crop_shape": (31, 32, 32), "windows.planes": ("axial",)},
+        {"generator.recurrent_scales": ()},
+        {"split.folds": 3, "split.fold": 2},
+        {"split.fold": 2},  # without folds it means nothing
+        {"train.fine_tune_rate": 0.1},  # without that stage it means nothing
+        {"stages.fine_tune": 2, "train.fine_tune_rate": 2e-3},  # the rate before
+        {**UNSUPERVISED, **SLICE_CLASSIFIER, "losses.focal": 1.0},
+        {"windows.length": 1},
+        {"stages.adversarial": 0, "windows.positive_share": 0.0, "losses.adversarial": 0.0},
+        {"manifest": "cases.csv", "phantom.train": 0},
+        {"compute_dtype": "bfloat16", "parallel": "pmap", "inference.fusion": "vote"},
+    ],
+)
+def test_values_at_the_limit_pass(changes):
+    check_config(tiny_config(**changes))
+
+
+def test_all_problems_are_said_at_once_and_none_twice():
+    changes = {"train.log_every": 0, "windows.planes": ("oblique",), "windows.targets": 99}
+    lines = problems(tiny_config(**changes))
+    assert [line.split("=")[0] for line in lines] == [
+        "config.windows.planes",
+        "config.train.log_every",
+    ]
+
+
+def test_a_missing_setting_is_named():
+    config = tiny_config()
+    del config.train.log_every
+    assert problems(config) == [
+        "config.train.log_every is missing: expected a whole number from 1."
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")), ids=lambda p: p.stem)
+def test_configs_of_the_project_pass(path):
+    check_config(runpy.run_path(str(path))["get_config"]())
+
+
+def test_the_tiny_config_passes():
+    check_config(tiny_config())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pretrained.weights": "w.pth"}, "'plain' has no pretrained weights"),
+        ({"pretrained.frozen_scales": 1}, "expected 0 to 0"),
+        ({"generator.encoder": "resnet18", "generator.features": (4,)}, "2 to 6 scales"),
+        ({"network": "slice_classifier"}, "config.windows.length=5: the slice classifier needs 1"),
+        (
+            {"network": "slice_classifier", "windows.length": 1},
+            "config.stages.adversarial=2: the slice classifier needs 0",
+        ),
+        ({"stages.recurrent": 0, "stages.adversarial": 0}, "config.stages: all are 0"),
+        ({"windows.positive_share": 0.1}, "of config.windows.batch_size=4 runs rounds to 0"),
+        ({"discriminator.features": (4,) * 7}, "expected multiples of 64"),
+        (
+            {"stages.fine_tune": 2, "train.fine_tune_rate": 0.1},
+            "config.train.fine_tune_rate=0.1: expected at most config.train.generator_learning",
+        ),
+        (UNSUPERVISED, "config.losses: l1, dice, cross_entropy, "),
+        ({**UNSUPERVISED, **SLICE_CLASSIFIER}, "are all 0, so nothing is learnt"),
+    ],
+)
+def test_networks_and_stages_fit_together(changes, said):
+    config = tiny_config(**{"prepare.crop_shape": (32, 32, 32), **changes})
+    assert any(said in line for line in problems(config)), problems(config)

@@ -1,0 +1,52 @@
+"""A map of which only a box is kept, read like the whole array."""
+
+import numpy as np
+import pytest
+
+from vfseg.inference.boxed_map import BoxedMap
+
+SHAPE, BOX = (6, 5, 4), (slice(1, 5), slice(0, 3), slice(2, 4))
+
+
+@pytest.fixture
+def pair():
+    """The map, filled part by part, and the whole array that it stands for."""
+    whole, given = np.zeros(SHAPE, np.float32), np.random.default_rng(0).random(SHAPE)
+    whole[BOX] = np.rint(given[BOX] * 65535) / 65535
+    boxed = BoxedMap(SHAPE, BOX)
+    for d in range(SHAPE[0]):
+        part = (slice(d, d + 1), slice(0, 5), slice(0, 4))
+        boxed.fill(part, given[part])
+    return boxed, whole
+
+
+def test_it_is_read_like_an_array(pair):
+    boxed, whole = pair
+    assert len(boxed) == len(whole)
+    assert (boxed.shape, boxed.dtype) == (whole.shape, whole.dtype)
+    for key in (
+        np.s_[:, :, :],
+        np.s_[2:6, 1:5, 0:3],
+        np.s_[0:1, 0:5, 0:1],
+        np.s_[5:9, :, :],
+        np.s_[3:3, :, :],
+        np.s_[1:3],
+        np.s_[:, 2:4],
+        0,
+        3,
+        -2,
+    ):
+        np.testing.assert_allclose(boxed[key], whole[key], atol=1e-7)
+    np.testing.assert_allclose(list(boxed), whole, atol=1e-7)
+
+
+def test_an_index_outside_is_an_error(pair):
+    boxed, _ = pair
+    with pytest.raises(IndexError):
+        boxed[SHAPE[0]]
+
+
+def test_a_box_of_no_voxel_is_a_map_of_zeros():
+    boxed = BoxedMap(SHAPE, (slice(0, 0),) * 3)
+    boxed.fill((slice(0, 6), slice(0, 5), slice(0, 4)), np.ones(SHAPE))
+    assert not boxed[:].any()

@@ -1,0 +1,145 @@
+"""Several processes on loopback make the run that one makes, and end together."""
+
+import os
+
+import numpy as np
+import pytest
+
+from tests.training.program import (
+    final_state,
+    finish,
+    losses,
+    newest,
+    start,
+    start_many,
+    wait_until,
+)
+from vfseg import processes
+
+STEPS = ["--config.stages.recurrent=6", "--config.stages.adversarial=6"]
+STEPS += ["--config.train.save_every=2", "--config.train.validate_every=4"]
+
+
+def test_two_processes_follow_one_and_one_goes_on_from_two(new_run, compiled):
+    """The pair is killed half way, and one process takes over.
+
+    Losses agree to 1e-5 (relative) while there are two; to 1e-4 at the end, as `test_parallel` has
+    it, since Adam amplifies what rounding made of the first steps from step to step.
+    """
+    one, two = new_run("one"), new_run("two")
+    alone = {**compiled, "JAX_NUM_CPU_DEVICES": "1"}
+    finish(start(one, *STEPS, **alone), one)
+    pair = start_many([two] * 2, *STEPS, JAX_NUM_CPU_DEVICES="2", **compiled)
+    wait_until(lambda: newest(two) >= 4, pair[0])
+    for process in pair:
+        process.kill()
+        process.wait()
+    taken_over = newest(two)
+    expected = losses(one)
+    by_two = {step: loss for step, loss in losses(two).items() if step <= taken_over}
+    assert list(by_two) == list(range(1, taken_over + 1))
+    difference = max(abs(loss / expected[step] - 1) for step, loss in by_two.items())
+    print(f"\nlosses of two processes differ by {difference:.1e} (relative) in {taken_over} steps")
+    assert difference < 1e-5
+
+    assert f"resuming at step {taken_over}" in finish(start(two, *STEPS, **alone), two)
+    (state_one, next_one), (state_two, next_two) = final_state(one), final_state(two)
+    assert next_two == next_one == 12 * 4, "nothing seen twice, nothing skipped"
+    assert list(losses(two)) == list(expected)
+    difference = max(abs(loss / expected[step] - 1) for step, loss in losses(two).items())
+    print(f"continued on one process, losses differ by {difference:.1e} after 12 steps", end="")
+    assert difference < 1e-4
+    np.testing.assert_array_equal(state_two.key_data, state_one.key_data)
+
+
+def test_who_does_not_see_the_workdir_says_so_and_nobody_waits_for_it(new_run, tmp_path, compiled):
+    seen, unseen = new_run("seen"), tmp_path / "elsewhere"
+    pair = start_many([seen, unseen], *STEPS, **compiled)
+    message = "process 1 does not see what process 0 wrote there"
+    assert message in finish(pair[1], unseen, status=2)
+    assert f"process 1 ended: {unseen}: {message}" in finish(pair[0], seen, status=2)
+
+
+def test_what_all_processes_find_wrong_ends_all(new_run, compiled):
+    workdir = new_run("run")
+    for process in start_many([workdir] * 2, *STEPS, "--config.parallel=pmap", **compiled):
+        text = finish(process, workdir, status=2)
+    assert "Run several with config.parallel=jit" in text
+    assert "Traceback" not in text
+
+
+def test_a_killed_process_is_missed(new_run, compiled):
+    workdir = new_run("run")
+    many = [*STEPS, "--config.stages.recurrent=100000"]
+    first, second = start_many([workdir] * 2, *many, **compiled)
+    wait_until(lambda: newest(workdir) >= 4, first)
+    second.kill()
+    second.wait()
+    assert first.wait(120) not in (0, 2)
+    assert newest(workdir) >= 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--processes=2"], "--coordinator, --process is missing"),
+        (["--distributed", "--process=0"], "leave out"),
+        (["--distributed"], "the processes could not be joined"),
+    ],
+)
+def test_flags_that_do_not_fit_are_answered(tmp_path, flags, said):
+    workdir = tmp_path / "run"
+    assert said in finish(start(workdir, *flags), workdir, status=2)
+
+
+def test_folds_are_shared_out_among_processes_that_work_apart(tmp_path, compiled):
+    """Two tasks of SLURM, in workdirs that tell who did what: a fold each, trained on alone."""
+    tasks = [tmp_path / "task0", tmp_path / "task1"]
+    flags = ["--distributed", "--folds", "--config.split.folds=2", "--config.stages.adversarial=0"]
+    job = str(os.getpid())  # from which JAX takes the port
+    slurm = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2"}
+    slurm |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
+    started = [
+        start(task, *flags, **slurm, SLURM_PROCID=number, SLURM_LOCALID=number, **compiled)
+        for number, task in zip("01", tasks, strict=True)
+    ]
+    for process, task in zip(started, tasks, strict=True):
+        finish(process, task)
+    assert [path.name for task in tasks for path in task.iterdir()] == ["fold-0", "fold-1"]
+    folds = [tasks[0] / "fold-0", tasks[1] / "fold-1"]
+    assert [newest(fold) for fold in folds] == [2, 2]
+    first, second = (losses(fold) for fold in folds)
+    assert list(first) == list(second) == [1, 2]
+    assert first != second, "on other cases"
+    assert (folds[0] / "splits.csv").read_text() == (folds[1] / "splits.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "say how many there are"),
+        (["--config.split.folds=2", "--mode=audit"], "goes with --mode run, prepare"),
+        (["--config.split.folds=2", "--coordinator=localhost:1"], "goes without --coordinator"),
+        (["--config.split.folds=2", "--processes=2", "--process=2"], "expected 0 to 1"),
+    ],
+)
+def test_folds_that_cannot_be_shared_out_are_answered(tmp_path, flags, said):
+    workdir = tmp_path / "run"
+    assert said in finish(start(workdir, "--folds", *flags), workdir, status=2)
+
+
+def test_alone_a_process_has_all_the_work():
+    assert (processes.index(), processes.count(), processes.is_first()) == (0, 1, True)
+    assert processes.share([1, 2, 3]) == [1, 2, 3]
+    assert processes.gather("mine") == ["mine"]
+    assert processes.from_first(lambda: 5) == 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_work_is_shared_out_once(monkeypatch, count):
+    items, shares = list(range(5)), []
+    monkeypatch.setattr(processes, "count", lambda: count)
+    for index in range(count):
+        monkeypatch.setattr(processes, "index", lambda: index)  # noqa: B023
+        shares += processes.share(items)
+    assert sorted(shares) == items

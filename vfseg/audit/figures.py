@@ -1,0 +1,209 @@
+"""Pictures of what an audit found: the CT with the outlines of its labels and fractures."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from nibabel.affines import apply_affine
+from scipy import ndimage
+
+from vfseg.audit import Finding, Place
+from vfseg.data.anatomy import SCHEMES, read_vertebrae
+from vfseg.data.cases import Case
+from vfseg.data.vertebra_labels import read_vertebra_labels
+from vfseg.data.volume import Volume, read_ct, read_labels
+from vfseg.drawing.figures import (
+    BACKGROUND,
+    BONE_WINDOW,
+    FAINT,
+    LEVEL,
+    TEXT,
+    Picture,
+    orientation_letters,
+    outline,
+    scale_bar,
+    write_png,
+)
+from vfseg.drawing.planes import PLANES, Plane, oriented_mm, oriented_slice, picture_extent
+from vfseg.errors import UserError
+
+_LABELS = (LEVEL, "#c58af9")
+_FRACTURE, _MARK = "#35e0d0", "#ffb000"
+_HEIGHT, _WIDTHS, _DPI = 5.6, (1.8, 6.5), 110  # inches
+_CLOSE_MM = 80.0
+
+
+def draw_places(
+    case: Case, findings: Sequence[Finding], directory: Path, prefix: str
+) -> list[Picture]:
+    """Draws the place of each finding: the whole slice, and the point close up.
+
+    Labels and fractures are shown where they lie in the patient, in mm, whatever their grid.
+
+    Args:
+        case: whose files are read.
+        findings: with a place.
+        directory: where the PNG files go.
+        prefix: of their names.
+
+    Returns:
+        One picture a finding.
+
+    Raises:
+        UserError: the CT cannot be read, or a picture cannot be written.
+    """
+    ct = read_ct(case.ct)
+    labels = _or_none(case.vertebrae, read_vertebra_labels)
+    fractures = _or_none(case.fractures, read_labels)
+    levels = _levels(labels)
+    pictures = []
+    for number, finding in enumerate(findings, 1):
+        assert finding.place is not None
+        figure = _draw(ct, labels, fractures, levels, finding.place)
+        height = figure.get_size_inches()[1]
+        title = f"{case.case_id}   {finding.severity}: {finding.kind}"
+        for y, words, size, colour in (
+            (1 - 0.2 / height, title, 12, TEXT),
+            (0.14 / height, _legend(finding.place), 8, FAINT),
+        ):
+            figure.text(
+                *(0.012, y, words), fontsize=size, color=colour, va="center", parse_math=False
+            )
+        path = directory / f"{prefix}-{number}.png"
+        write_png(figure, path)
+        words = finding.message if len(finding.message) < 300 else finding.message[:299] + "…"
+        pictures.append(Picture(path, f"{finding.severity}: {words}", tall=True))
+    return pictures
+
+
+def _or_none(path: Path | None, read: Callable[[Path], Volume]) -> Volume | None:
+    with contextlib.suppress(UserError):
+        return None if path is None else read(path)
+    return None
+
+
+def _levels(labels: Volume | None) -> dict[int, str]:
+    """Level of each id, where the label map says it without doubt; ids as they are otherwise."""
+    if labels is None:
+        return {}
+    with contextlib.suppress(UserError):
+        return {v.label: v.level for v in read_vertebrae(labels, None, "").vertebrae}
+    spine = {label for scheme in SCHEMES.values() for label in scheme}
+    boxes = ndimage.find_objects(labels.array)
+    present = [label for label, box in enumerate(boxes, 1) if box is not None]
+    return {label: f"id {label}" for label in present if label in spine}
+
+
+def _draw(
+    ct: Volume,
+    labels: Volume | None,
+    fractures: Volume | None,
+    levels: dict[int, str],
+    place: Place,
+) -> Figure:
+    plane = next(plane for plane in PLANES if plane.name == place.plane)
+    whole = picture_extent(plane, ct.shape, ct.voxel_spacing)
+    x, y = oriented_mm(place.point, plane, ct.shape, ct.voxel_spacing)
+    left, right = _around(x, whole[0], whole[1])
+    top, bottom = _around(y, whole[3], whole[2])
+    close = left, right, bottom, top
+    figure, panels = _canvas([whole, close])
+    image = oriented_slice(ct.array, plane, place.index)
+    shown = [_on_slice(volume, ct, plane, place.index) for volume in (labels, fractures)]
+    for panel, view in zip(panels, (whole, close)):
+        panel.imshow(
+            image,
+            cmap="gray",
+            vmin=BONE_WINDOW[0],
+            vmax=BONE_WINDOW[1],
+            extent=whole,
+            interpolation="bilinear",
+        )
+        if shown[0] is not None:
+            for number, (label, name) in enumerate(levels.items()):
+                _contour(panel, shown[0] == label, whole, _LABELS[number % 2], name)
+        if shown[1] is not None:
+            _contour(panel, shown[1] > 0, whole, _FRACTURE)
+        panel.set_xlim(view[0], view[1])
+        panel.set_ylim(view[2], view[3])
+        scale_bar(panel, view)
+    orientation_letters(panels[0], plane)
+    corners = [close[i] for i in (0, 1, 1, 0, 0)], [close[i] for i in (2, 2, 3, 3, 2)]
+    panels[0].plot(*corners, color=_MARK, linewidth=0.8)
+    panels[1].plot([x], [y], "+", color=_MARK, markersize=9, markeredgewidth=1.0)
+    return figure
+
+
+def _around(at: float, low: float, high: float) -> tuple[float, float]:
+    """An interval of `_CLOSE_MM` around a point, moved so as to stay within (low, high)."""
+    size = min(_CLOSE_MM, high - low)
+    start = min(max(low, at - size / 2), high - size)
+    return start, start + size
+
+
+def _canvas(views: Sequence[Sequence[float]]) -> tuple[Figure, list[Axes]]:
+    """One panel a view, of equal height."""
+    top, bottom, gap = 0.42, 0.3, 0.08
+    widths = []
+    for left, right, low, high in views:
+        widths.append(float(np.clip(_HEIGHT * (right - left) / (low - high), *_WIDTHS)))
+    width, height = sum(widths) + gap * (len(widths) + 1), _HEIGHT + top + bottom
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    panels, left = [], gap
+    for size in widths:
+        place = left / width, bottom / height, size / width, _HEIGHT / height
+        panel = figure.add_axes(place, facecolor="black")
+        panel.set_axis_off()
+        panels.append(panel)
+        left += size + gap
+    return figure, panels
+
+
+def _on_slice(volume: Volume | None, ct: Volume, plane: Plane, index: int) -> np.ndarray | None:
+    """Labels "rows columns" at the voxels of a slice of the CT, looked up in mm; 0 outside."""
+    if volume is None:
+        return None
+    shape = [1 if axis == plane.axis else size for axis, size in enumerate(ct.shape)]
+    voxels = np.moveaxis(np.indices(shape), 0, -1).reshape(-1, 3)
+    voxels[:, plane.axis] = index
+    to_labels = np.linalg.inv(volume.affine) @ ct.affine
+    at = np.rint(apply_affine(to_labels, voxels)).astype(int)
+    inside = ((at >= 0) & (at < volume.shape)).all(axis=1)
+    found = np.zeros(len(voxels), volume.array.dtype)
+    found[inside] = volume.array[tuple(at[inside].T)]
+    return oriented_slice(found.reshape(shape), plane, 0)
+
+
+def _contour(panel: Axes, mask: np.ndarray, extent, colour: str, name: str = "") -> None:
+    """Outline of a mask, worked out in its own box, with its name in the middle."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    across = (extent[1] - extent[0]) / mask.shape[1]
+    down = (extent[2] - extent[3]) / mask.shape[0]
+    own = (
+        *(extent[0] + box[1].start * across, extent[0] + box[1].stop * across),
+        *(extent[3] + box[0].stop * down, extent[3] + box[0].start * down),
+    )
+    outline(panel, mask[box], own, colour)
+    if name:
+        panel.text(
+            *((own[0] + own[1]) / 2, (own[2] + own[3]) / 2, name),
+            color=colour,
+            fontsize=8,
+            ha="center",
+            va="center",
+            clip_on=True,
+            path_effects=[withStroke(linewidth=2, foreground="black")],
+        )
+
+
+def _legend(place: Place) -> str:
+    return f"{place.plane} slice {place.index}; labels blue, violet; fractures green; place yellow"

@@ -1,0 +1,1 @@
+"""Cases become what the networks eat: crops in a store, windows of slices, augmentation."""

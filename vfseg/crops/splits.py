@@ -1,0 +1,299 @@
+"""Which patients train, validate and test: drawn once, written to disk, and kept.
+
+A patient is never divided. Levels, and the fractured among them, are spread over the splits in
+proportion, because a test split without a fracture at some level says nothing about that level.
+"""
+
+import collections
+import csv
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vfseg.crops.store import CaseRecord
+from vfseg.crops.stratify import stratify, whole_shares
+from vfseg.data.cases import SPLITS, Case
+from vfseg.data.levels import LEVELS
+from vfseg.errors import UserError
+from vfseg.files import atomic_file
+
+_COLUMNS = ("case_id", "patient_id", "split", "fold")
+_ANEW = (
+    "or delete the file and everything trained with it in this workdir, so that the splits are "
+    "drawn anew; or choose another --workdir"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitSettings:
+    """How the patients that the manifest leaves open are divided.
+
+    Attributes:
+        validation: share of all patients, 0..1; without meaning where there are folds.
+        test: share of all patients, 0..1.
+        folds: 0 for a hold-out; k >= 2 divides all patients of train, also those that the manifest
+            names so, into k folds of which one validates.
+        fold: the one that validates, 0..k-1.
+        seed: of the drawing.
+    """
+
+    validation: float
+    test: float
+    folds: int
+    fold: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Who is where.
+
+    Attributes:
+        split_of: case id -> train, validation or test, the chosen fold taken into account.
+        fold_of: case id -> fold, of the cases that have one.
+        notes: what a reader of the results must know.
+    """
+
+    split_of: Mapping[str, str]
+    fold_of: Mapping[str, int]
+    notes: tuple[str, ...]
+
+    def select(self, records: Sequence[CaseRecord], split: str) -> tuple[CaseRecord, ...]:
+        """The records of one split."""
+        return tuple(r for r in records if self.split_of[r.case_id] == split)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """A line of the file: one case; `fold` is None where it has none."""
+
+    case_id: str
+    patient_id: str
+    split: str
+    fold: int | None = None
+
+
+def assign_splits(
+    cases: Sequence[Case], records: Sequence[CaseRecord], settings: SplitSettings, path: Path
+) -> Splits:
+    """Reads the splits from `path`, or draws them and writes them there.
+
+    A split that the manifest names for some patients is complete as it stands, except train, which
+    takes what is left; a case without a name follows its patient. The draw depends on the seed and
+    the set of cases alone, so the folds of a cross-validation, each in a workdir of its own, agree.
+
+    Args:
+        cases: of the manifest, usable or not.
+        records: of the usable ones; levels and fractures are taken from them.
+        settings: shares, folds, seed.
+        path: `splits.csv` of the workdir.
+
+    Raises:
+        UserError: settings out of range; too few patients; a patient in two splits; the file is
+            damaged, or does not fit the cases, their patients, the manifest or the number of folds.
+    """
+    _check(settings)
+    named = _named_by_manifest(cases)
+    if path.exists():
+        rows = _read(path)
+        _check_against(path, rows, cases, records, named, settings)
+    else:
+        rows = _draw(records, named, settings)
+        _write(path, rows)
+    split_of = {row.case_id: row.split for row in rows}
+    fold_of = {row.case_id: row.fold for row in rows if row.fold is not None}
+    if settings.folds:
+        split_of |= {c: "validation" for c, fold in fold_of.items() if fold == settings.fold}
+    splits = Splits(split_of, fold_of, ())
+    return dataclasses.replace(splits, notes=_notes(splits, records))
+
+
+def _check(settings: SplitSettings) -> None:
+    for name in ("validation", "test"):
+        share = getattr(settings, name)
+        if not 0 <= share < 1:
+            raise UserError(f"config.split.{name}={share}: expected a share from 0 to below 1.")
+    if settings.validation + settings.test >= 1:
+        raise UserError(
+            f"config.split.validation={settings.validation} and config.split.test={settings.test} "
+            "leave no patient to train on. Lower them."
+        )
+    if settings.folds < 0 or settings.folds == 1:
+        raise UserError(f"config.split.folds={settings.folds}: expected 0 (none), or 2 and more.")
+    if settings.folds and not 0 <= settings.fold < settings.folds:
+        raise UserError(
+            f"config.split.fold={settings.fold}: expected 0 to {settings.folds - 1}, since "
+            f"config.split.folds={settings.folds}."
+        )
+
+
+def _named_by_manifest(cases: Sequence[Case]) -> dict[str, str]:
+    """Patient -> the split that the manifest names."""
+    named: dict[str, str] = {}
+    for case in cases:
+        if case.split and named.setdefault(case.patient_id, case.split) != case.split:
+            raise UserError(
+                f"the manifest puts patient {case.patient_id!r} in {named[case.patient_id]!r} and, "
+                f"case {case.case_id!r}, in {case.split!r}: keep a patient in one split."
+            )
+    return named
+
+
+def _draw(
+    records: Sequence[CaseRecord], named: Mapping[str, str], settings: SplitSettings
+) -> list[_Row]:
+    """Splits, then folds among the patients of train."""
+    rng = np.random.default_rng([settings.seed, 0x5911])
+    patients = sorted({record.patient_id for record in records})
+    traits = _traits(records, patients)
+    fixed = np.array([SPLITS.index(named[p]) if p in named else -1 for p in patients])
+    shares = [0.0, 0.0 if settings.folds else settings.validation, settings.test]
+    sizes = np.bincount(fixed[fixed >= 0], minlength=3)
+    for split in (1, 2):
+        if not sizes[split] and shares[split]:
+            sizes[split] = max(1, round(shares[split] * len(patients)))
+    sizes[0] = len(patients) - sizes[1:].sum()
+    if (fixed < 0).any():
+        if sizes[0] < max(1, np.count_nonzero(fixed == 0)):
+            raise UserError(
+                f"{len(patients)} patients are too few for config.split.validation="
+                f"{settings.validation} and config.split.test={settings.test}. Add cases, lower "
+                "the shares, or name the splits in the manifest."
+            )
+        fixed = stratify(traits, sizes, fixed, rng)
+    fold_of: dict[str, int] = {}
+    if settings.folds:
+        members = np.flatnonzero(fixed == 0)
+        if len(members) < settings.folds:
+            raise UserError(
+                f"config.split.folds={settings.folds}, but only {len(members)} patients are in "
+                "train. Take fewer folds, or add cases."
+            )
+        sizes = whole_shares(len(members), settings.folds)
+        folds = stratify(traits[members], sizes, np.full(len(members), -1), rng)
+        fold_of = {patients[member]: int(fold) for member, fold in zip(members, folds)}
+    split_of = {patient: SPLITS[split] for patient, split in zip(patients, fixed)}
+    return [
+        _Row(r.case_id, r.patient_id, split_of[r.patient_id], fold_of.get(r.patient_id))
+        for r in records
+    ]
+
+
+def _traits(records: Sequence[CaseRecord], patients: Sequence[str]) -> np.ndarray:
+    """What is to be spread evenly: `[patients, 2 * levels]` crops, fractured ones, then all."""
+    row = {patient: i for i, patient in enumerate(patients)}
+    traits = np.zeros((len(patients), 2, len(LEVELS)), np.int64)
+    for record in records:
+        for crop in record.crops:
+            level = LEVELS.index(crop.level)
+            traits[row[record.patient_id], 0, level] += crop.fracture_voxels > 0
+            traits[row[record.patient_id], 1, level] += 1
+    return traits.reshape(len(patients), -1)
+
+
+def _notes(splits: Splits, records: Sequence[CaseRecord]) -> tuple[str, ...]:
+    """A warning for the levels without a fracture in the test split."""
+    everywhere: collections.Counter[str] = collections.Counter()
+    tested: collections.Counter[str] = collections.Counter()
+    for record in records:
+        for crop in record.crops:
+            everywhere[crop.level] += crop.fracture_voxels > 0
+            if splits.split_of[record.case_id] == "test":
+                tested[crop.level] += crop.fracture_voxels > 0
+    bare = [level for level in LEVELS if level in everywhere and not tested[level]]
+    if not bare:
+        return ()
+    found = ", ".join(f"{level} ({everywhere[level]} in all splits)" for level in bare)
+    return (f"no fracture in the test split at {found}: the results say nothing about them",)
+
+
+def _write(path: Path, rows: Sequence[_Row]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(dataclasses.asdict(row))  # None is an empty cell
+    with atomic_file(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _read(path: Path) -> list[_Row]:
+    rows: list[_Row] = []
+    place_of: dict[str, _Row] = {}
+    seen: set[str] = set()
+    try:
+        reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        missing = set(_COLUMNS) - set(reader.fieldnames or ())
+        if missing:
+            raise UserError(f"{path}: no column {', '.join(sorted(missing))}. Mend it, {_ANEW}.")
+        for line in reader:
+            cells = {name: (line[name] or "").strip() for name in _COLUMNS}
+            case_id, fold = cells["case_id"], cells["fold"]
+            where = f"{path}: line {reader.line_num}"
+            if cells["split"] not in SPLITS:
+                raise UserError(f"{where}: split {cells['split']!r}, expected {', '.join(SPLITS)}.")
+            if fold and not (fold.isdecimal() and cells["split"] == "train"):
+                raise UserError(f"{where}: fold {fold!r}, expected a number, and only in train.")
+            if case_id in seen:
+                raise UserError(f"{where}: case {case_id!r} is there twice. Keep one line.")
+            seen.add(case_id)
+            row = _Row(case_id, cells["patient_id"], cells["split"], int(fold) if fold else None)
+            first = place_of.setdefault(row.patient_id, row)
+            if (first.split, first.fold) != (row.split, row.fold):
+                raise UserError(
+                    f"{where}: patient {row.patient_id!r} is in two splits or folds (cases "
+                    f"{first.case_id!r} and {case_id!r}). Put all cases of a patient in one."
+                )
+            rows.append(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read ({error}). Mend it, {_ANEW}.") from error
+    return rows
+
+
+def _check_against(
+    path: Path,
+    rows: Sequence[_Row],
+    cases: Sequence[Case],
+    records: Sequence[CaseRecord],
+    named: Mapping[str, str],
+    settings: SplitSettings,
+) -> None:
+    """The file must fit the data set and the settings of this run."""
+    by_id = {row.case_id: row for row in rows}
+    new = [record.case_id for record in records if record.case_id not in by_id]
+    gone = sorted(by_id.keys() - {case.case_id for case in cases})
+    if new or gone:
+        found = [
+            f"{what} {', '.join(ids)}" for what, ids in (("new:", new), ("gone:", gone)) if ids
+        ]
+        raise UserError(
+            f"{path}: the data set has changed since the splits were drawn ({'; '.join(found)}). "
+            "Bring the manifest back to what it was; or add a line for each new case and take out "
+            f"those of the cases that are gone; {_ANEW}."
+        )
+    for case in cases:
+        row = by_id.get(case.case_id)
+        if row is None:
+            continue
+        if row.patient_id != case.patient_id:
+            raise UserError(
+                f"{path}: case {case.case_id!r} belongs to patient {row.patient_id!r}, in the "
+                f"manifest to {case.patient_id!r}. Make them agree, {_ANEW}."
+            )
+        split = named.get(case.patient_id, row.split)
+        if row.split != split:
+            raise UserError(
+                f"{path}: case {case.case_id!r} is in {row.split!r}, but the manifest puts its "
+                f"patient in {split!r}. Make them agree, {_ANEW}."
+            )
+    if settings.folds:
+        folds = {row.fold for row in rows if row.split == "train"}
+        if folds != set(range(settings.folds)):
+            held = f"{len(folds)} folds" if None not in folds else "cases of train without a fold"
+            raise UserError(
+                f"{path}: holds {held}, but config.split.folds={settings.folds}. Set the key back, "
+                f"{_ANEW}."
+            )

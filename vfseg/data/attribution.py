@@ -1,0 +1,35 @@
+"""Which vertebra a fracture belongs to."""
+
+import numpy as np
+from scipy import ndimage
+
+ATTRIBUTION_MARGIN_MM = 2.0
+"""A fracture belongs to a vertebra where it lies within this distance of its mask."""
+
+
+def attribute(shown: np.ndarray, vertebrae: np.ndarray | None, voxel_spacing: float) -> np.ndarray:
+    """The part of the fracture voxels that belongs to the crop's own vertebra.
+
+    A voxel belongs to the nearest vertebra mask, if that lies within `ATTRIBUTION_MARGIN_MM`.
+    Never by the box: the neighbours' fractures lie in it, too. Without a label map (boxes only),
+    all that the crop shows counts, which is all that can be said.
+
+    Args:
+        shown: fracture voxels of the crop, bool `d h w`.
+        vertebrae: 1 this vertebra, 2 another one, `d h w`; None where there is no label map.
+        voxel_spacing: mm.
+    """
+    if vertebrae is None or not shown.any():
+        return shown
+    reach = int(np.ceil(ATTRIBUTION_MARGIN_MM / voxel_spacing))
+    (box,) = ndimage.find_objects(shown.astype(np.uint8))
+    box = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in box)
+    own, other = (
+        ndimage.distance_transform_edt(vertebrae[box] != owner, sampling=voxel_spacing)
+        if (vertebrae[box] == owner).any()
+        else np.inf
+        for owner in (1, 2)
+    )
+    belongs = np.zeros_like(shown)
+    belongs[box] = shown[box] & (own <= np.minimum(other, ATTRIBUTION_MARGIN_MM))
+    return belongs

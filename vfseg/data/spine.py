@@ -1,0 +1,78 @@
+"""The spine of a case: its vertebrae from a label map, or else from boxes."""
+
+import dataclasses
+from collections.abc import Collection
+from typing import NamedTuple
+
+from vfseg.data.anatomy import Vertebra, read_vertebrae, vertebrae_from_boxes
+from vfseg.data.cases import Case
+from vfseg.data.vertebra_labels import read_vertebra_labels
+from vfseg.data.volume import Geometry, Volume, check_same_geometry
+from vfseg.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpineReading:
+    """How label maps and box files are read.
+
+    Attributes:
+        vertebra_scheme: label scheme, "" lets the anatomy decide.
+        boxes_inclusive: box files name the last voxel, not the one after it.
+    """
+
+    vertebra_scheme: str = ""
+    boxes_inclusive: bool = False
+
+
+class Spine(NamedTuple):
+    """What label map or boxes say of the spine of a case.
+
+    Attributes:
+        vertebrae: T4..L5, cranial to caudal.
+        labels: the label volume; None where only boxes were given.
+        ids: all ids of the map that are spine: sacrum and cervical too, no organ.
+        notes: how the map was read, and what is odd or left out.
+    """
+
+    vertebrae: tuple[Vertebra, ...]
+    labels: Volume | None
+    ids: Collection[int]
+    notes: tuple[str, ...]
+
+
+def find_vertebrae(case: Case, geometry: Geometry, settings: SpineReading):
+    """Vertebrae of a case, cranial to caudal, from its label map or else its boxes.
+
+    Returns:
+        The vertebrae, and the label volume (None where only boxes were given).
+    """
+    spine = read_spine(case, geometry, settings)
+    return spine.vertebrae, spine.labels
+
+
+def read_spine(case: Case, geometry: Geometry, settings: SpineReading) -> Spine:
+    """Reads the label map of a case, or else its boxes.
+
+    Raises:
+        UserError: neither is there, it cannot be read, or does not lie on the grid of the CT.
+    """
+    if case.vertebrae is not None:
+        labels = read_vertebra_labels(case.vertebrae)
+        check_same_geometry(geometry, labels.geometry, str(case.ct), str(case.vertebrae))
+        reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
+        ids = [vertebra.label for vertebra in reading.vertebrae]
+        ids += [label for label, _, _ in reading.left_out]
+        left_out = [f"{name} (id {label}): {why}" for label, name, why in reading.left_out]
+        return Spine(reading.vertebrae, labels, ids, (*reading.notes, *left_out))
+    if case.boxes is not None:
+        boxes = vertebrae_from_boxes(
+            case.boxes,
+            geometry,
+            inclusive=settings.boxes_inclusive,
+            scheme=settings.vertebra_scheme or None,
+        )
+        return Spine(boxes, None, (), ("boxes only: no vertebra mask",))
+    raise UserError(
+        f"{case.case_id}: neither a vertebra label map nor a box file. Name one in the columns "
+        "'vertebrae' or 'boxes' of the manifest."
+    )

@@ -1,0 +1,1 @@
+"""What the pages of the audit and of the report have in common."""

@@ -1,0 +1,1 @@
+"""Cases with known truth: synthetic spines, and virtual fractures in real bone."""

@@ -1,0 +1,284 @@
+"""One synthetic case: from a seed to a CT, a vertebra label map and a fracture mask."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vfseg.data.anatomy import LEVELS, SCHEMES
+from vfseg.data.volume import Volume, geometry_from
+from vfseg.errors import UserError
+from vfseg.synthesis.phantom.fractures import (
+    Fracture,
+    FractureSpec,
+    draw_fracture,
+    draw_pattern,
+    draw_spec,
+)
+from vfseg.synthesis.phantom.hardware import draw_hardware, paint_metal
+from vfseg.synthesis.phantom.painter import Painter
+from vfseg.synthesis.phantom.scanner import (
+    Scanner,
+    acquire,
+    average_labels,
+    draw_scanner,
+    stored_affine,
+)
+from vfseg.synthesis.phantom.settings import PhantomSettings
+from vfseg.synthesis.phantom.shapes import Frame, Grid
+from vfseg.synthesis.phantom.spine import (
+    SPINE,
+    TRANSITIONAL,
+    Patient,
+    Size,
+    Vertebra,
+    draw_patient,
+    draw_spine,
+    with_transitional,
+)
+from vfseg.synthesis.phantom.tissue import paint_disc, paint_surroundings
+
+VERSE_LABELS = {level: label for label, level in SCHEMES["verse"].items()}
+VERSE_LABELS |= {"T13": 28, "L6": 25}
+
+# One stream of random numbers per purpose; new ones go to the end, so that old ones stay.
+_STREAMS = (
+    *("plan", "spine", "fractures", "lookalikes", "tissue", "texture", "scanner", "noise"),
+    *("rare", "pattern"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class VertebraFacts:
+    """What was drawn at one labelled level; for tests and for reports, never for training.
+
+    Attributes:
+        level, label: "L1" (or "T13", "L6") and its VerSe id.
+        frame: position of the body in mm from voxel (0, 0, 0) along d, h, w.
+        size: intact size, before any fracture.
+        spec: the fracture or old deformity, or None.
+        instances: ids in the fracture mask that belong to this vertebra.
+        lookalikes: names of the look-alikes that may be seen.
+        trabecular: HU of its trabecular bone before look-alikes.
+    """
+
+    level: str
+    label: int
+    frame: Frame
+    size: Size
+    spec: FractureSpec | None
+    instances: tuple[int, ...]
+    lookalikes: tuple[str, ...]
+    trabecular: float
+
+
+@dataclass(frozen=True, eq=False)
+class PhantomCase:
+    """A synthetic case.
+
+    Attributes:
+        ct: int16 HU.
+        vertebrae: uint8, VerSe ids (T4 = 11 .. L5 = 24, rarely L6 = 25 and T13 = 28).
+        fractures: uint8, fracture instances 1..n of the case.
+        facts: one entry per labelled vertebra, cranial to caudal.
+        patient, scanner: what was drawn for the whole case.
+        hardware: levels with pedicle screws, cranial to caudal.
+    """
+
+    ct: Volume
+    vertebrae: Volume
+    fractures: Volume
+    facts: tuple[VertebraFacts, ...]
+    patient: Patient
+    scanner: Scanner
+    hardware: tuple[str, ...]
+
+
+def make_case(
+    seed: int | np.random.SeedSequence,
+    settings: PhantomSettings | Mapping[str, Any] | None = None,
+    fractures: Mapping[str, FractureSpec | None] | None = None,
+) -> PhantomCase:
+    """Make a case; equal arguments give equal voxels.
+
+    Args:
+        seed: of this case. Anatomy, fractures, look-alikes, tissue and scanner draw from streams
+            of their own, so a change in one leaves the others alone.
+        settings: what a cohort holds; see `PhantomSettings`.
+        fractures: what to put at which level in place of the random draw; levels that are not
+            named stay whole. Only with `levels_per_case` covering all of `levels`.
+
+    Raises:
+        UserError: a setting that cannot be, or a fracture at a level outside the case.
+    """
+    settings = PhantomSettings.of(settings or {})
+    if not isinstance(seed, np.random.SeedSequence):
+        seed = np.random.SeedSequence(seed)
+    # A SeedSequence counts its children; a fresh copy makes repeated calls equal.
+    seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    rng = dict(zip(_STREAMS, map(np.random.default_rng, seed.spawn(len(_STREAMS)))))
+
+    levels, specs = _plan(rng, settings, fractures)
+    extra = _draw_transitional(rng["rare"], settings)
+    patient = draw_patient(rng["spine"], sum(s is not None and s.acute for s in specs.values()))
+    scanner = draw_scanner(rng["scanner"], settings)
+    first, last = SPINE.index(levels[0]), SPINE.index(levels[-1])
+    visible = with_transitional(SPINE[first - 1 : last + 2], extra)
+    labelled = with_transitional(levels, extra)
+    spine, drawn = _draw_anatomy(rng, visible, specs, patient)
+    grid, spine = _field_of_view(rng["scanner"], spine, labelled, scanner)
+
+    hu = paint_surroundings(rng["tissue"], grid, spine, patient)
+    for upper, lower in itertools.pairwise(spine):
+        paint_disc(rng["tissue"], hu, grid, upper, lower, patient)
+    painter = Painter(grid, hu, patient, rng["texture"], settings.across_slices_fraction > 0)
+    facts = []
+    for vertebra in spine:
+        label = VERSE_LABELS[vertebra.level] if vertebra.level in labelled else 0
+        fracture = drawn.get(vertebra.level)
+        painted = painter.vertebra(vertebra, label, fracture, rng["lookalikes"])
+        if label:
+            spec = fracture.spec if fracture else None
+            facts.append(
+                VertebraFacts(vertebra.level, label, vertebra.frame, vertebra.size, spec, *painted)
+            )
+    for vertebra in spine:
+        painter.ribs(vertebra, rng["lookalikes"])
+    metal = draw_hardware(rng["rare"], spine, specs, settings.hardware_probability)
+    paint_metal(rng["rare"], painter.hu, grid, spine, metal)
+
+    ct = acquire(rng["noise"], painter.hu, grid, scanner)
+    mask, facts = _renumbered(average_labels(painter.mask, scanner.layers), facts)
+    geometry = geometry_from(*stored_affine(scanner, ct.shape))
+    return PhantomCase(
+        ct=Volume(ct, geometry),
+        vertebrae=Volume(average_labels(painter.labels, scanner.layers), geometry),
+        fractures=Volume(mask, geometry),
+        facts=tuple(facts),
+        patient=patient,
+        scanner=scanner,
+        hardware=metal,
+    )
+
+
+def plan_case(
+    seed: np.random.SeedSequence, settings: PhantomSettings
+) -> dict[str, FractureSpec | None]:
+    """What `make_case` will draw at the levels of a case, without making it."""
+    seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    rng = dict(zip(_STREAMS, map(np.random.default_rng, seed.spawn(len(_STREAMS)))))
+    return _plan(rng, settings, None)[1]
+
+
+def _plan(
+    rng: Mapping[str, np.random.Generator],
+    settings: PhantomSettings,
+    asked: Mapping[str, FractureSpec | None] | None,
+) -> tuple[tuple[str, ...], dict[str, FractureSpec | None]]:
+    levels = _draw_levels(rng["plan"], settings)
+    specs = _plan_fractures(rng["plan"], levels, settings, asked)
+    if asked is None:
+        split, burst = settings.split_fraction, settings.burst_fraction
+        for level, spec in specs.items():
+            if spec is not None:
+                specs[level] = draw_pattern(rng["pattern"], spec, split, burst)
+    return levels, specs
+
+
+def _draw_transitional(rng: np.random.Generator, settings: PhantomSettings) -> str | None:
+    share, which = rng.random(2)
+    if share >= settings.transitional_probability:
+        return None
+    return tuple(TRANSITIONAL)[int(which * len(TRANSITIONAL))]
+
+
+def _renumbered(
+    mask: np.ndarray, facts: Sequence[VertebraFacts]
+) -> tuple[np.ndarray, list[VertebraFacts]]:
+    """Number the instances 1..n: thick slices can lose a thin sheet."""
+    present = np.flatnonzero(np.bincount(mask.ravel()))[1:]
+    number = {int(old): new for new, old in enumerate(present, 1)}
+    table = np.zeros(256, np.uint8)
+    table[present] = np.arange(1, len(present) + 1)
+    kept = [
+        replace(f, instances=tuple(number[i] for i in f.instances if i in number)) for f in facts
+    ]
+    return table[mask], kept
+
+
+def _draw_levels(rng: np.random.Generator, settings: PhantomSettings) -> tuple[str, ...]:
+    low, high = (LEVELS.index(level) for level in settings.levels)
+    count = rng.integers(settings.levels_per_case[0], settings.levels_per_case[1] + 1)
+    start = rng.integers(low, high + 2 - count)
+    return LEVELS[start : start + count]
+
+
+def _plan_fractures(
+    rng: np.random.Generator,
+    levels: Sequence[str],
+    settings: PhantomSettings,
+    asked: Mapping[str, FractureSpec | None] | None,
+) -> dict[str, FractureSpec | None]:
+    if asked is not None:
+        for level in asked:
+            if level not in levels:
+                raise UserError(
+                    f"a fracture is asked for at {level}, but the case holds {levels[0]} to "
+                    f"{levels[-1]}. Widen `levels` and `levels_per_case`, or choose another level."
+                )
+        return {level: asked.get(level) for level in levels}
+    specs: dict[str, FractureSpec | None] = {}
+    for level in levels:
+        acute, old = rng.random(2)
+        spec = draw_spec(rng, settings.across_slices_fraction)
+        healed = FractureSpec(spec.kind, max(spec.height_loss, 0.2), spec.endplates, acute=False)
+        specs[level] = None
+        if acute < settings.fracture_rate(level):
+            specs[level] = spec
+        elif old < settings.old_deformity_probability:
+            specs[level] = healed
+    return specs
+
+
+def _draw_anatomy(
+    rng: Mapping[str, np.random.Generator],
+    visible: Sequence[str],
+    specs: Mapping[str, FractureSpec | None],
+    patient: Patient,
+) -> tuple[list[Vertebra], dict[str, Fracture]]:
+    """Draw the spine twice from one stream: sizes for the fractures, then with them settled."""
+    state = rng["spine"].bit_generator.state
+    intact = draw_spine(rng["spine"], visible, patient, {})
+    drawn = {}
+    for vertebra in intact:
+        spec = specs.get(vertebra.level)
+        if spec is not None:
+            drawn[vertebra.level] = draw_fracture(
+                rng["fractures"], spec, vertebra.size, patient.trabecular
+            )
+    settling = {v.level: drawn[v.level].settling(v.size) for v in intact if v.level in drawn}
+    rng["spine"].bit_generator.state = state
+    return draw_spine(rng["spine"], visible, patient, settling), drawn
+
+
+def _field_of_view(
+    rng: np.random.Generator, spine: Sequence[Vertebra], levels: Sequence[str], scanner: Scanner
+) -> tuple[Grid, list[Vertebra]]:
+    """A grid around the labelled bodies, and the spine moved so that voxel (0, 0, 0) is at 0 mm."""
+    centres = np.array([v.frame.centre for v in spine if v.level in levels])
+    behind, ahead, beside = rng.uniform(88, 112), rng.uniform(42, 58), rng.uniform(48, 58)
+    below, above = rng.uniform(36, 44), rng.uniform(26, 36)  # spinous processes hang down
+    low = centres.min(0) - np.array([below, behind, beside])
+    high = centres.max(0) + np.array([above, ahead, beside])
+    shape = np.ceil((high - low) / scanner.voxel_spacing).astype(int)
+    spacing = scanner.voxel_spacing / scanner.layers
+    d, h, w = (int(n) for n in shape * scanner.layers)
+    grid = Grid(
+        shape=(d, h, w),
+        spacing=spacing,
+        origin=(spacing - scanner.voxel_spacing) / 2,
+    )
+    moved = [Vertebra(v.level, v.size, v.frame.moved(-low)) for v in spine]
+    return grid, moved

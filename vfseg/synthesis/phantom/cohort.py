@@ -1,0 +1,184 @@
+"""A synthetic cohort on disk: NIfTI files and a manifest, exactly as a user's data would arrive."""
+
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from vfseg.data.anatomy import LEVELS
+from vfseg.data.cases import SPLITS, Case, write_manifest
+from vfseg.data.volume import read_labels, write_ct, write_labels
+from vfseg.errors import UserError
+from vfseg.files import atomic_file
+from vfseg.synthesis.phantom.case import PhantomCase, make_case
+from vfseg.synthesis.phantom.settings import PhantomSettings
+
+_MANIFEST, _STATE, _FACTS = "manifest.csv", "cohort.json", "facts.json"
+_FILES = {
+    "ct": "ct.nii.gz",
+    "vertebrae": "vertebrae.nii.gz",
+    "fractures": "fractures.nii.gz",
+    "grades": "grades.csv",
+}
+
+
+def case_seed(settings: PhantomSettings, split: str, number: int) -> np.random.SeedSequence:
+    """Seed of a case: a branch per split, a twig per case, independent of all others."""
+    return np.random.SeedSequence(settings.seed, spawn_key=(SPLITS.index(split), number))
+
+
+def make_cohort(
+    directory: str | os.PathLike,
+    settings: PhantomSettings | Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Make a cohort, or what is missing of it.
+
+    Each case is a folder with the CT, the vertebra label map (VerSe ids), the fracture mask
+    (instances), the Genant grades and, written last, `facts.json` with what was drawn. A case that
+    stands with the same settings is kept; other numbers of cases keep the cases in common; any
+    other change makes all cases again.
+
+    Args:
+        directory: where; made if it does not exist.
+        settings: see `PhantomSettings`.
+        progress: show a bar (only on a terminal).
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        UserError: a setting that cannot be; a folder that cannot be written, or that holds a
+            manifest which is not of a synthetic cohort.
+    """
+    directory = Path(directory)
+    settings = PhantomSettings.of(settings or {})
+    names = [
+        (split, number, f"{split}_{number:03d}")
+        for split in SPLITS
+        for number in range(getattr(settings, split))
+    ]
+    _claim(directory, settings)
+    missing = [n for n in names if not (directory / "cases" / n[2] / _FACTS).exists()]
+    bar = tqdm(
+        total=len(missing), desc="synthetic cases", unit="case", disable=None if progress else True
+    )
+    # NumPy and zlib let go of the interpreter's lock in their loops, so threads are enough.
+    with bar, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        jobs = [
+            pool.submit(_write_case, directory / "cases" / name, settings, split, number)
+            for split, number, name in missing
+        ]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                bar.update()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    manifest = directory / _MANIFEST
+    write_manifest(
+        manifest,
+        [
+            Case(
+                case_id=name,
+                patient_id=name,
+                split=split,
+                **{column: directory / "cases" / name / file for column, file in _FILES.items()},
+            )
+            for split, _, name in names
+        ],
+    )
+    return manifest
+
+
+def cohort_hash(directory: str | os.PathLike) -> str:
+    """SHA-256 over the label maps and fracture masks of a cohort in the order of their names.
+
+    A benchmark cohort is the same one as long as this hash is.
+    """
+    digest = hashlib.sha256()
+    for folder in sorted((Path(directory) / "cases").iterdir()):
+        digest.update(folder.name.encode())
+        for column in ("vertebrae", "fractures"):
+            volume = read_labels(folder / _FILES[column])
+            digest.update(repr(volume.shape).encode())
+            digest.update(np.ascontiguousarray(volume.array).tobytes())
+    return digest.hexdigest()
+
+
+def _claim(directory: Path, settings: PhantomSettings) -> None:
+    """Make sure that the cases in the folder are of these settings; remove those that are not."""
+    state = directory / _STATE
+    expected = {"settings": dataclasses.asdict(settings), "fingerprint": settings.fingerprint()}
+    found: dict = {}
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(state.read_text())
+    if not found and (directory / _MANIFEST).exists():
+        raise UserError(
+            f"{directory / _MANIFEST} is not of a synthetic cohort (no {_STATE} beside it) and "
+            "would be overwritten. Choose an empty folder for the phantoms."
+        )
+    if found.get("fingerprint") != expected["fingerprint"]:
+        for facts in (directory / "cases").glob(f"*/{_FACTS}"):
+            facts.unlink()
+    with atomic_file(state) as file:
+        file.write(json.dumps(expected, indent=1).encode())
+
+
+def _write_case(folder: Path, settings: PhantomSettings, split: str, number: int) -> None:
+    case = make_case(case_seed(settings, split, number), settings)
+    geometry = case.ct.geometry
+    write_ct(folder / _FILES["ct"], case.ct.array, geometry)
+    write_labels(folder / _FILES["vertebrae"], case.vertebrae.array, geometry)
+    write_labels(folder / _FILES["fractures"], case.fractures.array, geometry)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("subject", "verse_label", "vertebra", "genant_grade"))
+    for fact in case.facts:
+        if fact.level not in LEVELS:  # T13 and L6 are not graded
+            continue
+        grade = fact.spec.grade if fact.spec else 0
+        writer.writerow((folder.name, fact.label, fact.level, grade))
+    for name, text in (
+        (_FILES["grades"], table.getvalue()),
+        (_FACTS, json.dumps(_facts(case), indent=1)),
+    ):
+        with atomic_file(folder / name) as file:
+            file.write(text.encode())
+
+
+def _facts(case: PhantomCase) -> dict[str, Any]:
+    """What was drawn, for tables by type and grade; training never reads it."""
+    return {
+        "patient": dataclasses.asdict(case.patient),
+        "voxel_spacing": case.scanner.voxel_spacing.tolist(),
+        "orientation": case.scanner.orientation,
+        "noise_sd": case.scanner.noise_sd,
+        "hardware": case.hardware,
+        "vertebrae": list(_vertebra_facts(case)),
+    }
+
+
+def _vertebra_facts(case: PhantomCase) -> Iterator[dict[str, Any]]:
+    for fact in case.facts:
+        yield {
+            "level": fact.level,
+            "label": fact.label,
+            "fracture": dataclasses.asdict(fact.spec) | {"grade": fact.spec.grade}
+            if fact.spec
+            else None,
+            "instances": list(fact.instances),
+            "lookalikes": list(fact.lookalikes),
+            "trabecular": round(float(fact.trabecular), 1),
+        }

@@ -1,0 +1,163 @@
+"""Painting bones one after the other into the CT, the label map and the fracture mask of a case."""
+
+import numpy as np
+
+from vfseg.synthesis.phantom.fractures import Fracture
+from vfseg.synthesis.phantom.lookalikes import draw_lookalikes
+from vfseg.synthesis.phantom.scanner import filter_axis
+from vfseg.synthesis.phantom.shapes import Box, Grid, Ripple, coverage, ramp, within
+from vfseg.synthesis.phantom.sheets import Sheet, UprightSheet
+from vfseg.synthesis.phantom.spine import Patient, Vertebra
+from vfseg.synthesis.phantom.vertebra import (
+    Body,
+    Bone,
+    carve,
+    posterior_rods,
+    rib_rods,
+    sacral_rods,
+    seat_spurs,
+    shape_body,
+    shape_bone,
+    shape_rods,
+)
+
+_TILE = 64
+_BLOOD = 35.0
+
+
+class Painter:
+    """The volumes of a case while its bones are drawn, cranial to caudal.
+
+    Attributes:
+        hu: float32 `d h w`, painted in place.
+        labels: uint8, vertebra ids.
+        mask: uint8, fracture instances.
+    """
+
+    def __init__(
+        self, grid: Grid, hu: np.ndarray, patient: Patient, rng: np.random.Generator, flecks: bool
+    ):
+        self.hu = hu
+        self.labels = np.zeros(grid.shape, np.uint8)
+        self.mask = np.zeros(grid.shape, np.uint8)
+        self._grid = grid
+        self._patient = patient
+        self._rng = rng
+        self._flecks = flecks
+        self._instances = 0
+        self._bones: list[Bone] = []
+        self._tile = _trabecular_tile(rng, grid.spacing)
+
+    def vertebra(
+        self, vertebra: Vertebra, label: int, fracture: Fracture | None, rng: np.random.Generator
+    ) -> tuple[tuple[int, ...], tuple[str, ...], float]:
+        """Paint a vertebra.
+
+        Args:
+            vertebra: size and place.
+            label: its id; 0 leaves it (a neighbour at the edge) without label.
+            fracture: what happened to it.
+            rng: shapes of its processes and its look-alikes.
+
+        Returns:
+            Ids of its fracture instances, names of its look-alikes, HU of its trabecular bone.
+        """
+        size, patient = vertebra.size, self._patient
+        healed = fracture is not None and not fracture.spec.acute
+        extras = draw_lookalikes(rng, size, patient, healed, self._flecks)
+        sacrum = vertebra.level == "S1"
+        rods = sacral_rods(size) if sacrum else posterior_rods(rng, vertebra.level, size)
+        roughness = Ripple.draw(rng, (8, 25), 3, 6)
+        patches = Ripple.draw(rng, (9, 30), 3, 6)
+        density = patient.trabecular * (1.18 - 0.18 * size.lumbar) * rng.normal(1, 0.06)
+        density += fracture.oedema if fracture is not None else 0.0
+
+        body = shape_body(self._grid, vertebra, fracture, extras)
+        if body is None:
+            return (), extras.names, density
+        rods += seat_spurs(extras.spurs, size, fracture)
+        bone = shape_bone(self._grid, vertebra, body, rods, patient, roughness, healed)
+        carve(bone, self._bones[-2:], 1.0)
+        self._bones.append(bone)
+
+        inner = within(body.box, bone.box)
+        spongy = self._spongiosa(bone.box, density)
+        shell = 1080 + 2.0 * (spongy - np.float32(density))
+        spongy *= 1.3
+        inside = spongy[inner]  # a view: the body is less dense than the arch, and has more in it
+        inside *= 1 + ramp(body.distance, 1, -2) * (0.2 * patches.at(*body.local) - 0.3 / 1.3)
+        extras.paint(inside, *body.local, body.below_top, body.above_bottom, self._grid.width)
+        shell[inner] *= 1 + ramp(body.distance, 4, 0) * (0.1 * roughness.at(*body.local) - 0.2)
+        instances = self._break(body, fracture, inside, shell[inner])
+        self._fill(bone, spongy, shell)
+        for vein in extras.veins:
+            part = self._grid.box(vertebra.frame.to_patient(vein.ends), vein.reach + 1.5)
+            if part is not None:
+                view = self.hu[part]
+                cover = coverage(
+                    vein.distance(self._grid.local(part, vertebra.frame)), self._grid.width
+                )
+                view += cover * np.minimum(_BLOOD - view, 0)
+        if label:
+            view = self.labels[bone.box]
+            view[(bone.distance < 0) & (view == 0)] = label
+        return instances, extras.names, density
+
+    def ribs(self, vertebra: Vertebra, rng: np.random.Generator) -> None:
+        """Paint the two ribs of a thoracic vertebra; they carry no label."""
+        for rods in rib_rods(rng, vertebra.level, vertebra.size):
+            bone = shape_rods(self._grid, vertebra.frame, rods, 0.6 + 0.5 * self._patient.cortex)
+            if bone is not None:
+                carve(bone, self._bones, 1.0)
+                spongy = self._spongiosa(bone.box, 0.9 * self._patient.trabecular)
+                self._fill(bone, spongy, np.float32(950))
+
+    def _break(
+        self, body: Body, fracture: Fracture | None, inside: np.ndarray, shell: np.ndarray
+    ) -> tuple[int, ...]:
+        """Paint the sheets of a fracture into the bone and, numbered, into the mask."""
+        if fracture is None:
+            return ()
+        up, front, right = body.local
+        mask = self.mask[body.box]
+        instances = []
+        sheets: tuple[Sheet | UprightSheet, ...] = (*fracture.sheets, *fracture.upright)
+        for sheet in sheets:
+            plate = body.top if sheet.side > 0 else body.bottom
+            cover = sheet.cover(up, front, right, plate, self._grid.width)
+            strength = sheet.strength(front, right)
+            if sheet.gap:
+                inside += cover * (strength - inside)
+                shell += 0.7 * cover * (strength - shell)
+            else:
+                inside += cover * strength
+            found = (cover >= 0.5) & (body.distance < 0) & (mask == 0)
+            if found.any():
+                self._instances += 1
+                mask[found] = self._instances
+                instances.append(self._instances)
+        return tuple(instances)
+
+    def _spongiosa(self, box: Box, density: float) -> np.ndarray:
+        """Trabecular bone: mean HU, and a grain that runs along the spine."""
+        shape = [s.stop - s.start for s in box]
+        starts = self._rng.integers(0, _TILE, 3)
+        index = np.ix_(*((start + np.arange(n)) % _TILE for start, n in zip(starts, shape)))
+        return np.float32(density) + np.float32(14 + 0.19 * density) * self._tile[index]
+
+    def _fill(self, bone: Bone, spongy: np.ndarray, shell: np.ndarray | np.floating) -> None:
+        width = self._grid.width
+        outer = coverage(bone.distance, width)
+        core = coverage(bone.distance + bone.cortex, width)
+        view = self.hu[bone.box]
+        view += outer * (shell - view) + core * (spongy - shell)
+
+
+def _trabecular_tile(rng: np.random.Generator, spacing: np.ndarray) -> np.ndarray:
+    """Correlated noise of SD 1 on a cube that wraps, longer along d than across."""
+    tile = rng.standard_normal((_TILE, _TILE, _TILE), np.float32)
+    for axis, correlation in enumerate((1.6, 0.62, 0.62)):
+        reach = np.arange(1 + int(np.ceil(2.5 * correlation / spacing[axis])))
+        taps = np.exp(-0.5 * np.square(reach * spacing[axis] / correlation))
+        tile = filter_axis(tile, taps, axis)
+    return tile / tile.std()

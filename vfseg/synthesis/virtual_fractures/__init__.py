@@ -1,0 +1,31 @@
+"""Virtual fractures in real bone: healthy labelled CT becomes training data with truth.
+
+`body` finds the vertebral body in the label map, `collapse` maps its columns onto shorter ones
+without folding, `render` resamples the CT and paints the signs, `fracture` joins them for one
+vertebra, `cohort` writes variants of whole cases with a manifest. Shapes and draws of the fractures
+are those of the phantom.
+"""
+
+from vfseg.synthesis.phantom.fractures import FractureSpec
+from vfseg.synthesis.virtual_fractures.cohort import (
+    VirtualFractureSettings,
+    fracture_case,
+    make_virtual_cohort,
+)
+from vfseg.synthesis.virtual_fractures.fracture import (
+    FracturedCase,
+    FractureFacts,
+    breakable_levels,
+    fracture_vertebra,
+)
+
+__all__ = [
+    "FractureFacts",
+    "FractureSpec",
+    "FracturedCase",
+    "VirtualFractureSettings",
+    "breakable_levels",
+    "fracture_case",
+    "fracture_vertebra",
+    "make_virtual_cohort",
+]

@@ -1,0 +1,325 @@
+"""Training data with truth from healthy labelled CT: variants of each, with fractures drawn."""
+
+import csv
+import dataclasses
+import difflib
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from vfseg.data.anatomy import LEVELS, SCHEMES, LabelReading, read_vertebrae
+from vfseg.data.cases import Case, write_manifest
+from vfseg.data.fingerprint import case_fingerprint
+from vfseg.data.vertebra_labels import read_vertebra_labels
+from vfseg.data.volume import (
+    Volume,
+    check_same_geometry,
+    read_ct,
+    read_labels,
+    write_ct,
+    write_labels,
+)
+from vfseg.errors import UserError
+from vfseg.files import atomic_file
+from vfseg.synthesis.phantom.fractures import draw_spec
+from vfseg.synthesis.phantom.settings import CLINICAL_RATES
+from vfseg.synthesis.virtual_fractures.fracture import (
+    FractureFacts,
+    breakable_levels,
+    fracture_vertebra,
+)
+
+# Raise it when the same settings begin to give other voxels, so that old variants are made again.
+VERSION = 1
+
+_FILES = {
+    "ct": "ct.nii.gz",
+    "vertebrae": "vertebrae.nii.gz",
+    "fractures": "fractures.nii.gz",
+    "grades": "grades.csv",
+}
+_FACTS, _MANIFEST = "facts.json", "manifest.csv"
+_VERSE = {level: label for label, level in SCHEMES["verse"].items()}
+
+
+@dataclass(frozen=True)
+class VirtualFractureSettings:
+    """What is made of healthy CT.
+
+    Attributes:
+        variants: fractured copies of each CT.
+        seed: root of all seeds.
+        fracture_probability: per vertebra, mean over T4-L5.
+        fracture_rates: "clinical" for the level-dependent rates of a clinical series scaled to the
+            same mean (the thoracolumbar junction leads), or "uniform".
+        fewest: fractures in every variant, as far as there are vertebrae to break.
+        vertebra_scheme: label scheme of the maps, "" lets the anatomy decide.
+    """
+
+    variants: int = 4
+    seed: int = 0
+    fracture_probability: float = 0.26
+    fracture_rates: str = "clinical"
+    fewest: int = 1
+    vertebra_scheme: str = ""
+
+    def __post_init__(self):
+        for name, fine, expected in (
+            ("variants", self.variants >= 1, "a whole number from 1"),
+            ("fracture_probability", 0 <= self.fracture_probability <= 1, "a number from 0 to 1"),
+            ("fracture_rates", self.fracture_rates in ("clinical", "uniform"),
+             "clinical or uniform"),
+            ("fewest", self.fewest >= 0, "a whole number from 0"),
+            ("vertebra_scheme", self.vertebra_scheme in ("", *SCHEMES), f"one of {[*SCHEMES]}"),
+        ):  # fmt: skip
+            if not fine:
+                value = getattr(self, name)
+                raise UserError(f"virtual fractures: {name} is {value!r}, expected {expected}.")
+
+    @classmethod
+    def of(
+        cls, settings: "VirtualFractureSettings | Mapping[str, Any]"
+    ) -> "VirtualFractureSettings":
+        """Settings from a mapping; absent names keep their default. Raises `UserError`."""
+        if isinstance(settings, VirtualFractureSettings):
+            return settings
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1) or known
+                raise UserError(
+                    f"virtual fractures: {name} is no setting; did you mean {' or '.join(near)}?"
+                )
+        return cls(**{name: settings[name] for name in settings})
+
+    def rate(self, level: str) -> float:
+        """Probability of a fracture at a level."""
+        rate = self.fracture_probability
+        if self.fracture_rates == "clinical":
+            rate *= CLINICAL_RATES[level] / float(np.mean(list(CLINICAL_RATES.values())))
+        return min(rate, 0.95)
+
+
+def fracture_case(
+    case: Case,
+    output_dir: str | os.PathLike,
+    settings: VirtualFractureSettings | Mapping[str, Any],
+    seed: int | np.random.SeedSequence,
+) -> Case:
+    """Break vertebrae of a healthy case, drawn by level, and write it to a folder.
+
+    Writes `ct.nii.gz`, `vertebrae.nii.gz` (ids and scheme of the source, organs included),
+    `fractures.nii.gz` (instances), `grades.csv` (Genant grades) and, last, `facts.json`. Broken are
+    whole vertebrae with a labelled neighbour above; vertebrae that the source's own fracture mask
+    marks are left alone, and their instances are kept.
+
+    Args:
+        case: with a CT and a vertebra label map.
+        output_dir: made if it does not exist; its name becomes the id of the new case.
+        settings: see `VirtualFractureSettings`.
+        seed: equal seeds give equal files.
+
+    Returns:
+        The new case, with the patient and the split of its source.
+
+    Raises:
+        UserError: no label map, volumes on different grids, no vertebra that can be broken.
+    """
+    settings = VirtualFractureSettings.of(settings)
+    return _write_variant(_Source.read(case, settings), Path(output_dir), settings, seed, "")
+
+
+def make_virtual_cohort(
+    cases: Sequence[Case],
+    directory: str | os.PathLike,
+    settings: VirtualFractureSettings | Mapping[str, Any],
+    progress: bool = True,
+) -> Path:
+    """Make the variants of all cases, or what is missing of them, and their manifest.
+
+    A variant that stands, made of the same files with the same settings, is kept. A case that
+    cannot be used is named in the log and left out. The seed of a variant is a function of
+    `settings.seed`, its case and its number, so other cases leave it alone.
+
+    Args:
+        cases: healthy, labelled.
+        directory: where; `manifest.csv` and `cases/CASE_NUMBER/`.
+        settings: see `VirtualFractureSettings`.
+        progress: show a bar (only on a terminal).
+
+    Returns:
+        Path of the manifest; all variants of a case share its `patient_id`, so that a split by
+        patient keeps them together.
+
+    Raises:
+        UserError: no case can be used; the folder cannot be written.
+    """
+    settings = VirtualFractureSettings.of(settings)
+    directory = Path(directory)
+    made: list[Case] = []
+    left_out: list[str] = []
+    bar = tqdm(
+        total=len(cases) * settings.variants,
+        desc="virtual fractures",
+        unit="case",
+        disable=None if progress else True,
+    )
+    with bar:
+        for case in cases:
+            try:
+                made += _variants(case, directory / "cases", settings, bar)
+            except UserError as error:
+                left_out.append(f"{case.case_id}: {error}")
+                logging.warning("virtual fractures: %s left out: %s", case.case_id, error)
+    if not made:
+        raise UserError("\n  ".join(["no case can be given virtual fractures:", *left_out]))
+    write_manifest(directory / _MANIFEST, made)
+    return directory / _MANIFEST
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    case: Case
+    ct: Volume
+    labels: Volume
+    fractures: Volume | None
+    reading: LabelReading
+
+    @classmethod
+    def read(cls, case: Case, settings: VirtualFractureSettings) -> "_Source":
+        if case.vertebrae is None:
+            raise UserError(
+                f"{case.case_id}: no vertebra label map, which virtual fractures need. Name one "
+                "in the column 'vertebrae' of the manifest."
+            )
+        ct, labels = read_ct(case.ct), read_vertebra_labels(case.vertebrae)
+        check_same_geometry(ct.geometry, labels.geometry, str(case.ct), str(case.vertebrae))
+        fractures = None
+        if case.fractures is not None:
+            fractures = read_labels(case.fractures)
+            check_same_geometry(ct.geometry, fractures.geometry, str(case.ct), str(case.fractures))
+        reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
+        return cls(case, ct, labels, fractures, reading)
+
+    def choose(self, rng: np.random.Generator, settings: VirtualFractureSettings) -> list[str]:
+        """Levels to break, caudal to cranial: a fracture moves what lies above it."""
+        levels = list(breakable_levels(self.reading))
+        if self.fractures is not None:
+            marked = set(np.unique(self.labels.array[self.fractures.array > 0]).tolist())
+            known = {v.level: v.label for v in self.reading.vertebrae}
+            levels = [level for level in levels if known[level] not in marked]
+        if not levels:
+            raise UserError(
+                f"{self.case.case_id}: no vertebra of T4 to L5 is whole, healthy and has a "
+                "labelled neighbour above. Leave this case out."
+            )
+        order = rng.permutation(len(levels))
+        ranks = rng.random(len(levels)) / np.array([max(settings.rate(v), 1e-9) for v in levels])
+        chosen = {level for level, rank in zip(levels, ranks) if rank < 1}
+        # Where too few fell, those that came nearest.
+        for index in sorted(order, key=lambda i: ranks[i])[: settings.fewest]:
+            chosen.add(levels[index])
+        return sorted(chosen, key=LEVELS.index, reverse=True)
+
+
+def _variants(case: Case, folder: Path, settings: VirtualFractureSettings, bar: tqdm) -> list[Case]:
+    shaping = {**dataclasses.asdict(settings), "variants": None, "version": VERSION}
+    fingerprint = case_fingerprint(case, shaping)
+    identity = int.from_bytes(hashlib.sha256(case.case_id.encode()).digest()[:8], "big")
+    source: _Source | None = None
+    made = []
+    for number in range(settings.variants):
+        target = folder / f"{case.case_id}_{number:03d}"
+        if _stands(target, fingerprint):
+            made.append(_case_of(case, target))
+        else:
+            source = source or _Source.read(case, settings)
+            seed = np.random.SeedSequence([settings.seed, identity], spawn_key=(number,))
+            made.append(_write_variant(source, target, settings, seed, fingerprint))
+        bar.update()
+    return made
+
+
+def _write_variant(
+    source: _Source,
+    folder: Path,
+    settings: VirtualFractureSettings,
+    seed: int | np.random.SeedSequence,
+    fingerprint: str,
+) -> Case:
+    if not isinstance(seed, np.random.SeedSequence):
+        seed = np.random.SeedSequence(seed)
+    # A SeedSequence counts its children; a fresh copy makes repeated calls equal.
+    seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    plan, *seeds = seed.spawn(1 + len(LEVELS))
+    rng = np.random.default_rng(plan)
+    ct, labels, fractures = source.ct, source.labels, source.fractures
+    facts: list[FractureFacts] = []
+    for level in source.choose(rng, settings):
+        spec = draw_spec(rng, 0.0)
+        reading = source.reading if not facts else None
+        reading = reading or read_vertebrae(labels, source.reading.scheme, source.case.case_id)
+        try:
+            broken = fracture_vertebra(
+                ct, labels, level, spec, seeds[LEVELS.index(level)],
+                fractures=fractures, reading=reading,
+            )  # fmt: skip
+        except UserError as error:
+            logging.warning("%s: %s left whole: %s", source.case.case_id, level, error)
+            continue
+        ct, labels, fractures = broken.ct, broken.labels, broken.fractures
+        facts += broken.facts
+    if not facts and settings.fewest:
+        raise UserError(f"{source.case.case_id}: none of its vertebrae could be broken.")
+    (folder / _FACTS).unlink(missing_ok=True)
+    write_ct(folder / _FILES["ct"], ct.array, ct.geometry)
+    write_labels(folder / _FILES["vertebrae"], labels.array, ct.geometry)
+    masks = np.zeros(ct.shape, np.uint8) if fractures is None else fractures.array
+    write_labels(folder / _FILES["fractures"], masks, ct.geometry)
+    grades = {fact.level: fact.spec.grade for fact in facts}
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("subject", "verse_label", "vertebra", "genant_grade"))
+    for vertebra in source.reading.vertebrae:
+        level = vertebra.level
+        writer.writerow((folder.name, _VERSE[level], level, grades.get(level, 0)))
+    described = {
+        "fingerprint": fingerprint,
+        "source": source.case.case_id,
+        "scheme": source.reading.scheme,
+        "fractures": [_described(fact) for fact in reversed(facts)],
+    }
+    for name, text in (
+        (_FILES["grades"], table.getvalue()),
+        (_FACTS, json.dumps(described, indent=1)),
+    ):
+        with atomic_file(folder / name) as file:
+            file.write(text.encode())
+    return _case_of(source.case, folder)
+
+
+def _described(fact: FractureFacts) -> dict[str, Any]:
+    return dataclasses.asdict(fact) | {"grade": fact.spec.grade, "height_loss": fact.height_loss}
+
+
+def _case_of(source: Case, folder: Path) -> Case:
+    files = {column: folder / name for column, name in _FILES.items()}
+    return Case(folder.name, source.patient_id, split=source.split, **files)
+
+
+def _stands(folder: Path, fingerprint: str) -> bool:
+    try:
+        facts = json.loads((folder / _FACTS).read_text())
+    except (OSError, ValueError):
+        return False
+    complete = all((folder / name).exists() for name in _FILES.values())
+    return complete and facts.get("fingerprint") == fingerprint

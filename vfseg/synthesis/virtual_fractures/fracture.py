@@ -1,0 +1,312 @@
+"""A virtual fracture in a real CT: the body collapses, the signs are painted."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from vfseg.data.anatomy import LabelReading, Vertebra, read_vertebrae
+from vfseg.data.instances import instances_as_uint8
+from vfseg.data.levels import SPINE_IDS
+from vfseg.data.volume import Volume, check_same_geometry
+from vfseg.errors import UserError
+from vfseg.synthesis.phantom.fractures import Fracture, FractureSpec, Sheet, draw_fracture
+from vfseg.synthesis.phantom.shapes import Local
+from vfseg.synthesis.phantom.spine import Size
+from vfseg.synthesis.virtual_fractures.body import (
+    Body,
+    along,
+    measure_body,
+    soft_tissue,
+    voxel_grid,
+)
+from vfseg.synthesis.virtual_fractures.collapse import (
+    ABOVE_MM,
+    BEHIND_MM,
+    BELOW_MM,
+    FRONT_MM,
+    Collapse,
+    collapse,
+)
+from vfseg.synthesis.virtual_fractures.render import measure_noise, paint_sheet, warp_ct
+
+THICKEST_MM = 3.0
+CONDENSATION_HU = (100.0, 250.0)
+
+
+@dataclass(frozen=True)
+class FractureFacts:
+    """What was done to one vertebra.
+
+    Attributes:
+        level, label: "L1" and its id in the label map.
+        spec: what was asked for.
+        instances: ids in the fracture mask.
+        heights_before, heights_after: anterior, middle, posterior height of the body, mm.
+        largest_shift: of any voxel, mm.
+        trabecular: HU of its trabecular bone before.
+        noise_sd: of the CT around it, HU.
+        start, stop: half-open box of canonical voxels outside of which nothing changed.
+    """
+
+    level: str
+    label: int
+    spec: FractureSpec
+    instances: tuple[int, ...]
+    heights_before: tuple[float, float, float]
+    heights_after: tuple[float, float, float]
+    largest_shift: float
+    trabecular: float
+    noise_sd: float
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
+
+    @property
+    def height_loss(self) -> float:
+        """Largest share of a height that was lost."""
+        after, before = np.array(self.heights_after), np.array(self.heights_before)
+        return float(np.max(1 - after / before))
+
+
+@dataclass(frozen=True, eq=False)
+class FracturedCase:
+    """A CT with a virtual fracture, all three volumes on the grid of the CT.
+
+    Attributes:
+        ct: int16 HU.
+        labels: vertebrae, in the ids of the map that was given.
+        fractures: uint8, instances.
+        facts: one entry per fracture.
+    """
+
+    ct: Volume
+    labels: Volume
+    fractures: Volume
+    facts: tuple[FractureFacts, ...]
+
+
+def fracture_vertebra(
+    ct: Volume,
+    labels: Volume,
+    level: str,
+    spec: FractureSpec,
+    seed: int | np.random.SeedSequence,
+    *,
+    fractures: Volume | None = None,
+    reading: LabelReading | None = None,
+) -> FracturedCase:
+    """Break one vertebra of a real CT.
+
+    The body loses height along its own axis. What lies above follows: the neighbour comes down
+    by a part of the loss (tilting forward over a wedge), the rest widens the disc; the discs
+    further up take the settling back, up to `ABOVE_MM`. Arch and processes stay. An inferior
+    endplate rises and widens the disc below it. Voxels further away than `ABOVE_MM`, `BELOW_MM`,
+    `FRONT_MM` (also sideways) and `BEHIND_MM` from the body are untouched.
+
+    Args:
+        ct: int16 HU.
+        labels: label map of the vertebrae on the same grid, any scheme.
+        level: "T4" to "L5"; see `breakable_levels`.
+        spec: what is asked for; `acute=False` leaves a deformity without sheet.
+        seed: of the shape, the sheets and the noise.
+        fractures: instances that are there already; they move along and keep their ids.
+        reading: of the labels, where it is known already.
+
+    Raises:
+        UserError: volumes that do not lie on one grid, a level that is absent or cannot be
+            broken, a body that is not to be found.
+    """
+    check_same_geometry(ct.geometry, labels.geometry, "the CT", "the label map")
+    reading = reading or read_vertebrae(labels, None, "the label map")
+    vertebra = next((v for v in reading.vertebrae if v.level == level), None)
+    if vertebra is None or level not in breakable_levels(reading):
+        raise UserError(
+            f"{level} cannot be broken: it needs a whole body and a labelled neighbour above. "
+            f"Choose one of {', '.join(breakable_levels(reading)) or '(none)'}."
+        )
+    place = reading.vertebrae.index(vertebra)
+    above = reading.vertebrae[place - 1] if place else None
+    below = reading.vertebrae[place + 1] if place + 1 < len(reading.vertebrae) else None
+    if isinstance(seed, np.random.SeedSequence):  # a fresh copy: it counts its children
+        seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    else:
+        seed = np.random.SeedSequence(seed)
+    shape_rng, noise_rng = map(np.random.default_rng, seed.spawn(2))
+
+    body = measure_body(labels, vertebra, above, below)
+    trabecular = trabecular_hu(ct, labels, vertebra, body)
+    width = float(np.abs(body.frame.axes[0]) @ ct.voxel_spacing)
+    fracture = _draw(shape_rng, spec, body, trabecular, width)
+    up = along(body.bottom.min() - BELOW_MM - 2, body.top.max() + ABOVE_MM + 2)
+    soft, inside = soft_tissue(labels, _spine_ids(reading), body, up)
+    fallen = collapse(body, fracture, soft, inside, up)
+    masks = np.zeros(ct.shape, np.uint8)
+    if fractures is not None:
+        masks = instances_as_uint8(fractures.array, "the fracture mask")
+    return _render(ct, labels, masks, vertebra, fracture, fallen, trabecular, noise_rng)
+
+
+def breakable_levels(reading: LabelReading) -> tuple[str, ...]:
+    """Levels that are whole and have a labelled neighbour above, which tells where the disc is."""
+    names = SPINE_IDS[reading.scheme]
+    labelled = {names[label] for label, _, _ in reading.left_out if label in names}
+    labelled |= {v.level for v in reading.vertebrae}
+    order = [f"{part}{n}" for part, count in (("C", 7), ("T", 12), ("L", 5))
+             for n in range(1, count + 1)]  # fmt: skip
+    return tuple(
+        v.level
+        for v in reading.vertebrae
+        if not v.flags and order[order.index(v.level) - 1] in labelled
+    )
+
+
+def trabecular_hu(ct: Volume, labels: Volume, vertebra: Vertebra, body: Body) -> float:
+    """Median HU of the inner half of a body."""
+    box = tuple(slice(a, b) for a, b in zip(vertebra.start, vertebra.stop))
+    up, front, right = voxel_grid(ct).local(box, body.frame)  # type: ignore[arg-type]
+    height = float(body.heights().mean())
+    core = np.square(up * 3 / height) + np.square(front * 3 / body.depth)
+    core = core + np.square(right * 3 / body.width)
+    values = ct.array[box][(core < 1) & (labels.array[box] == vertebra.label)]
+    return float(np.median(values)) if values.size else 100.0
+
+
+def _draw(
+    rng: np.random.Generator, spec: FractureSpec, body: Body, trabecular: float, width: float
+) -> Fracture:
+    """The phantom's fracture for a body of this size, its sheets within what radiologists label.
+
+    A condensed sheet thinner than a voxel (`width` mm along the axis) shows only in part; it is
+    made dense enough for the CT to show the least of `CONDENSATION_HU`.
+    """
+    front, middle, back = body.heights()
+    height = (front + back) / 2
+    size = Size(
+        height=height,
+        depth=body.depth,
+        width=body.width,
+        wedge=float(np.degrees(np.arctan2(back - front, 0.7 * body.depth))),
+        concavity=(max(height - middle, 0.0) / 2,) * 2,
+        waist=0.0,
+        canal_width=20.0,
+        canal_depth=16.0,
+        lumbar=1.0,
+    )
+    fracture = draw_fracture(rng, spec, size, trabecular)
+    remaining = height * (1 - spec.height_loss)
+
+    def fitted(sheet: Sheet) -> Sheet:
+        thickness = min(sheet.thickness, THICKEST_MM)
+        hounsfield = float(rng.uniform(*CONDENSATION_HU))
+        hounsfield = max(hounsfield, CONDENSATION_HU[0] * max(width / thickness, 1.0))
+        if sheet.gap:
+            hounsfield = sheet.hounsfield
+        return replace(
+            sheet,
+            thickness=thickness,
+            depth=min(sheet.depth, 0.45 * remaining),
+            hounsfield=hounsfield,
+        )
+
+    return replace(fracture, sheets=tuple(fitted(sheet) for sheet in fracture.sheets))
+
+
+def _spine_ids(reading: LabelReading) -> set[int]:
+    known = SPINE_IDS[reading.scheme]
+    return {v.label for v in reading.vertebrae} | {
+        label for label, _, _ in reading.left_out if label in known
+    }
+
+
+def _render(
+    ct: Volume,
+    labels: Volume,
+    masks: np.ndarray,
+    vertebra: Vertebra,
+    fracture: Fracture,
+    fallen: Collapse,
+    trabecular: float,
+    rng: np.random.Generator,
+) -> FracturedCase:
+    body, spacing = fallen.body, ct.voxel_spacing
+    grid = voxel_grid(ct)
+    edge_f = (-body.depth / 2 - BEHIND_MM - 3, body.depth / 2 + FRONT_MM + 3)
+    edge_r = body.width / 2 + FRONT_MM + 3
+    corners = np.array([[u, f, r] for u in fallen.up[[0, -1]] for f in edge_f
+                        for r in (-edge_r, edge_r)])  # fmt: skip
+    box = grid.box(body.frame.to_patient(corners), 1)
+    assert box is not None
+    local = grid.local(box, body.frame)
+    rise, forth = fallen.backward(local)
+    shape = rise.shape
+    source = [
+        np.arange(n, dtype=np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+        + (rise * np.float32(body.frame.axes[0, axis])
+           + forth * np.float32(body.frame.axes[1, axis])) / np.float32(spacing[axis])
+        for axis, n in enumerate(shape)
+    ]  # fmt: skip
+    moved = (rise != 0) | (forth != 0)
+
+    old = ct.array[box]
+    noise = measure_noise(old, ~ndimage.binary_dilation(labels.array[box] != 0))
+    hu = old.astype(np.float32)
+    new_labels, new_masks = labels.array[box].copy(), masks[box].copy()
+    if moved.any():
+        source = [places[moved] for places in source]
+        places = tuple(axis[moved] for axis in np.broadcast_arrays(*local))
+        hu[moved] = warp_ct(old, places, source, moved, fallen, noise, rng)  # type: ignore
+        nearest = tuple(
+            np.clip(np.rint(s), 0, n - 1).astype(np.int32) for s, n in zip(source, shape)
+        )
+        new_labels[moved], new_masks[moved] = new_labels[nearest], new_masks[nearest]
+
+    width = float(np.abs(body.frame.axes[0]) @ spacing)
+    bone = new_labels == vertebra.label
+    instances = []
+    highest = int(masks.max())
+    painted = hu.copy()
+    _raise_density(painted, fracture, local, fallen, bone)
+    for sheet in fracture.sheets:
+        found = paint_sheet(painted, sheet, local, fallen, bone, width) & (new_masks == 0)
+        if found.any():
+            highest += 1
+            if highest > 255:
+                raise UserError("more than 255 fracture instances in one CT. Ask for fewer.")
+            new_masks[found] = highest
+            instances.append(highest)
+    changed = moved | (painted != hu)
+    low, high = int(ct.array.min()), int(ct.array.max())
+    result = np.where(changed, np.clip(np.rint(painted), low, high), old).astype(np.int16)
+
+    def pasted(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
+        out = whole.copy()
+        out[box] = part
+        return out
+
+    ends = [np.flatnonzero(changed.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
+    start = tuple(int(part.start + e[0]) if e.size else 0 for part, e in zip(box, ends))
+    stop = tuple(int(part.start + e[-1] + 1) if e.size else 0 for part, e in zip(box, ends))
+    facts = FractureFacts(
+        vertebra.level, vertebra.label, fracture.spec, tuple(instances),
+        tuple(body.heights().tolist()), tuple(fallen.heights().tolist()),
+        float(np.abs(rise).max()), trabecular, noise.sd, start, stop,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return FracturedCase(
+        Volume(pasted(ct.array, result), ct.geometry),
+        Volume(pasted(labels.array, new_labels), ct.geometry),
+        Volume(pasted(masks, new_masks), ct.geometry),
+        (facts,),
+    )
+
+
+def _raise_density(
+    hu: np.ndarray, fracture: Fracture, local: Local, fallen: Collapse, bone: np.ndarray
+) -> None:
+    """Oedema and compacted bone: fresh bone under the sunken endplate is a little denser."""
+    if not fracture.oedema:
+        return
+    up, front, _ = local
+    body = fallen.body
+    share = ndimage.gaussian_filter(bone.astype(np.float32), 1.0) * bone
+    share = share * (front > -body.depth / 2) * np.exp(-np.abs(up - body.top.max()) / 15)
+    hu += np.float32(fracture.oedema) * share

@@ -1,0 +1,162 @@
+"""From a collapse to voxels: the CT resampled with its noise kept, and the signs of a fracture."""
+
+import dataclasses
+
+import numpy as np
+from scipy import ndimage
+
+from vfseg.synthesis.phantom.fractures import Sheet
+from vfseg.synthesis.phantom.shapes import Local, ramp
+from vfseg.synthesis.virtual_fractures.body import STEP_MM
+from vfseg.synthesis.virtual_fractures.collapse import Collapse
+
+_TAPS = 11
+_SOFT_HU = (-60.0, 140.0)
+_MEDIAN_VARIANCE = 0.15  # share of the noise that a median of 27 voxels leaves
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """Noise of a CT: SD in HU, and correlation of neighbours along d, h, w."""
+
+    sd: float
+    correlation: np.ndarray
+
+
+def measure_noise(ct: np.ndarray, seen: np.ndarray) -> Noise:
+    """Noise of the soft tissue of a box, from differences of neighbours.
+
+    With noise of SD s and correlation c, c^4 (a Gaussian) of first and second neighbours along an
+    axis, differences have variances 2 s² (1 - c) and 2 s² (1 - c^4); their ratio
+    1 + c + c² + c³ gives c, negative where the kernel was sharp. The SD is the smallest of the
+    axes' estimates, as anatomy only adds. Soft tissue is told by the smoothed CT: a choice of
+    voxels by their own value would cut the noise.
+    """
+    values = ct.astype(np.float32)
+    level = ndimage.gaussian_filter(values, 2)
+    soft = seen & (level > _SOFT_HU[0]) & (level < _SOFT_HU[1])
+    correlation, sds = np.zeros(3), []
+    steps = np.linspace(-0.6, 0.95, 156)
+    ratios = 1 + steps + steps**2 + steps**3
+    for axis in range(3):
+        variance = []
+        for lag in (1, 2):
+            first = np.take(values, range(values.shape[axis] - lag), axis)
+            second = np.take(values, range(lag, values.shape[axis]), axis)
+            both = np.take(soft, range(values.shape[axis] - lag), axis)
+            both = both & np.take(soft, range(lag, values.shape[axis]), axis)
+            if both.sum() < 500:
+                return Noise(0.0, np.zeros(3))
+            variance.append(1e-3 + (np.median(np.abs(first - second)[both]) / 0.6745) ** 2)
+        c = float(np.interp(variance[1] / variance[0], ratios, steps))
+        correlation[axis] = c
+        sds.append(np.sqrt(variance[0] / 2 / (1 - c)))
+    return Noise(float(min(sds)), correlation)
+
+
+def warp_ct(
+    ct: np.ndarray,
+    place: Local,
+    source: list[np.ndarray],
+    moved: np.ndarray,
+    collapse: Collapse,
+    noise: Noise,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The CT at its source places, with the noise it had before.
+
+    Interpolation averages noise away, and where tissue is pulled apart it would draw noise out to
+    streaks. There a median takes its place; then noise of the local deficit is added.
+
+    Args:
+        ct: int16 box `d h w`.
+        place: [n] coordinates of the moved voxels in the frame of the body, mm.
+        source: [n] index of the place that each comes from, per axis.
+        moved: bool `d h w`, which voxels these are.
+        collapse: for where tissue is stretched.
+        noise: of this CT.
+        rng: of the noise.
+
+    Returns:
+        float32 [n].
+    """
+    values = ct.astype(np.float32)
+    hu = ndimage.map_coordinates(values, source, order=3, mode="nearest")
+    axes = (collapse.up, collapse.body.front, collapse.body.right)
+    index = [(p - axis[0]) / STEP_MM for p, axis in zip(place, axes)]
+    stretch = ndimage.gaussian_filter(collapse.stretch(), 1 / STEP_MM)
+    stretch = ndimage.map_coordinates(stretch, index, order=1, mode="constant", cval=1)
+    plain = ramp(stretch, 0.85, 0.5)
+    kept = np.square(1 - plain)
+    if plain.any():
+        ends = [(int(p.min()), int(p.max()) + 2) for p in (s[plain > 0] for s in source)]
+        part = tuple(slice(max(low - 1, 0), high + 1) for low, high in ends)
+        smooth = values.copy()
+        smooth[part] = ndimage.median_filter(values[part], 3, mode="nearest")
+        smooth = ndimage.map_coordinates(smooth, source, order=1, mode="nearest")
+        hu += plain * (smooth - hu)
+    kept = kept * _kept_variance(source, noise) + (1 - kept) * _MEDIAN_VARIANCE
+    fresh = rng.standard_normal(ct.shape, np.float32)
+    for axis, c in enumerate(noise.correlation):
+        if c > 0.02:
+            fresh = ndimage.gaussian_filter1d(fresh, 0.5 / np.sqrt(-np.log(c)), axis, mode="wrap")
+        elif c < -0.02:  # taps a, 1, a: correlation 2 a / (1 + 2 a²)
+            a = (1 - np.sqrt(1 - 2 * c * c)) / (2 * c)
+            fresh = ndimage.correlate1d(fresh, [a, 1, a], axis, mode="wrap")
+    fresh *= noise.sd / max(float(fresh.std()), 1e-6)
+    return hu + fresh[moved] * np.sqrt(np.clip(1 - kept, 0, 1))
+
+
+def _kept_variance(source: list[np.ndarray], noise: Noise) -> np.ndarray:
+    """[n] share of the noise's variance that cubic interpolation leaves at these places.
+
+    Along an axis it is w' C w for the weights w of the fraction of a voxel and the correlation C.
+    """
+    kept = np.ones(source[0].shape, np.float32)
+    middle = _TAPS // 2
+    fractions = np.linspace(0, 1, 33)
+    lags = np.abs(np.subtract.outer(np.arange(_TAPS), np.arange(_TAPS)))
+    weights = np.stack([
+        ndimage.map_coordinates(unit, [middle + fractions], order=3, mode="nearest")
+        for unit in np.eye(_TAPS)
+    ])  # fmt: skip
+    for places, c in zip(source, noise.correlation):
+        covariance = np.sign(c) ** lags * np.abs(c) ** np.square(lags)
+        share = np.einsum("if,ij,jf->f", weights, covariance, weights)
+        kept *= np.interp(places - np.floor(places), fractions, share).astype(np.float32)
+    return np.minimum(kept, 1)
+
+
+def paint_sheet(
+    hu: np.ndarray, sheet: Sheet, local: Local, collapse: Collapse, bone: np.ndarray, width: float
+) -> np.ndarray:
+    """Paint the sign of a sheet into the CT in place.
+
+    Args:
+        hu: float32 box `d h w`.
+        sheet: the sheet; its depth counts from the endplate after the collapse.
+        local: coordinates of the voxels in the frame of the body.
+        collapse: for the endplates.
+        bone: bool, voxels of the fractured vertebra.
+        width: of a voxel along the axis, mm.
+
+    Returns:
+        bool: the voxels of the sheet, as thick as the sheet or, where voxels are thicker, one.
+    """
+    up, front, right = local
+    body = collapse.body
+    index = [(front - body.front[0]) / STEP_MM, (right - body.right[0]) / STEP_MM]
+    plate = collapse.top if sheet.side > 0 else collapse.bottom
+    plate = ndimage.map_coordinates(plate.astype(np.float32), index, order=1, mode="nearest")
+    cover = sheet.cover(up, front, right, plate, width)
+    # Bone ends at its own surface, not at that of the voxels.
+    within = ndimage.gaussian_filter(bone.astype(np.float32), 0.4)
+    within = np.clip(2 * within - 0.4, 0, 1) * (front > -body.depth / 2)
+    strength = sheet.strength(front, right)
+    if sheet.gap:  # the level falls, the noise stays
+        level = ndimage.gaussian_filter(hu, 1.5)
+        hu += cover * within * np.minimum(strength - level, 0)
+    else:
+        hu += cover * within * strength
+    thick = 0.5 * min(1.0, sheet.thickness / width)
+    return (cover >= thick) & bone & (front > -body.depth / 2)
