@@ -11,36 +11,62 @@ With `--mode ship --output FOLDER` it also writes a model to pass on; `DATA/ABOU
 the CTs come from. `:slice_classifier` is the baseline on the same cases.
 """
 
-import runpy
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from vfseg.config.derive import derive
+from vfseg.synthesis.phantom.benchmark import BENCHMARK
+
+QUICKSTART = Path(__file__).with_name("quickstart.py")
+
+CASES = {
+    "manifest": "data/manifest.csv",
+    "add_phantoms": True,
+    "virtual_fractures.variants": 16,
+    "prepare.vertebra_scheme": "",
+    "augment.rotation": 10.0,
+    "augment.scaling": 0.1,
+    "augment.translation": 4.0,
+    "augment.gamma": 0.2,
+    "augment.contrast": 0.15,
+    "augment.noise": 30.0,
+    "augment.blur": 0.8,
+    "augment.low_resolution": 1.0,
+    "augment.hu_shift": 30.0,
+    "train.save_every": 500,
+}
+
+VARIANTS = {
+    "": {
+        "windows.planes": ("sagittal", "coronal"),
+        "inference.flips": True,
+        "stages.attention": 2000,
+        "stages.recurrent": 700,
+        "stages.adversarial": 200,
+        "stages.fine_tune": 200,
+        "train.validate_every": 3100,  # once, at the end
+    },
+    "slice_classifier": {
+        "network": "slice_classifier",
+        "windows.planes": ("axial", "coronal", "sagittal"),
+        "windows.length": 1,
+        "windows.targets": 1,
+        "windows.batch_size": 32,
+        "losses.l1": 0.0,
+        "losses.dice": 0.0,
+        "losses.cross_entropy": 1.0,
+        "stages.attention": 0,
+        "stages.recurrent": 1500,
+        "stages.adversarial": 0,
+        "stages.fine_tune": 0,
+        "train.validate_every": 1500,
+        "train.generator_learning_rate": 1e-3,
+    },
+}
+
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in ("", "slice_classifier"):
+    if variant not in VARIANTS:
         raise ValueError(f"no variant {variant!r}; there is 'slice_classifier'")
-    name = "slice_classifier.py" if variant else "vertebral_fracture.py"
-    config = runpy.run_path(str(Path(__file__).with_name(name)))["get_config"]()
-
-    stages = config.stages
-    stages.attention, stages.recurrent, stages.adversarial, stages.fine_tune = 2000, 700, 200, 200
-    if variant:
-        stages.attention, stages.recurrent, stages.adversarial, stages.fine_tune = 0, 1500, 0, 0
-    config.train.validate_every = sum(stages.values())
-
-    config.manifest = "data/manifest.csv"
-    config.add_phantoms = True
-    config.virtual_fractures.variants = 16
-    config.prepare.vertebra_scheme = ""
-
-    config.augment.rotation = 10.0
-    config.augment.scaling = 0.1
-    config.augment.translation = 4.0
-    config.augment.gamma = 0.2
-    config.augment.contrast = 0.15
-    config.augment.noise = 30.0
-    config.augment.blur = 0.8
-    config.augment.low_resolution = 1.0
-    config.augment.hu_shift = 30.0
-    return config
+    return derive(QUICKSTART, BENCHMARK, CASES, VARIANTS[variant])

@@ -6,29 +6,37 @@ averaged over the three directions. Same cohort, splits, loop and evaluator as t
     python -m vfseg.main --config configs/slice_classifier.py
 """
 
-import runpy
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from vfseg.config.derive import derive
+from vfseg.synthesis.phantom.benchmark import BENCHMARK
+
+QUICKSTART = Path(__file__).with_name("quickstart.py")
+
+CLASSIFIER = {
+    "network": "slice_classifier",
+    "windows.planes": ("axial", "coronal", "sagittal"),
+    "windows.length": 1,
+    "windows.targets": 1,
+    "windows.batch_size": 32,
+    "losses.l1": 0.0,
+    "losses.dice": 0.0,
+    "losses.cross_entropy": 1.0,
+    "stages.attention": 0,
+    "stages.recurrent": 5000,  # about as long as the full recipe takes
+    "stages.adversarial": 0,
+    "stages.fine_tune": 0,
+    "train.save_every": 500,
+    "train.validate_every": 2500,
+    "train.generator_learning_rate": 1e-3,
+    "augment.rotation": 10.0,
+    "augment.scaling": 0.1,
+    "augment.translation": 4.0,
+    "augment.noise": 20.0,
+}
+
 
 def get_config() -> ConfigDict:
-    base = Path(__file__).with_name("benchmark_cohort.py")
-    config = runpy.run_path(str(base))["get_config"]()
-    config.network = "slice_classifier"
-    config.windows.planes = ("axial", "coronal", "sagittal")
-    config.windows.length = 1
-    config.windows.targets = 1
-    config.windows.batch_size = 32
-    config.losses.l1 = config.losses.dice = 0.0
-    config.losses.cross_entropy = 1.0
-    config.stages.attention = config.stages.adversarial = config.stages.fine_tune = 0
-    config.stages.recurrent = 5000  # about as long as the full recipe takes
-    config.train.save_every = 500
-    config.train.validate_every = 2500
-    config.train.generator_learning_rate = 1e-3
-    config.augment.rotation = 10.0
-    config.augment.scaling = 0.1
-    config.augment.translation = 4.0
-    config.augment.noise = 20.0
-    return config
+    return derive(QUICKSTART, BENCHMARK, CLASSIFIER)

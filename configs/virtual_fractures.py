@@ -8,16 +8,21 @@ The truth is synthetic; the bone is real, so the workdir holds patient data.
     python -m vfseg.main --config configs/virtual_fractures.py --config.manifest=DATA/manifest.csv
 """
 
-import runpy
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from vfseg.config.derive import derive
+
+QUICKSTART = Path(__file__).with_name("quickstart.py")
+
 
 def get_config() -> ConfigDict:
-    quickstart = Path(__file__).with_name("quickstart.py")
-    config = runpy.run_path(str(quickstart))["get_config"]()
-    config.manifest = "data/manifest.csv"
-    config.virtual_fractures.variants = 8
-    config.prepare.vertebra_scheme = ""
-    return config
+    return derive(
+        QUICKSTART,
+        {
+            "manifest": "data/manifest.csv",
+            "virtual_fractures.variants": 8,
+            "prepare.vertebra_scheme": "",
+        },
+    )

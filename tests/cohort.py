@@ -1,10 +1,11 @@
 """A store of a few small crops with bright sheets as fractures, and the config that fits it."""
 
-import runpy
 from pathlib import Path
 
 import numpy as np
 
+from vfseg.config.config import read_config
+from vfseg.config.derive import changed, load
 from vfseg.crops.store import CaseRecord, CropRecord, write_case
 from vfseg.data.geometry import PLANE_AXES
 
@@ -13,9 +14,12 @@ ROOT = Path(__file__).parent.parent
 
 def tiny_config(**changes):
     """`configs/quickstart.py:tiny`, with dotted keys changed."""
-    config = runpy.run_path(str(ROOT / "configs" / "quickstart.py"))["get_config"]("tiny")
-    config.update_from_flattened_dict(changes)
-    return config
+    return read_config(tiny_values(**changes))
+
+
+def tiny_values(**changes):
+    """The same before it is read: a `ConfigDict`, which may hold anything."""
+    return changed(load(ROOT / "configs" / "quickstart.py", "tiny"), changes)
 
 
 def write_store(store, config, cases=2, crops=2):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import vfseg
 
-GROUND = ("errors", "files", "processes")
+GROUND = ("errors", "files", "settings", "processes")
 FOLDERS = (
     *("data", "synthesis", "crops", "drawing", "audit", "models", "training", "inference"),
     *("evaluation", "report", "config", "commands"),

@@ -1,12 +1,16 @@
-"""Files that appear complete or not at all, and the tables written so."""
+"""Files that appear complete or not at all, tables and JSON written so, folders worked in alone."""
 
 import contextlib
 import csv
+import fcntl
 import io
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from absl import logging
 
 from vfseg.errors import UserError
 
@@ -48,3 +52,52 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence
         writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
     with atomic_file(path) as file:
         file.write(text.getvalue().encode())
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time inside, of all that work in a folder; the others wait.
+
+    The lock goes with the process that holds it, however that ends.
+
+    Args:
+        folder: made if it is missing.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(path, "wb")  # noqa: SIM115, closed below
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}). Choose a folder that can be."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.info("%s: waiting for another process that works here", folder)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file that this program wrote; None where there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}). Delete it, and run again.") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON. Raises `UserError` where it cannot be written."""
+    with atomic_file(path) as file:
+        file.write(json.dumps(content, indent=2).encode())

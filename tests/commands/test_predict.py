@@ -9,11 +9,12 @@ import pytest
 
 from tests.cohort import tiny_config
 from vfseg.commands import predict as command
-from vfseg.commands.predict import predict
+from vfseg.commands.predict import Request, predict
+from vfseg.config.recipe import initial_state
+from vfseg.data.spine import SpineReading
 from vfseg.data.volume import geometry_from, write_ct, write_labels
 from vfseg.errors import UserError
-from vfseg.inference.model import save_thresholds
-from vfseg.training import loop
+from vfseg.inference.thresholds import Thresholds, save_thresholds
 from vfseg.training.checkpoints import Checkpoints
 
 SPACING = (1.0, 1.0, 1.5)
@@ -23,14 +24,12 @@ VERSE_L1, VERSE_L2, VERSE_C3 = 20, 21, 3
 def save_model(folder, **changes):
     """Checkpoints of an untrained tiny model, with thresholds at its highest answers."""
     config = tiny_config(**changes)
-    state = loop.initial_state(config)
+    state = initial_state(config)
     checkpoints = Checkpoints(folder / "checkpoints", create=True)
     checkpoints.save(state, next_sample=0, config=config.to_dict())
     checkpoints.score(int(state.step), 0.5)
-    thresholds = {"slice": 0.01, "fused": 0.01, "vertebra": 0.5, "temperature": 1.0}
-    save_thresholds(
-        folder / "checkpoints", int(state.step), **thresholds, fusion=config.inference.fusion
-    )
+    thresholds = Thresholds(slice=0.01, fused=0.01, vertebra=0.5, temperature=1.0)
+    save_thresholds(folder / "checkpoints", int(state.step), thresholds, config.inference.fusion)
     return folder / "checkpoints"
 
 
@@ -56,14 +55,8 @@ def write_case(folder, labels=(VERSE_L1, VERSE_L2)):
 
 
 def run(ct, output, checkpoints, **changes):
-    settings = {
-        "vertebrae": None,
-        "boxes": None,
-        "vertebra_scheme": "verse",
-        "boxes_inclusive": False,
-        "overwrite": False,
-    }
-    predict(ct, output=output, checkpoints=checkpoints, **(settings | changes))
+    reading = SpineReading(vertebra_scheme="verse")
+    predict(Request(input=ct, output=output, model=checkpoints, reading=reading, **changes))
 
 
 def load(path):
@@ -181,7 +174,7 @@ def test_no_case_at_all_is_an_error(tmp_path, checkpoints):
 @pytest.mark.parametrize("missing", ["inference", "windows"])
 def test_a_checkpoint_of_another_version_is_named(tmp_path, missing):
     config = tiny_config()
-    state = loop.initial_state(config)
+    state = initial_state(config)
     other = {name: value for name, value in config.to_dict().items() if name != missing}
     checkpoints = Checkpoints(tmp_path / "checkpoints", create=True)
     checkpoints.save(state, next_sample=0, config=other)

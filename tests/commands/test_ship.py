@@ -8,13 +8,14 @@ import pytest
 from tests.cohort import tiny_config
 from tests.test_main import vfseg
 from vfseg.commands.ship import CARD, _spaced, ship
+from vfseg.commands.workdir import Run
+from vfseg.config.shipped import PARAMETERS
 from vfseg.errors import UserError
-from vfseg.inference.shipped import PARAMETERS
 
 
 def test_without_healthy_cts_there_is_nothing_to_ship(tmp_path):
     with pytest.raises(UserError, match=r"--mode ship needs healthy CTs: .*configs/real_bone.py"):
-        ship(tiny_config(), tmp_path)
+        ship(Run(tiny_config(), tmp_path))
 
 
 def test_where_the_cts_come_from_must_be_said(tmp_path):
@@ -22,7 +23,7 @@ def test_where_the_cts_come_from_must_be_said(tmp_path):
         **{"manifest": str(tmp_path / "manifest.csv"), "virtual_fractures.variants": 1}
     )
     with pytest.raises(UserError, match=r"ABOUT\.md: no such file"):
-        ship(config, tmp_path)
+        ship(Run(config, tmp_path))
 
 
 def test_blocks_are_set_apart_and_tables_are_not():

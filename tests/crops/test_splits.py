@@ -20,8 +20,12 @@ from vfseg.errors import UserError
 
 
 def settings(**changes):
-    fields = {"validation": 0.2, "test": 0.25, "folds": 0, "fold": 0, "seed": 3}
+    fields = {"validation": 0.2, "test": 0.25, "folds": 0, "fold": 0}
     return SplitSettings(**{**fields, **changes})
+
+
+def assign(cases, records, path, *, seed=3, **changes):
+    return assign_splits(cases, records, settings(**changes), path, seed=seed)
 
 
 def make_case(case_id, patient_id, split="", fractured=(), levels=("T12", "L1")):
@@ -57,7 +61,7 @@ def patients_of(splits, cases):
 
 def test_shares_are_of_patients_and_patients_stay_whole(tmp_path):
     cases, records = make_cohort()
-    found = patients_of(assign_splits(cases, records, settings(), tmp_path / "s.csv"), cases)
+    found = patients_of(assign(cases, records, tmp_path / "s.csv"), cases)
     # 38 patients: round(0.2 * 38) = 8, round(0.25 * 38) = 10 (to even from 9.5), the rest 20.
     assert {split: len(members) for split, members in found.items()} == {
         "train": 20,
@@ -85,7 +89,7 @@ def spread(records, part_of, parts):
 @pytest.mark.parametrize("seed", range(3))
 def test_levels_and_fractures_are_spread_better_than_by_chance(tmp_path, seed):
     cases, records = make_cohort(seed=seed)
-    splits = assign_splits(cases, records, settings(seed=seed), tmp_path / "s.csv")
+    splits = assign(cases, records, tmp_path / "s.csv", seed=seed)
     names = ("train", "validation", "test")
     ours = spread(records, lambda r: names.index(splits.split_of[r.case_id]), 3)
     rng, by_chance = np.random.default_rng(seed), []
@@ -102,7 +106,7 @@ def test_folds_divide_train_and_rotate(tmp_path):
     path = tmp_path / "splits.csv"
     validated = []
     for fold in range(5):
-        splits = assign_splits(cases, records, settings(folds=5, fold=fold), path)
+        splits = assign(cases, records, path, folds=5, fold=fold)
         found = patients_of(splits, cases)
         assert len(found["test"]) == 10
         assert set.union(*found.values()) == {case.patient_id for case in cases}
@@ -121,7 +125,7 @@ def test_folds_divide_train_and_rotate(tmp_path):
 def test_drawn_anew_the_same_seed_gives_the_same(tmp_path):
     cases, records = make_cohort()
     drawn = [
-        assign_splits(cases, list(records)[::order], settings(seed=seed), tmp_path / f"{i}.csv")
+        assign(cases, list(records)[::order], tmp_path / f"{i}.csv", seed=seed)
         for i, (seed, order) in enumerate([(3, 1), (3, -1), (4, 1)])
     ]
     assert drawn[0].split_of == drawn[1].split_of  # whatever the order of the cases
@@ -132,9 +136,9 @@ def test_what_stands_is_reused(tmp_path):
     """Other shares or another seed change nothing once the file is there; a hand may."""
     cases, records = make_cohort()
     path = tmp_path / "splits.csv"
-    first = assign_splits(cases, records, settings(), path)
+    first = assign(cases, records, path)
     written = path.read_bytes()
-    again = assign_splits(cases, records, settings(seed=9, test=0.5, validation=0.1), path)
+    again = assign(cases, records, path, seed=9, test=0.5, validation=0.1)
     assert again.split_of == first.split_of
     assert path.read_bytes() == written
     moved = next(c.case_id for c in cases if first.split_of[c.case_id] == "train")
@@ -144,12 +148,12 @@ def test_what_stands_is_reused(tmp_path):
         for line in path.read_text().splitlines()
     ]
     path.write_text("\n".join(lines))
-    assert assign_splits(cases, records, settings(), path).split_of[moved] == "test"
+    assert assign(cases, records, path).split_of[moved] == "test"
 
 
 def test_the_file_has_one_line_a_case(tmp_path):
     cases, records = make_cohort(6)
-    splits = assign_splits(cases, records, settings(folds=2), tmp_path / "splits.csv")
+    splits = assign(cases, records, tmp_path / "splits.csv", folds=2)
     with open(tmp_path / "splits.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["case_id"] for row in rows] == [case.case_id for case in cases]
@@ -168,7 +172,7 @@ def test_the_manifest_comes_first(tmp_path):
         dataclasses.replace(c, split=chosen.get(c.patient_id, "") * c.case_id.endswith("-0"))
         for c in cases
     ]
-    splits = assign_splits(cases, records, settings(test=0.5), tmp_path / "s.csv")
+    splits = assign(cases, records, tmp_path / "s.csv", test=0.5)
     found = patients_of(splits, cases)
     assert found["test"] == {"p1", "p2"}
     assert found["validation"] == {"p7"}
@@ -179,7 +183,7 @@ def test_the_manifest_comes_first(tmp_path):
 def test_named_train_is_the_ground_that_folds_divide(tmp_path):
     pairs = [make_case(f"c{i}", f"p{i}", "test" if i < 2 else "train") for i in range(8)]
     cases, records = zip(*pairs)
-    splits = assign_splits(cases, records, settings(folds=3), tmp_path / "s.csv")
+    splits = assign(cases, records, tmp_path / "s.csv", folds=3)
     found = patients_of(splits, cases)
     assert found["test"] == {"p0", "p1"}
     assert (len(found["validation"]), len(found["train"])) == (2, 4)
@@ -193,7 +197,7 @@ def test_a_level_without_a_fracture_in_the_test_split_is_a_note(tmp_path):
     ]
     cases, records = zip(*pairs)
     for _ in range(2):  # drawn, and reused
-        (note,) = assign_splits(cases, records, settings(), tmp_path / "s.csv").notes
+        (note,) = assign(cases, records, tmp_path / "s.csv").notes
         assert "T12 (2 in all splits), L2 (0 in all splits)" in note
         assert "L1" not in note
 
@@ -201,7 +205,7 @@ def test_a_level_without_a_fracture_in_the_test_split_is_a_note(tmp_path):
 def test_selects_the_records_of_a_split(tmp_path):
     pairs = [make_case(f"c{i}", f"p{i}", split) for i, split in enumerate(["train", "test"] * 2)]
     cases, records = zip(*pairs)
-    splits = assign_splits(cases, records, settings(), tmp_path / "s.csv")
+    splits = assign(cases, records, tmp_path / "s.csv")
     assert splits.select(records, "test") == (records[1], records[3])
     assert splits.select(records, "validation") == ()
 
@@ -209,8 +213,8 @@ def test_selects_the_records_of_a_split(tmp_path):
 def test_cases_that_could_not_be_used_are_no_change_of_the_data_set(tmp_path):
     """A damaged file stays in the manifest: it neither draws anew nor counts as gone."""
     cases, records = make_cohort(10)
-    first = assign_splits(cases, records, settings(), tmp_path / "s.csv")
-    again = assign_splits(cases, records[1:], settings(), tmp_path / "s.csv")
+    first = assign(cases, records, tmp_path / "s.csv")
+    again = assign(cases, records[1:], tmp_path / "s.csv")
     assert again.split_of == first.split_of
 
 
@@ -234,21 +238,21 @@ def test_a_file_that_does_not_fit_is_named_with_its_remedy(tmp_path, edit):
     cases, records = make_cohort(10)
     cases = [dataclasses.replace(c, split="test" * (c.patient_id == "p9")) for c in cases]
     path = tmp_path / "splits.csv"
-    assign_splits(cases, records, settings(validation=0.0), path)
+    assign(cases, records, path, validation=0.0)
     text = path.read_text()
     assert change(text) != text
     path.write_text(change(text))
     with pytest.raises(UserError, match=message) as error:
-        assign_splits(cases, records, settings(validation=0.0), path)
+        assign(cases, records, path, validation=0.0)
     assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize("before", [0, 3])
 def test_another_number_of_folds_is_refused(tmp_path, before):
     cases, records = make_cohort(12)
-    assign_splits(cases, records, settings(folds=before), tmp_path / "s.csv")
+    assign(cases, records, tmp_path / "s.csv", folds=before)
     with pytest.raises(UserError, match=r"folds=4.*delete the file"):
-        assign_splits(cases, records, settings(folds=4), tmp_path / "s.csv")
+        assign(cases, records, tmp_path / "s.csv", folds=4)
 
 
 @pytest.mark.parametrize(
@@ -265,21 +269,21 @@ def test_another_number_of_folds_is_refused(tmp_path, before):
 def test_impossible_settings(tmp_path, changes, message):
     cases, records = make_cohort(4)
     with pytest.raises(UserError, match=message):
-        assign_splits(cases, records, settings(**changes), tmp_path / "s.csv")
+        assign(cases, records, tmp_path / "s.csv", **changes)
     assert not (tmp_path / "s.csv").exists()
 
 
 def test_two_patients_are_too_few_for_three_splits(tmp_path):
     cases, records = make_cohort(2)
     with pytest.raises(UserError, match="too few"):
-        assign_splits(cases, records, settings(), tmp_path / "s.csv")
+        assign(cases, records, tmp_path / "s.csv")
 
 
 def test_a_patient_in_two_splits_of_the_manifest(tmp_path):
     pairs = [make_case("a", "p", "train"), make_case("b", "p", "test")]
     cases, records = zip(*pairs)
     with pytest.raises(UserError, match="patient 'p'"):
-        assign_splits(cases, records, settings(), tmp_path / "s.csv")
+        assign(cases, records, tmp_path / "s.csv")
 
 
 @given(st.data())

@@ -9,8 +9,10 @@ from orbax.checkpoint import v1 as ocp
 
 from tests.cohort import tiny_config, write_store
 from tests.full_disk import no_file_beyond
+from vfseg.config.model import load_trained, open_model
+from vfseg.config.recipe import initial_state, training_plan
 from vfseg.errors import UserError
-from vfseg.inference.model import load_model, load_thresholds, save_thresholds
+from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
 from vfseg.training import loop
 from vfseg.training.checkpoints import Checkpoints
 
@@ -27,7 +29,7 @@ def collected():
 
 @pytest.fixture(scope="module")
 def state():
-    return loop.initial_state(tiny_config())
+    return initial_state(tiny_config())
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ DAMAGES = {
 
 def test_an_emptied_checkpoint_has_no_score_and_another_one_is_the_best(workdir):
     _empty(workdir / "checkpoints" / "1")
-    assert load_model(workdir / "checkpoints").step == 2
+    assert load_trained(workdir / "checkpoints").step == 2
 
 
 SCORED = {name: damage for name, damage in DAMAGES.items() if damage is not _empty}
@@ -87,7 +89,7 @@ SCORED = {name: damage for name, damage in DAMAGES.items() if damage is not _emp
 def test_a_damaged_checkpoint_is_named_when_it_is_loaded(workdir, damage):
     damage(workdir / "checkpoints" / "1")
     with pytest.raises(UserError, match=r"checkpoints/1: this checkpoint is damaged .* Delete"):
-        load_model(workdir / "checkpoints")
+        load_trained(workdir / "checkpoints")
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -96,7 +98,9 @@ def test_a_damaged_checkpoint_is_named_when_training_resumes(workdir, damage):
     config = tiny_config()
     records = write_store(workdir / "store", config)
     with pytest.raises(UserError, match=r"checkpoints/2: this checkpoint is damaged .* Delete"):
-        loop.train(config, workdir, workdir / "store", records, lambda _: {"pr_auc": 0.5})
+        loop.train(
+            training_plan(config), workdir, workdir / "store", records, lambda _: {"pr_auc": 0.5}
+        )
 
 
 def test_without_the_damaged_one_the_older_one_serves(workdir, state):
@@ -117,7 +121,7 @@ def test_without_the_damaged_one_the_older_one_serves(workdir, state):
 def test_other_networks_are_no_damage(workdir, changes, name):
     checkpoints = Checkpoints(workdir / "checkpoints")
     with pytest.raises(UserError, match=rf"{name} has shape .* config that wrote it"):
-        checkpoints.restore(1, loop.initial_state(tiny_config(**changes)))
+        checkpoints.restore(1, initial_state(tiny_config(**changes)))
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -126,21 +130,22 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         Checkpoints(tmp_path / "file" / "checkpoints", create=True)
 
 
-THRESHOLDS = {"slice": 0.25, "fused": 0.75, "vertebra": 0.1, "temperature": None, "fusion": "mean"}
+THRESHOLDS = Thresholds(slice=0.25, fused=0.75, vertebra=0.1, vertebra_rule="Youden index")
 
 
 @pytest.mark.parametrize(
     ("named", "step"), [("", 1), ("checkpoints", 1), ("checkpoints/1", 1), ("checkpoints/2", 2)]
 )
 def test_a_workdir_its_checkpoints_or_one_of_them_can_be_named(workdir, named, step):
-    save_thresholds(workdir / "checkpoints", step, **THRESHOLDS)
-    assert load_model(workdir / named).step == step
-    assert load_thresholds(workdir / named, step)[:2] == (0.25, 0.75)
+    save_thresholds(workdir / "checkpoints", step, THRESHOLDS, "mean")
+    model = open_model(workdir / named)
+    assert model.step == step
+    assert model.thresholds == THRESHOLDS
 
 
 def test_a_workdir_may_be_called_by_a_number(workdir):
     moved = workdir.rename(workdir.parent / "7")
-    assert load_model(moved).step == 1
+    assert load_trained(moved).step == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", "[]", "3", '{"step": 1, "slice": null}'])
@@ -157,12 +162,12 @@ def test_missing_thresholds_are_named(tmp_path):
 
 def test_thresholds_of_another_step_are_refused(workdir):
     folder = workdir / "checkpoints"
-    save_thresholds(folder, 1, **THRESHOLDS)
+    save_thresholds(folder, 1, THRESHOLDS, "mean")
     with pytest.raises(UserError, match=r"for step 1, not for step 2\. Name .*/1, or run --mode"):
-        load_thresholds(folder / "2", 2)
-    save_thresholds(folder, 5, **THRESHOLDS)
+        load_thresholds(folder, 2)
+    save_thresholds(folder, 5, THRESHOLDS, "mean")
     with pytest.raises(UserError, match=r"for step 5, not for step 2\. Run --mode evaluate"):
-        load_thresholds(folder / "2", 2)
+        load_thresholds(folder, 2)
 
 
 def test_the_best_validated_and_the_newest_three_are_kept(tmp_path, state):

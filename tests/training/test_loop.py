@@ -1,11 +1,14 @@
 """Stopping and resuming changes nothing; every function is traced once."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from tests.cohort import tiny_config, write_store
 from tests.training.tiny import ADVERSARIAL, SUPERVISED
+from vfseg.config.recipe import initial_state, training_plan
 from vfseg.crops.windows import BatchFeed
 from vfseg.errors import UserError
 from vfseg.training import loop
@@ -35,7 +38,7 @@ def _train(workdir, config, records, monkeypatch, killed_at=None):
     with monkeypatch.context() as patch:
         patch.setattr(BatchFeed, "__next__", noted)
         try:
-            loop.train(config, workdir, workdir.parent / "store", records, validate)
+            loop.train(training_plan(config), workdir, workdir.parent / "store", records, validate)
         except Killed:
             assert killed_at is not None
     return seen
@@ -43,13 +46,23 @@ def _train(workdir, config, records, monkeypatch, killed_at=None):
 
 def _newest(workdir, config):
     checkpoints = Checkpoints(workdir / "checkpoints")
-    restored = checkpoints.restore(checkpoints.newest, loop.initial_state(config))
+    restored = checkpoints.restore(checkpoints.newest, initial_state(config))
     return restored
+
+
+def noisy(**changes):
+    return tiny_config(**{"augment.noise": 10.0, **changes})
+
+
+def steps(**each):
+    """Steps of the stages; the others have none."""
+    none = {"attention": 0, "recurrent": 0, "adversarial": 0, "fine_tune": 0}
+    return {f"stages.{name}": number for name, number in (none | each).items()}
 
 
 @pytest.fixture
 def cohort(tmp_path):
-    config = tiny_config(**{"augment.noise": 10.0})
+    config = noisy()
     return config, write_store(tmp_path / "store", config)
 
 
@@ -78,29 +91,29 @@ def test_two_and_two_steps_are_four_steps(tmp_path, cohort, monkeypatch):
     assert lines == [1, 2, 2, 3, 4, 4]
 
 
-def test_each_phase_is_traced_once(tmp_path, cohort, monkeypatch):
+def test_each_phase_is_traced_once(tmp_path, cohort):
     """Neither later batches, nor validation, nor a resumed run compile a step again."""
     config, records = cohort
-    traces, original = [], loop.train_step
+    traces, plan = [], training_plan(config)
 
     def counted(*arguments, phase, **rest):
         traces.append(phase)
-        return original(*arguments, phase=phase, **rest)
+        return plan.step(*arguments, phase=phase, **rest)
 
-    monkeypatch.setattr(loop, "train_step", counted)
-    loop.train(config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
+    counting = dataclasses.replace(plan, step=counted)
+    loop.train(counting, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
     assert traces == [SUPERVISED, ADVERSARIAL]
-    loop.train(config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
+    loop.train(counting, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
     assert traces == [SUPERVISED, ADVERSARIAL], "a finished run does not train again"
 
 
 def test_the_best_and_the_newest_checkpoints_are_kept(tmp_path, cohort):
-    config, records = cohort
-    config.train.validate_every = 1
-    config.stages.recurrent, config.stages.adversarial = 6, 0
+    _, records = cohort
+    config = noisy(**steps(recurrent=6), **{"train.validate_every": 1})
     scores = iter([0.2, 0.9, 0.1, 0.3, 0.3, 0.4])
+    plan = training_plan(config)
     loop.train(
-        config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": next(scores)}
+        plan, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": next(scores)}
     )
     checkpoints = Checkpoints(tmp_path / "w" / "checkpoints")
     assert (checkpoints.best, checkpoints.newest) == (2, 6)
@@ -111,9 +124,8 @@ def test_the_best_and_the_newest_checkpoints_are_kept(tmp_path, cohort):
 
 def test_an_alarm_comes_at_the_same_step_in_a_run_that_was_killed(tmp_path, cohort, monkeypatch):
     """So small a network finds nothing in three steps after the warm-up, which is the first."""
-    config, records = cohort
-    config.stages.recurrent, config.stages.adversarial = 5, 0
-    config.train.patience = 3
+    _, records = cohort
+    config = noisy(**steps(recurrent=5), **{"train.patience": 3})
     _train(tmp_path / "killed", config, records, monkeypatch, killed_at=2)
     for name in ("killed", "straight"):
         with pytest.raises(UserError, match=r"stopped at step 4: the generator .* for 3 steps"):
@@ -125,17 +137,17 @@ def test_patience_is_counted_in_steps_from_the_end_of_the_warm_up(tmp_path, coho
 
     There is a line at every step, since there is a checkpoint: their number says nothing.
     """
-    config, records = cohort
-    config.stages.recurrent, config.stages.adversarial, config.stages.fine_tune = 22, 0, 78
-    config.train.patience, config.train.log_every, config.train.save_every = 1, 2, 1
+    _, records = cohort
+    every = {"train.patience": 1, "train.log_every": 2, "train.save_every": 1}
+    config = noisy(**steps(recurrent=22, fine_tune=78), **every)
     with pytest.raises(UserError, match=r"stopped at step 3: .*, for 2 steps"):
         _train(tmp_path / "w", config, records, monkeypatch)
 
 
 def test_a_validation_that_is_made_again_is_logged_once(tmp_path, cohort, monkeypatch):
     """The run is killed between the line and the score, after its second step."""
-    config, records = cohort
-    config.stages.recurrent, config.stages.adversarial = 4, 0
+    _, records = cohort
+    config = noisy(**steps(recurrent=4))
     workdir, events = tmp_path / "w", []
 
     def killed(*_):
@@ -155,13 +167,13 @@ def test_a_validation_that_is_made_again_is_logged_once(tmp_path, cohort, monkey
 
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path, cohort):
-    config, records = cohort
-    config.stages.recurrent, config.stages.adversarial = 1, 0
-    loop.train(config, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
+    _, records = cohort
+    plan = training_plan(noisy(**steps(recurrent=1)))
+    loop.train(plan, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
     wider = tiny_config(**{"generator.features": (6, 8)})
     checkpoints = Checkpoints(tmp_path / "w" / "checkpoints")
     with pytest.raises(UserError, match=r"checkpoints/1: g_params/.* has shape .*"):
-        checkpoints.restore(1, loop.initial_state(wider))
+        checkpoints.restore(1, initial_state(wider))
 
 
 def test_missing_checkpoints_are_named(tmp_path):

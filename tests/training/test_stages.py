@@ -4,20 +4,19 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from tests.cohort import tiny_config
 from vfseg.training.schedules import SCHEDULES, discriminator_rate, generator_rate
-from vfseg.training.stages import Phase, plan_stages, stage_at, total_steps
+from vfseg.training.settings import StageSettings
+from vfseg.training.stages import Phase, plan_stages, stage_at
 
 
 def _stages(**steps):
     steps = {"attention": 0, "recurrent": 0, "adversarial": 0, "fine_tune": 0} | steps
-    return tiny_config(**{f"stages.{name}": count for name, count in steps.items()})
+    return StageSettings(**steps)
 
 
 def test_all_four_stages_in_their_order():
-    config = _stages(attention=3, recurrent=4, adversarial=5, fine_tune=2)
-    config.pretrained.frozen_scales = 2
-    stages = plan_stages(config)
+    settings = _stages(attention=3, recurrent=4, adversarial=5, fine_tune=2)
+    stages = plan_stages(settings, frozen=True)
     assert [(s.name, s.first, s.last) for s in stages] == [
         ("attention", 0, 3),
         ("recurrent", 3, 7),
@@ -30,13 +29,13 @@ def test_all_four_stages_in_their_order():
         Phase(recurrent=True, adversarial=True, frozen=True),
         Phase(recurrent=True, adversarial=True, frozen=False),
     ]
-    assert total_steps(config) == 14
+    assert settings.total == 14
     at = [stage_at(stages, step).name for step in (0, 2, 3, 11, 12, 14)]
     assert at == ["attention", "attention", "recurrent", "adversarial", "fine_tune", "fine_tune"]
 
 
 def test_stages_without_steps_are_left_out():
-    stages = plan_stages(_stages(recurrent=4, fine_tune=1))
+    stages = plan_stages(_stages(recurrent=4, fine_tune=1), frozen=False)
     assert [s.name for s in stages] == ["recurrent", "fine_tune"]
     assert not stages[1].phase.adversarial, "there is no discriminator to go on with"
 

@@ -6,87 +6,76 @@ from pathlib import Path
 from absl import logging
 
 from vfseg import RESEARCH_USE, processes
-from vfseg.crops.prepare import PrepareSettings
+from vfseg.config.model import open_model
+from vfseg.config.shipped import SHIPPED
 from vfseg.data.cases import Case
-from vfseg.data.discovery import find_cases
+from vfseg.data.discovery import case_of_ct, find_cases
+from vfseg.data.spine import SpineReading
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError
-from vfseg.evaluation.findings import list_findings
+from vfseg.evaluation.findings import Findings, list_findings
 from vfseg.evaluation.lists import LESION_COLUMNS
 from vfseg.files import write_table
-from vfseg.inference.case import MASK, PROBABILITY, UNCERTAINTY, predict_case
+from vfseg.inference.case import MASK, PROBABILITY, UNCERTAINTY, Prediction, predict_case
 from vfseg.inference.estimate import estimate
-from vfseg.inference.model import ChosenThresholds, Model, load_thresholds
-from vfseg.inference.shipped import SHIPPED, open_model
+from vfseg.inference.model import Model
 from vfseg.report.case import draw_case
-from vfseg.training.recipe import is_synthetic
 
 VERTEBRAE, LESIONS = "vertebrae.csv", "lesions.csv"
+AUTO = Path("auto")
+"""In place of a label map: TotalSegmentator makes one."""
 
 
-def predict(
-    input_path: Path,
-    *,
-    vertebrae: Path | None,
-    boxes: Path | None,
-    output: Path,
-    checkpoints: Path | None,
-    vertebra_scheme: str | None,
-    boxes_inclusive: bool,
-    overwrite: bool,
-) -> None:
-    """Predicts one CT into `output`, or each case of a folder into a folder of `output`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asks to be predicted.
 
-    `input_path` is a CT (see `read_ct`) or a folder of cases (see `find_cases`); `vertebrae` or
-    `boxes` belong to one CT, but "auto" has TotalSegmentator label every CT that has neither.
-    `checkpoints` names the model, see `open_model`; None takes the one shipped with the package.
-    A case of a folder that cannot be predicted is left out and named at the end.
+    Attributes:
+        input: a CT (see `read_ct`) or a folder of cases (see `find_cases`).
+        output: folder of the results of one CT, or of a folder for each case.
+        vertebrae: label map of the one CT, or `AUTO` for every CT that has neither map nor boxes.
+        boxes: box file of the one CT.
+        model: see `open_model`; None for the one shipped with the package.
+        reading: how label maps and boxes are read.
+        overwrite: whether results that stand are replaced.
     """
-    auto = vertebrae == Path("auto")
-    if vertebrae is not None and boxes is not None:
-        raise UserError("--vertebrae and --boxes: both name the vertebrae. Give one of them.")
-    if boxes is None and (vertebrae is None or auto):
-        cases, notes = find_cases(input_path)
-    else:
-        cases, notes = (Case(output.name, output.name, input_path, vertebrae, boxes),), ()
-        read_geometry(input_path)
-    for note in notes:
-        logging.warning("%s", note)
-    one = len(cases) == 1 and cases[0].ct == input_path
-    wanted = [(case, output if one else output / case.case_id) for case in cases]
-    todo = [(case, folder) for case, folder in wanted if overwrite or not _stands(folder)]
+
+    input: Path
+    output: Path
+    vertebrae: Path | None = None
+    boxes: Path | None = None
+    model: Path | None = None
+    reading: SpineReading = dataclasses.field(default_factory=SpineReading)
+    overwrite: bool = False
+
+
+def predict(request: Request) -> None:
+    """Predicts one CT, or each case of a folder.
+
+    A case of a folder that cannot be predicted is left out and named at the end.
+
+    Raises:
+        UserError: whatever is wrong with the one CT, or with all cases; no model.
+    """
+    cases, one = _cases(request)
+    wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
+    todo = [(case, at) for case, at in wanted if request.overwrite or not _stands(at)]
     if len(todo) < len(wanted):
-        print(
-            f"{output}: {len(wanted) - len(todo)} results stand and are kept; --overwrite "
-            "replaces them"
-        )
+        kept = len(wanted) - len(todo)
+        words = "the result stands and is" if kept == 1 else f"{kept} results stand and are"
+        print(f"{request.output}: {words} kept; --overwrite replaces what stands")
     todo = list(processes.share(todo))
     if not todo:
         return
-    checkpoints = SHIPPED if checkpoints is None else checkpoints
-    model = open_model(checkpoints)
-    thresholds = load_thresholds(checkpoints, model.step)
-    name = "shipped with vfseg" if checkpoints == SHIPPED else checkpoints
+    model = open_model(request.model or SHIPPED)
+    name = request.model or "shipped with vfseg"
     print(f"model: {name}, step {model.step}, trained on {_fractures_of(model)} fractures")
-    print(f"threshold {thresholds.fused:.3f}, chosen on validation. {RESEARCH_USE}")
-    settings = dataclasses.replace(
-        model.prepare, vertebra_scheme=vertebra_scheme or "", boxes_inclusive=boxes_inclusive
-    )
+    print(f"threshold {model.thresholds.fused:.3f}, chosen on validation. {RESEARCH_USE}")
     failed = []
     for case, directory in todo:
         try:
-            if auto and case.vertebrae is None and case.boxes is None:
-                made = directory / "vertebrae.nii.gz"
-                if overwrite or not made.exists():
-                    segment_vertebrae(case.ct, made)
-                case = dataclasses.replace(case, vertebrae=made)
-            if case.vertebrae is None and case.boxes is None:
-                raise UserError(
-                    f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE, "
-                    "or --vertebrae auto (TotalSegmentator)."
-                )
-            _predict(case, model, settings, thresholds, directory)
+            _predict(_with_vertebrae(case, request, directory), model, request.reading, directory)
         except Exception as error:
             if one:
                 raise
@@ -100,21 +89,44 @@ def predict(
         print("\n  ".join([f"left out, {len(failed)} of {len(todo)}:", *failed]))
 
 
-def _fractures_of(model: Model) -> str:
-    return "synthetic" if is_synthetic(model.config) else "the user's"
+def _cases(request: Request) -> tuple[tuple[Case, ...], bool]:
+    """The cases, and whether there is one CT, which was named itself."""
+    vertebrae, boxes = request.vertebrae, request.boxes
+    if vertebrae is not None and boxes is not None:
+        raise UserError("--vertebrae and --boxes: both name the vertebrae. Give one of them.")
+    if boxes is not None or vertebrae not in (None, AUTO):
+        read_geometry(request.input)
+        return (case_of_ct(request.input, vertebrae=vertebrae, boxes=boxes),), True
+    cases, notes = find_cases(request.input)
+    for note in notes:
+        logging.warning("%s", note)
+    return cases, len(cases) == 1 and cases[0].ct == request.input
 
 
 def _stands(folder: Path) -> bool:
     return all((folder / name).exists() for name in (PROBABILITY, MASK, VERTEBRAE))
 
 
-def _predict(
-    case: Case,
-    model: Model,
-    settings: PrepareSettings,
-    thresholds: ChosenThresholds,
-    output: Path,
-) -> None:
+def _with_vertebrae(case: Case, request: Request, directory: Path) -> Case:
+    """The case with a label map or boxes; TotalSegmentator makes a map where it is asked to."""
+    if case.vertebrae is not None or case.boxes is not None:
+        return case
+    if request.vertebrae != AUTO:
+        raise UserError(
+            f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE, or "
+            "--vertebrae auto (TotalSegmentator)."
+        )
+    made = directory / "vertebrae.nii.gz"
+    if request.overwrite or not made.exists():
+        segment_vertebrae(case.ct, made)
+    return dataclasses.replace(case, vertebrae=made)
+
+
+def _fractures_of(model: Model) -> str:
+    return "synthetic" if model.synthetic else "the user's"
+
+
+def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> None:
     """Predicts one case and writes maps, lists and pictures to `output`."""
     geometry = read_geometry(case.ct)
     seconds, memory = estimate(geometry, model)
@@ -126,8 +138,8 @@ def _predict(
     # The list of vertebrae comes last: where it stands, everything does, and of one model.
     for name in (VERTEBRAE, LESIONS):
         (output / name).unlink(missing_ok=True)
-    found = predict_case(case, model, settings, thresholds.slice, thresholds.fused, output)
-    listed = list_findings(case.case_id, found, thresholds.fused, thresholds.vertebra)
+    found = predict_case(case, model, reading, output)
+    listed = list_findings(case.case_id, found, model.thresholds.fused, model.thresholds.vertebra)
     provenance = {"trained_on": _fractures_of(model), "use": "research only"}
     rows, columns = [row | provenance for row in listed.lesions], (*LESION_COLUMNS, *provenance)
     write_table(output / LESIONS, rows, columns)
@@ -139,18 +151,23 @@ def _predict(
         truth=None,
         labels=None if found.spine.labels is None else found.spine.labels.array,
         vertebrae=found.spine.vertebrae,
-        threshold=thresholds.fused,
-        case_id=f"{output.name} (model trained on {_fractures_of(model)} fractures)",
+        threshold=model.thresholds.fused,
+        case_id=f"{case.case_id} (model trained on {_fractures_of(model)} fractures)",
         synthetic=False,
         directory=output,
     )
     write_table(output / VERTEBRAE, [row | provenance for row in listed.vertebrae])
+    _print(case, found, listed, output)
+
+
+def _print(case: Case, found: Prediction, listed: Findings, output: Path) -> None:
     print(f"{case.case_id}: {'; '.join(found.spine.notes)}")
     print("level  score  suspected  flags")
     for row in listed.vertebrae:
         suspected = "yes" if row["suspected"] else ""
         print(f"{row['level']:5}  {row['score']:5.3f}  {suspected:9}  {row['flags']}".rstrip())
-    print(f"{len(listed.lesions)} lesions of at least 10 mm3: lesions.csv")
+    lesions = "1 lesion" if len(listed.lesions) == 1 else f"{len(listed.lesions)} lesions"
+    print(f"{lesions} of at least 10 mm3: {LESIONS}")
     if found.views > 1:
         print(f"{UNCERTAINTY}: standard deviation over {found.views} views of each crop")
     else:

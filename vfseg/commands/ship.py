@@ -8,19 +8,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from vfseg import RESEARCH_USE
-from vfseg.commands import pipeline
-from vfseg.commands.workdir import read_summary
+from vfseg import RESEARCH_USE, processes
+from vfseg.commands.memory import read_summary
+from vfseg.commands.run import run_all
+from vfseg.commands.workdir import Run
+from vfseg.config.config import Config
+from vfseg.config.model import load_trained, open_model
+from vfseg.config.shipped import export_model
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.errors import UserError
 from vfseg.evaluation.findings import list_findings
 from vfseg.files import atomic_file
 from vfseg.inference.case import predict_case
-from vfseg.inference.model import ChosenThresholds, Model, load_thresholds
-from vfseg.inference.shipped import export_model, open_model
+from vfseg.inference.model import Model
+from vfseg.inference.thresholds import load_thresholds
 
 MODEL, CARD, ABOUT = "model", "MODEL_CARD.md", "ABOUT.md"
 
@@ -37,53 +39,54 @@ _SHOWN = (
 LARGEST_MB = 20
 
 
-def ship(config: ConfigDict, workdir: Path, folder: Path | None = None) -> None:
+def ship(run: Run, folder: Path | None = None) -> None:
     """Does what is left of the run, then writes the model and its card.
 
+    With several processes, as `run_all`; the first one writes.
+
     Args:
-        config: of a run on virtual fractures.
-        workdir: of the run.
+        run: of a config on virtual fractures.
         folder: of the model; `WORKDIR/model` by default.
 
     Raises:
         UserError: the config names no manifest, or makes no virtual fractures of its CTs; nothing
             says where they come from; the model is larger than `LARGEST_MB`.
     """
-    if not config.manifest or not config.virtual_fractures.variants:
+    manifest = Path(run.config.manifest)
+    if not run.config.manifest or not run.config.virtual_fractures.variants:
         raise UserError(
             "--mode ship needs healthy CTs: a config with a manifest and virtual fractures, such "
             "as configs/real_bone.py."
         )
-    about = Path(config.manifest).with_name(ABOUT)
+    about = manifest.with_name(ABOUT)
     if not about.is_file():
         raise UserError(
             f"{about}: no such file. Say in it, in Markdown, where the CTs come from, under which "
             "licences, and what limits the model: it becomes the end of the model card."
         )
-    pipeline.run(config, workdir)
-    folder = workdir / MODEL if folder is None else folder
-    export_model(workdir / "checkpoints", folder)
+    run_all(run)
+    if not processes.is_first():
+        return
+    folder = run.workdir / MODEL if folder is None else folder
+    config, step, g_params = load_trained(run.checkpoints)
+    export_model(folder, config, step, g_params, load_thresholds(run.checkpoints, step))
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     if size > LARGEST_MB:
         raise UserError(f"{folder}: {size:.0f} MB, more than {LARGEST_MB}. Train a smaller model.")
     model = open_model(folder)
-    cases, _ = find_cases(Path(config.manifest))
-    thresholds = load_thresholds(folder, model.step)
-    healthy = [_healthy_row(case, model, thresholds, workdir) for case in cases]
-    summary = read_summary(workdir)
-    text = card_text(summary, healthy, model, about.read_text())
+    cases, _ = find_cases(manifest)
+    healthy = [_healthy_row(case, model, run.workdir) for case in cases]
+    text = card_text(read_summary(run.workdir), healthy, config, about.read_text(), step=step)
     with atomic_file(folder / CARD) as file:
         file.write(text.encode())
     print(f"model: {folder}")
 
 
-def _healthy_row(
-    case: Case, model: Model, thresholds: ChosenThresholds, workdir: Path
-) -> dict[str, Any]:
+def _healthy_row(case: Case, model: Model, workdir: Path) -> dict[str, Any]:
     """What the model says of a CT in which no fracture is known."""
     output = workdir / "healthy" / case.case_id
-    found = predict_case(case, model, model.prepare, thresholds.slice, thresholds.fused, output)
-    listed = list_findings(case.case_id, found, thresholds.fused, thresholds.vertebra)
+    found = predict_case(case, model, model.prepare, output)
+    listed = list_findings(case.case_id, found, model.thresholds.fused, model.thresholds.vertebra)
     shutil.rmtree(output)
     return {
         "case": case.case_id,
@@ -96,23 +99,28 @@ def _healthy_row(
 
 
 def card_text(
-    summary: dict[str, Any], healthy: list[dict[str, Any]], model: Model, about: str
+    summary: dict[str, Any],
+    healthy: list[dict[str, Any]],
+    config: Config,
+    about: str,
+    *,
+    step: int,
 ) -> str:
     """The model card, Markdown.
 
     Args:
         summary: of the run.
         healthy: one entry a CT in which no fracture is known.
-        model: the exported one.
+        config: of the run.
         about: on the data: where they come from, under which licence.
+        step: of the checkpoint.
     """
     test = f"{summary['cases']} virtual cases of {summary['voxel']['dice']['n']} unseen CT(s)"
-    config = model.config
     lines = [
         "# Model card",
         f"**{RESEARCH_USE}** Trained on **synthetic fractures** only: on phantoms, and on virtual "
         "fractures in the bone of real CTs. It has never seen a real fracture.",
-        f"Step {model.step}; windows of {config.windows.length} {', '.join(config.windows.planes)} "
+        f"Step {step}; windows of {config.windows.length} {', '.join(config.windows.planes)} "
         f"slices {config.windows.stride_mm} mm apart, voxels of {config.prepare.voxel_spacing} mm; "
         f"threshold of the map {summary['threshold']['value']:.3f}, of a vertebra's score "
         f"{summary['vertebra_threshold']['value']:.3f}, both chosen on validation cases.",

@@ -1,100 +1,171 @@
-"""What a workdir remembers: the config and the cases it was begun with, and its results."""
+"""A run: its config, its folders, and what it is made from, each found out once."""
 
+import functools
+import hashlib
 import json
 from pathlib import Path
+from typing import NamedTuple
 
-from ml_collections import ConfigDict
+from absl import logging
 
+from vfseg import processes
+from vfseg.commands.memory import check_config_of, claim_data
+from vfseg.config.config import Config
+from vfseg.crops.prepare import prepare_cases
+from vfseg.crops.splits import assign_splits
+from vfseg.crops.store import CaseRecord
+from vfseg.data.cases import SPLITS, Case
+from vfseg.data.discovery import find_cases, is_left_out
 from vfseg.errors import UserError
-from vfseg.files import atomic_file
-from vfseg.training.checkpoints import Checkpoints
+from vfseg.files import locked
+from vfseg.synthesis.phantom import make_cohort
+from vfseg.synthesis.virtual_fractures import make_virtual_cohort
 
-_FREE = ("train.patience", "train.log_every", "train.save_every")
-"""Settings that change nothing that is learnt."""
+_VIRTUAL = "virtual_cohort"
 
 
-def read_summary(workdir: Path) -> dict:
-    """The content of `evaluation/summary.json`.
+class Cases(NamedTuple):
+    """The cases of a run.
 
-    Raises:
-        UserError: nothing is evaluated yet, or the file is damaged.
+    Attributes:
+        cases: of the manifest, virtual fractures of them, phantoms: as the config asks.
+        notes: what was assumed or left out.
     """
-    path = workdir / "evaluation" / "summary.json"
-    summary = read_json(path)
-    if summary is None:
-        raise UserError(f"{path}: nothing to report yet. Run --mode evaluate first.")
-    return summary
+
+    cases: tuple[Case, ...]
+    notes: tuple[str, ...]
 
 
-def check_config_of(config: ConfigDict, workdir: Path) -> None:
-    """Refuses to go on in a workdir that was begun, or whose newest checkpoint was, with another.
+class Prepared(NamedTuple):
+    """Outcome of the preparation.
 
-    Raises:
-        UserError: names each key that was changed.
+    Attributes:
+        cases: usable or not.
+        records: of the usable cases, by split.
+        left_out: cases that are not usable, and why.
     """
-    changed: dict[str, None] = {}  # each named once, in order
-    for begun in (read_json(workdir / "config.json"), _config_of_newest(workdir)):
-        before, now = _flat(begun or _plain(config)), _flat(_plain(config))
-        changed |= {
-            f"config.{key}: {before.get(key)} -> {now.get(key)}": None
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key) and key not in _FREE
-        }
-    if changed:
-        raise UserError(
-            f"{workdir} was begun with other settings:\n  "
-            + "\n  ".join(changed)
-            + "\nGive the old values back, or choose another --workdir."
+
+    cases: tuple[Case, ...]
+    records: dict[str, tuple[CaseRecord, ...]]
+    left_out: tuple[str, ...]
+
+
+class Run:
+    """One run of a config in a workdir.
+
+    Attributes:
+        config: the resolved one.
+        workdir: checkpoints, splits and results.
+        data: cohorts and store; the workdir, or a folder that several runs share.
+    """
+
+    def __init__(self, config: Config, workdir: Path, data: Path | None = None):
+        """Reads and writes nothing yet. Arguments as the attributes; no `data` is the workdir."""
+        self.config, self.workdir, self.data = config, workdir, data or workdir
+
+    @property
+    def store(self) -> Path:
+        """Folder of the prepared crops."""
+        return self.data / "store"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.workdir / "checkpoints"
+
+    @functools.cached_property
+    def found(self) -> Cases:
+        """The cases of the config; cohorts that it asks for are made if need be.
+
+        Raises:
+            UserError: whatever is wrong with manifest or cases.
+        """
+        with locked(self.data):
+            if self.data != self.workdir:
+                claim_data(self.config, self.data)
+            return self._find(make=True)
+
+    def standing_cases(self) -> tuple[Case, ...]:
+        """The cases as they stand: nothing is made, and no CT is read."""
+        return self._find(make=False).cases
+
+    @functools.cached_property
+    def prepared(self) -> Prepared:
+        """Cohorts, store and splits, brought up to date by the first process for all.
+
+        Raises:
+            UserError: whatever is wrong with config or cases; a process does not see the workdir.
+        """
+        prepared = processes.from_first(self._prepare)
+        if not self.store.is_dir():
+            raise UserError(
+                f"{self.data}: process {processes.index()} does not see what process 0 wrote "
+                "there. Name a --workdir on a file system that all processes share."
+            )
+        return prepared
+
+    def records(self, split: str) -> tuple[CaseRecord, ...]:
+        """The usable cases of a split.
+
+        Raises:
+            UserError: there are none.
+        """
+        records = self.prepared.records[split]
+        if not records:
+            raise UserError(
+                f"no usable case in the split {split!r}. Name some in the column 'split' of the "
+                "manifest, or leave the column empty and set the fractions in config.split."
+            )
+        return records
+
+    def data_hash(self, *splits: str) -> str:
+        """Hash of the prepared cases of some splits: what a result was made from."""
+        records = self.prepared.records
+        cases = [(split, r.case_id, r.fingerprint) for split in splits for r in records[split]]
+        return hashlib.sha256(json.dumps(sorted(cases)).encode()).hexdigest()
+
+    def _prepare(self) -> Prepared:
+        check_config_of(self.config, self.workdir)
+        cases, notes = self.found
+        for note in notes:
+            logging.warning("%s", note)
+        with locked(self.data):
+            records, left_out = prepare_cases(cases, self.config.prepare, self.store)
+        path = self.workdir / "splits.csv"
+        splits = assign_splits(cases, records, self.config.split, path, seed=self.config.seed)
+        for note in splits.notes:
+            logging.warning("%s", note)
+        reasons = tuple(f"{case.case_id}: {case.reason}" for case in left_out)
+        return Prepared(
+            cases,
+            {split: splits.select(records, split) for split in SPLITS},
+            (*(note for note in notes if is_left_out(note)), *reasons),
         )
 
-
-def _config_of_newest(workdir: Path) -> dict | None:
-    folder = workdir / "checkpoints"
-    checkpoints = Checkpoints(folder) if folder.is_dir() else None
-    newest = checkpoints and checkpoints.newest
-    return checkpoints.config(newest) if checkpoints and newest else None
-
-
-def remember(config: ConfigDict, workdir: Path, data: str) -> None:
-    """Writes the resolved config, and refuses to train on with other training data."""
-    path = workdir / "data.json"
-    begun = read_json(path)
-    if begun is not None and begun.get("train_and_validation") != data:
-        raise UserError(
-            f"{workdir}: the training or validation cases changed since training began here. "
-            "Choose another --workdir to train on the new data."
-        )
-    for target, content in (
-        (workdir / "config.json", _plain(config)),
-        (path, {"train_and_validation": data}),
-    ):
-        with atomic_file(target) as file:
-            file.write(json.dumps(content, indent=2).encode())
-
-
-def _plain(config: ConfigDict) -> dict:
-    """The config as JSON reads it back: tuples are lists."""
-    return json.loads(json.dumps(config.to_dict()))
-
-
-def read_json(path: Path) -> dict | None:
-    """Content of a file of the workdir; None where there is none.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}). Delete it, and run again.") from error
-
-
-def _flat(tree: dict, prefix: str = "") -> dict:
-    flat: dict = {}
-    for key, value in tree.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
+    def _find(self, *, make: bool) -> Cases:
+        config = self.config
+        cases, notes = Cases((), ())
+        if config.manifest:
+            cases, notes = find_cases(Path(config.manifest))
+        if config.manifest and config.virtual_fractures.variants:
+            manifest = self.data / _VIRTUAL / "manifest.csv"
+            if make:
+                virtual = config.virtual_fractures
+                manifest = make_virtual_cohort(cases, self.data / _VIRTUAL, virtual)
+            cases, more = find_cases(manifest)
+            notes += more
+        if not config.manifest or config.add_phantoms:
+            manifest = self.data / "cohort" / "manifest.csv"
+            if make:
+                manifest = make_cohort(self.data / "cohort", config.phantom)
+            phantoms, more = find_cases(manifest)
+            if config.manifest:  # what is tested is the user's
+                phantoms = tuple(case for case in phantoms if case.split != "test")
+            both = {case.case_id for case in cases} & {case.case_id for case in phantoms}
+            if both:
+                raise UserError(
+                    f"{config.manifest}: {', '.join(sorted(both))}: names that phantoms have, too. "
+                    "Rename these cases, or set config.add_phantoms=False."
+                )
+            cases, notes = (*cases, *phantoms), (*notes, *more)
+        return Cases(cases, notes)

@@ -1,16 +1,16 @@
-"""What fits together in a config: settings that are each right by themselves, compared."""
+"""What must fit together between the sections of a config, each right by itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
-from ml_collections import ConfigDict
-
+from vfseg.data.cases import SPLITS
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.models.encoders import TRUNK_SCALES
-from vfseg.training.stages import STAGES, total_steps
+from vfseg.training.stages import STAGES
 from vfseg.training.step import SUPERVISED
 
 
-def _cubic(config: ConfigDict) -> Iterator[str]:
+def _cubic(config: Any) -> Iterator[str]:
     """The slices of all planes have one shape."""
     planes, shape = tuple(config.windows.planes), tuple(config.prepare.crop_shape)
     if len(planes) > 1 and len(set(shape)) > 1:
@@ -20,7 +20,7 @@ def _cubic(config: ConfigDict) -> Iterator[str]:
         )
 
 
-def _halving(config: ConfigDict) -> Iterator[str]:
+def _halving(config: Any) -> Iterator[str]:
     """Every scale but the first halves the slice."""
     planes = dict.fromkeys((*config.windows.planes, *config.inference.planes))
     shape = tuple(config.prepare.crop_shape)
@@ -35,7 +35,7 @@ def _halving(config: ConfigDict) -> Iterator[str]:
         )
 
 
-def _targets(config: ConfigDict) -> Iterator[str]:
+def _targets(config: Any) -> Iterator[str]:
     """A run lies within a crop, along every plane."""
     shape, targets = config.prepare.crop_shape, config.windows.targets
     plane = min(config.windows.planes, key=lambda plane: shape[PLANE_AXES[plane]])
@@ -47,7 +47,7 @@ def _targets(config: ConfigDict) -> Iterator[str]:
         )
 
 
-def _recurrence(config: ConfigDict) -> Iterator[str]:
+def _recurrence(config: Any) -> Iterator[str]:
     """A ConvLSTM stands at a scale that there is, and once."""
     scales, count = tuple(config.generator.recurrent_scales), len(config.generator.features)
     if len(set(scales)) < len(scales) or any(scale >= count for scale in scales):
@@ -57,17 +57,7 @@ def _recurrence(config: ConfigDict) -> Iterator[str]:
         )
 
 
-def _shares(config: ConfigDict) -> Iterator[str]:
-    """Someone is left to train on."""
-    validation, test = config.split.validation, config.split.test
-    if validation + test >= 1:
-        yield (
-            f"config.split.validation={validation} and config.split.test={test} leave no patient "
-            "to train on. Lower them."
-        )
-
-
-def _shared_out(config: ConfigDict) -> Iterator[str]:
+def _shared_out(config: Any) -> Iterator[str]:
     """A share between none and all of a batch is at least one run, and not all of them."""
     share, runs = config.windows.positive_share, config.windows.batch_size
     if 0 < share < 1 and round(share * runs) in (0, runs):
@@ -77,7 +67,7 @@ def _shared_out(config: ConfigDict) -> Iterator[str]:
         )
 
 
-def _patches(config: ConfigDict) -> Iterator[str]:
+def _patches(config: Any) -> Iterator[str]:
     """The discriminator's patches divide the slice."""
     scales, shape = len(config.discriminator.features), tuple(config.prepare.crop_shape)
     unused = [{PLANE_AXES[plane]} for plane in config.windows.planes]
@@ -91,13 +81,13 @@ def _patches(config: ConfigDict) -> Iterator[str]:
         )
 
 
-def _some_steps(config: ConfigDict) -> Iterator[str]:
+def _some_steps(config: Any) -> Iterator[str]:
     """There is something to do."""
-    if not total_steps(config):
+    if not sum(getattr(config.stages, name) for name in STAGES):
         yield "config.stages: all are 0. Give at least one of them steps."
 
 
-def _pretrained(config: ConfigDict) -> Iterator[str]:
+def _pretrained(config: Any) -> Iterator[str]:
     """Weights are for a network that has some, and only loaded ones are frozen."""
     if config.network == "slice_classifier":
         scales = TRUNK_SCALES
@@ -123,7 +113,7 @@ def _pretrained(config: ConfigDict) -> Iterator[str]:
         )
 
 
-def _one_slice(config: ConfigDict) -> Iterator[str]:
+def _one_slice(config: Any) -> Iterator[str]:
     """The slice classifier sees one slice and answers one thing about it."""
     if config.network != "slice_classifier":
         return
@@ -134,17 +124,7 @@ def _one_slice(config: ConfigDict) -> Iterator[str]:
         yield f"config.stages.adversarial={found}: the slice classifier needs 0."
 
 
-def _fold(config: ConfigDict) -> Iterator[str]:
-    """The fold that validates is one of them."""
-    folds, fold = config.split.folds, config.split.fold
-    if folds and fold >= folds:
-        yield (
-            f"config.split.fold={fold}: expected 0 to {folds - 1}, since "
-            f"config.split.folds={folds}."
-        )
-
-
-def _rates(config: ConfigDict) -> Iterator[str]:
+def _rates(config: Any) -> Iterator[str]:
     """Fine-tuning is finer: to its rate the one before falls."""
     rate, before = config.train.fine_tune_rate, config.train.generator_learning_rate
     if config.stages.fine_tune and rate > before:
@@ -155,16 +135,24 @@ def _rates(config: ConfigDict) -> Iterator[str]:
         )
 
 
-def _something_to_learn(config: ConfigDict) -> Iterator[str]:
+def _something_to_learn(config: Any) -> Iterator[str]:
     """Some term compares with the drawn fractures, whichever network it is."""
-    if not any(config.losses[name] for name in SUPERVISED):
+    if not any(getattr(config.losses, name) for name in SUPERVISED):
         yield (
             f"config.losses: {', '.join(SUPERVISED)} are all 0, so nothing is learnt from the "
             "drawn fractures. Give at least one of them a weight."
         )
 
 
-TOGETHER: tuple[tuple[tuple[str, ...], Callable[[ConfigDict], Iterator[str]]], ...] = (
+def _phantoms(config: Any) -> Iterator[str]:
+    """Where phantoms are all there is, every split has some."""
+    for split in () if config.manifest else SPLITS:
+        if getattr(config.phantom, split) < 1:
+            found = getattr(config.phantom, split)
+            yield f"config.phantom.{split}={found}: expected a whole number from 1."
+
+
+TOGETHER: tuple[tuple[tuple[str, ...], Callable[[Any], Iterator[str]]], ...] = (
     (("prepare.crop_shape", "windows.planes"), _cubic),
     (
         ("prepare.crop_shape", "windows.planes", "inference.planes", "generator.features"),
@@ -172,8 +160,6 @@ TOGETHER: tuple[tuple[tuple[str, ...], Callable[[ConfigDict], Iterator[str]]], .
     ),
     (("prepare.crop_shape", "windows.planes", "windows.targets"), _targets),
     (("generator.recurrent_scales", "generator.features"), _recurrence),
-    (("split.validation", "split.test"), _shares),
-    (("split.folds", "split.fold"), _fold),
     (tuple(f"stages.{name}" for name in STAGES), _some_steps),
     (tuple(f"losses.{name}" for name in SUPERVISED), _something_to_learn),
     (
@@ -181,8 +167,34 @@ TOGETHER: tuple[tuple[tuple[str, ...], Callable[[ConfigDict], Iterator[str]]], .
         _rates,
     ),
     (("windows.positive_share", "windows.batch_size"), _shared_out),
-    (("prepare.crop_shape", "discriminator.features", "windows.planes"), _patches),
-    (("network", "generator.encoder", "generator.features", "pretrained.weights"), _pretrained),
+    (
+        (
+            *("prepare.crop_shape", "discriminator.features", "windows.planes"),
+            *("generator.features", "stages.adversarial"),
+        ),
+        _patches,
+    ),
+    (
+        (
+            *("network", "generator.encoder", "generator.features"),
+            *("pretrained.weights", "pretrained.frozen_scales"),
+        ),
+        _pretrained,
+    ),
     (("network", "windows.length", "stages.adversarial"), _one_slice),
+    (("manifest", *(f"phantom.{split}" for split in SPLITS)), _phantoms),
 )
 """Settings that belong together, and what compares them once each of them is right by itself."""
+
+
+def unfit(config: Any, problems: Collection[str]) -> Iterator[str]:
+    """What does not fit together between the sections.
+
+    Args:
+        config: settings as attributes, at least those that are right.
+        problems: dotted keys, from `config` on, of settings and sections that are not.
+    """
+    for keys, compare in TOGETHER:
+        ours = {f"config.{key}" for key in keys} | {f"config.{key.split('.')[0]}" for key in keys}
+        if not ours & set(problems):
+            yield from compare(config)

@@ -8,6 +8,7 @@ Every strength of 0 leaves its part out of the compiled program.
 
 import dataclasses
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from vfseg.data.geometry import PLANE_AXES
-from vfseg.errors import UserError
+from vfseg.settings import Settings, at_least, between
 
 ELASTIC_GRID = 16.0  # mm between the control points of the elastic displacement
 # Displacements below spacing / 2.046 cannot fold the plane (Choi and Lee, 2000).
@@ -26,12 +27,16 @@ ELASTIC_LIMIT = ELASTIC_GRID / 2.046
 GAMMA_RANGE = 1800.0  # HU
 
 
-@dataclasses.dataclass(frozen=True)
-class AugmentSettings:
+_STRENGTH = at_least(0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AugmentSettings(Settings, section="augment"):
     """How far each transform may go; 0 turns it off. Drawn anew for every sample.
 
     Attributes:
-        rotation: in the plane, about the centre of the field, uniform in +-rotation degrees.
+        rotation: in the plane, about the centre of the field, uniform in +-rotation degrees, at
+            most 180.
         scaling: log-uniform between 1 / (1 + scaling) and 1 + scaling.
         translation: along each axis, uniform in +-translation mm.
         elastic: no point is displaced by more than this along an axis, mm (RMS: 0.28 of it); cubic
@@ -50,27 +55,17 @@ class AugmentSettings:
         UserError: a strength outside its range.
     """
 
-    rotation: float = 0.0
-    scaling: float = 0.0
-    translation: float = 0.0
-    elastic: float = 0.0
-    left_right_flip: float = 0.0
-    gamma: float = 0.0
-    contrast: float = 0.0
-    noise: float = 0.0
-    blur: float = 0.0
-    low_resolution: float = 0.0
-    hu_shift: float = 0.0
-
-    def __post_init__(self):
-        limits = {"rotation": 180.0, "elastic": ELASTIC_LIMIT, "left_right_flip": 1.0}
-        for field in dataclasses.fields(self):
-            value, limit = getattr(self, field.name), limits.get(field.name, math.inf)
-            if not (0 <= value <= limit and math.isfinite(value)):
-                allowed = "at least 0 and finite" if limit == math.inf else f"in 0..{limit:.3g}"
-                raise UserError(
-                    f"config.augment.{field.name} is {value}: it must be {allowed} (0 is off)"
-                )
+    rotation: Annotated[float, between(0, 180, "a number of degrees")] = 0.0
+    scaling: Annotated[float, _STRENGTH] = 0.0
+    translation: Annotated[float, _STRENGTH] = 0.0
+    elastic: Annotated[float, between(0, ELASTIC_LIMIT, "a number of mm")] = 0.0
+    left_right_flip: Annotated[float, between(0, 1, "a probability")] = 0.0
+    gamma: Annotated[float, _STRENGTH] = 0.0
+    contrast: Annotated[float, _STRENGTH] = 0.0
+    noise: Annotated[float, _STRENGTH] = 0.0
+    blur: Annotated[float, _STRENGTH] = 0.0
+    low_resolution: Annotated[float, _STRENGTH] = 0.0
+    hu_shift: Annotated[float, _STRENGTH] = 0.0
 
 
 def augment(

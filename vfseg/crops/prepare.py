@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from absl import logging
@@ -33,12 +34,13 @@ from vfseg.data.volume import (
     read_labels,
 )
 from vfseg.errors import UserError
+from vfseg.settings import Rule, above, whole
 
 _CASES_AT_ONCE = 4  # at most so many CTs are in memory, and no more than there are cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PrepareSettings(SpineReading):
+class PrepareSettings(SpineReading, section="prepare"):
     """How crops are cut.
 
     Attributes:
@@ -46,8 +48,14 @@ class PrepareSettings(SpineReading):
         crop_shape: (d, h, w) of a crop, voxels.
     """
 
-    voxel_spacing: float
-    crop_shape: tuple[int, int, int]
+    voxel_spacing: Annotated[float, above(0, "a number of mm")]
+    crop_shape: Annotated[
+        tuple[int, int, int],
+        Rule(
+            lambda shape: len(shape) == 3 and all(whole(1).holds(size) for size in shape),
+            "three sizes (superior, anterior, right), whole numbers from 1",
+        ),
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,9 @@ import collections
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from vfseg.data.cases import SPLITS, Case
 from vfseg.data.levels import LEVELS
 from vfseg.errors import UserError
 from vfseg.files import atomic_file
+from vfseg.settings import Rule, Settings, below, whole
 
 _COLUMNS = ("case_id", "patient_id", "split", "fold")
 _ANEW = (
@@ -27,24 +29,35 @@ _ANEW = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class SplitSettings:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitSettings(Settings, section="split"):
     """How the patients that the manifest leaves open are divided.
 
     Attributes:
-        validation: share of all patients, 0..1; without meaning where there are folds.
-        test: share of all patients, 0..1.
+        validation: fraction of all patients, 0 to below 1; without meaning where there are folds.
+        test: fraction of all patients, 0 to below 1.
         folds: 0 for a hold-out; k >= 2 divides all patients of train, also those that the manifest
             names so, into k folds of which one validates.
         fold: the one that validates, 0..k-1.
-        seed: of the drawing.
     """
 
-    validation: float
-    test: float
-    folds: int
-    fold: int
-    seed: int
+    validation: Annotated[float, below(1, "a fraction")]
+    test: Annotated[float, below(1, "a fraction")]
+    folds: Annotated[int, Rule(lambda n: whole(0).holds(n) and n != 1, "0 (none), or 2 and more")]
+    fold: Annotated[int, whole(0)]
+
+    def unfit(self) -> Iterator[str]:
+        """Someone is left to train on, and the fold that validates is one of them."""
+        if self.validation + self.test >= 1:
+            yield (
+                f"config.split.validation={self.validation} and config.split.test={self.test} "
+                "leave no patient to train on. Lower them."
+            )
+        if self.folds and self.fold >= self.folds:
+            yield (
+                f"config.split.fold={self.fold}: expected 0 to {self.folds - 1}, since "
+                f"config.split.folds={self.folds}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +90,12 @@ class _Row:
 
 
 def assign_splits(
-    cases: Sequence[Case], records: Sequence[CaseRecord], settings: SplitSettings, path: Path
+    cases: Sequence[Case],
+    records: Sequence[CaseRecord],
+    settings: SplitSettings,
+    path: Path,
+    *,
+    seed: int,
 ) -> Splits:
     """Reads the splits from `path`, or draws them and writes them there.
 
@@ -88,20 +106,20 @@ def assign_splits(
     Args:
         cases: of the manifest, usable or not.
         records: of the usable ones; levels and fractures are taken from them.
-        settings: shares, folds, seed.
+        settings: fractions, folds.
         path: `splits.csv` of the workdir.
+        seed: of the drawing.
 
     Raises:
-        UserError: settings out of range; too few patients; a patient in two splits; the file is
+        UserError: too few patients; a patient in two splits; the file is
             damaged, or does not fit the cases, their patients, the manifest or the number of folds.
     """
-    _check(settings)
     named = _named_by_manifest(cases)
     if path.exists():
         rows = _read(path)
         _check_against(path, rows, cases, records, named, settings)
     else:
-        rows = _draw(records, named, settings)
+        rows = _draw(records, named, settings, seed)
         _write(path, rows)
     split_of = {row.case_id: row.split for row in rows}
     fold_of = {row.case_id: row.fold for row in rows if row.fold is not None}
@@ -109,25 +127,6 @@ def assign_splits(
         split_of |= {c: "validation" for c, fold in fold_of.items() if fold == settings.fold}
     splits = Splits(split_of, fold_of, ())
     return dataclasses.replace(splits, notes=_notes(splits, records))
-
-
-def _check(settings: SplitSettings) -> None:
-    for name in ("validation", "test"):
-        share = getattr(settings, name)
-        if not 0 <= share < 1:
-            raise UserError(f"config.split.{name}={share}: expected a share from 0 to below 1.")
-    if settings.validation + settings.test >= 1:
-        raise UserError(
-            f"config.split.validation={settings.validation} and config.split.test={settings.test} "
-            "leave no patient to train on. Lower them."
-        )
-    if settings.folds < 0 or settings.folds == 1:
-        raise UserError(f"config.split.folds={settings.folds}: expected 0 (none), or 2 and more.")
-    if settings.folds and not 0 <= settings.fold < settings.folds:
-        raise UserError(
-            f"config.split.fold={settings.fold}: expected 0 to {settings.folds - 1}, since "
-            f"config.split.folds={settings.folds}."
-        )
 
 
 def _named_by_manifest(cases: Sequence[Case]) -> dict[str, str]:
@@ -143,10 +142,10 @@ def _named_by_manifest(cases: Sequence[Case]) -> dict[str, str]:
 
 
 def _draw(
-    records: Sequence[CaseRecord], named: Mapping[str, str], settings: SplitSettings
+    records: Sequence[CaseRecord], named: Mapping[str, str], settings: SplitSettings, seed: int
 ) -> list[_Row]:
     """Splits, then folds among the patients of train."""
-    rng = np.random.default_rng([settings.seed, 0x5911])
+    rng = np.random.default_rng([seed, 0x5911])
     patients = sorted({record.patient_id for record in records})
     traits = _traits(records, patients)
     fixed = np.array([SPLITS.index(named[p]) if p in named else -1 for p in patients])

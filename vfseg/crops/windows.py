@@ -13,7 +13,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import grain
 import numpy as np
@@ -21,28 +21,38 @@ import numpy as np
 from vfseg.crops.store import CaseArrays, CaseRecord
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.errors import UserError
+from vfseg.settings import Rule, Settings, above, between, subset_of, whole
+
+ODD = Rule(
+    lambda value: whole(1).holds(value) and value % 2 == 1,
+    "an odd number, so that a window has a middle slice",
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class WindowSettings:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WindowSettings(Settings, section="windows"):
     """How windows are drawn.
 
     Attributes:
         planes: one or more of axial, coronal and sagittal; with several, crops have one size along
             all axes, so that their slices have one shape.
         length: slices of a window, T, odd.
-        stride_mm: distance between the slices of a window; rounded to whole voxels, at least one.
+        stride_mm: distance between the slices of a window, mm; rounded to whole voxels, at least
+            one.
         targets: neighbouring target slices of a run, k; 1 is the plain window.
         batch_size: runs of a global batch.
-        positive_share: share of runs of a batch whose targets show a fracture.
+        positive_share: fraction of the runs of a batch whose targets show a fracture, 0..1.
     """
 
-    planes: tuple[str, ...]
-    length: int
-    stride_mm: float
-    targets: int
-    batch_size: int
-    positive_share: float
+    planes: Annotated[
+        tuple[str, ...],
+        subset_of(PLANE_AXES, 1, f"one or more of {', '.join(PLANE_AXES)}, each once"),
+    ]
+    length: Annotated[int, ODD]
+    stride_mm: Annotated[float, above(0, "a number of mm")]
+    targets: Annotated[int, whole(1)]
+    batch_size: Annotated[int, whole(1)]
+    positive_share: Annotated[float, between(0, 1, "a fraction")]
 
     def stride(self, voxel_spacing: float) -> int:
         """Stride in slices of the crop."""

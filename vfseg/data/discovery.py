@@ -69,13 +69,24 @@ def find_cases(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ..
     elif path.is_dir() and not holds_dicom(path):
         cases, notes = _search(path)
     elif path.exists() or is_series_path(path):
-        name = _without_ct(_stem(path)) or path.parent.name
-        cases, notes = (Case(_id_of(name), _id_of(name), path),), ()
+        cases, notes = (case_of_ct(path),), ()
     else:
         raise UserError(f"{path}: no such file or folder. Check the path.")
     if not cases:
         raise UserError("\n  ".join([f"{path}: no case found. {_LAYOUTS}", *_some(notes)]))
     return cases, notes
+
+
+def case_of_ct(path: Path, *, vertebrae: Path | None = None, boxes: Path | None = None) -> Case:
+    """The case of one CT, which is named after it: its id does not depend on what else is known.
+
+    Args:
+        path: NIfTI file, or DICOM series.
+        vertebrae: its label map.
+        boxes: its box file.
+    """
+    name = _id_of(_without_ct(_stem(path)) or path.resolve().parent.name)
+    return Case(name, name, path, vertebrae, boxes)
 
 
 def is_left_out(note: str) -> bool:

@@ -2,17 +2,20 @@
 
 import dataclasses
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from vfseg.data.anatomy import Vertebra, read_vertebrae, vertebrae_from_boxes
+from vfseg.data.anatomy import SCHEMES, Vertebra, read_vertebrae, vertebrae_from_boxes
 from vfseg.data.cases import Case
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import Geometry, Volume, check_same_geometry
 from vfseg.errors import UserError
+from vfseg.settings import Settings, one_of
+
+SCHEME = one_of(("", *SCHEMES), f"one of {', '.join(SCHEMES)}, or empty")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SpineReading:
+class SpineReading(Settings):
     """How label maps and box files are read.
 
     Attributes:
@@ -20,7 +23,7 @@ class SpineReading:
         boxes_inclusive: box files name the last voxel, not the one after it.
     """
 
-    vertebra_scheme: str = ""
+    vertebra_scheme: Annotated[str, SCHEME] = ""
     boxes_inclusive: bool = False
 
 

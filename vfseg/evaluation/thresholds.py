@@ -1,7 +1,6 @@
-"""Thresholds and temperature: chosen on validation, kept with the checkpoint, never re-chosen."""
+"""How thresholds and temperature are chosen, on validation cases alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from absl import logging
 
@@ -9,28 +8,9 @@ from vfseg.errors import UserError
 from vfseg.evaluation.calibration import fit_temperature
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.vertebrae import best_youden
+from vfseg.inference.thresholds import Thresholds
 
 BY_YOUDEN, BY_MAP = "Youden index", "threshold of the map"
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What validation chose; test data never choose anything.
-
-    Attributes:
-        slice: for unfused slices, and for the vote.
-        fused: for the fused map.
-        vertebra: for the score of a vertebra.
-        vertebra_rule: by what that was chosen: "Youden index", or "threshold of the map".
-        temperature: by which logits of the map would be divided; None where it cannot be fitted.
-            It is reported, and not applied to the map.
-    """
-
-    slice: float
-    fused: float
-    vertebra: float
-    vertebra_rule: str
-    temperature: float | None
 
 
 def choose(

@@ -10,16 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
+from vfseg.crops.prepare import cut_ct, place_crops
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry
 from vfseg.data.probability import reaches
-from vfseg.data.spine import Spine, read_spine
+from vfseg.data.spine import Spine, SpineReading, read_spine
 from vfseg.data.volume import Volume, mask_writer, probability_writer, read_ct, read_geometry, slabs
 from vfseg.inference.boxed_map import BoxedMap
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.model import Model
-from vfseg.training.recipe import is_synthetic
 
 PROBABILITY, MASK = "probability.nii.gz", "mask.nii.gz"
 UNCERTAINTY = "uncertainty.nii.gz"
@@ -65,9 +64,7 @@ class Written(NamedTuple):
 def predict_case(
     case: Case,
     model: Model,
-    settings: PrepareSettings,
-    slice_threshold: float,
-    threshold: float,
+    reading: SpineReading,
     folder: Path,
 ) -> Prediction:
     """Predicts one CT and writes its maps.
@@ -77,10 +74,8 @@ def predict_case(
 
     Args:
         case: CT with a vertebra label map or boxes.
-        model: from `load_model`; it fixes windows, views and fusion.
-        settings: the model's, with the reading of label map or boxes that this case needs.
-        slice_threshold: probability from which a slice prediction votes.
-        threshold: probability from which a fused voxel belongs to the mask.
+        model: fixes crops, windows, views, fusion and thresholds.
+        reading: how the label map or the boxes are read.
         folder: of the results; see `write_maps`.
 
     Raises:
@@ -88,7 +83,7 @@ def predict_case(
             found.
     """
     # Vertebrae first: what is wrong with them is said before the CT is unpacked.
-    spine = read_spine(case, read_geometry(case.ct), settings)
+    spine, settings = read_spine(case, read_geometry(case.ct), reading), model.prepare
     ct = read_ct(case.ct)
     crops = place_crops(spine.vertebrae, ct.geometry, settings)
     views = model.predictor.views
@@ -97,12 +92,12 @@ def predict_case(
             model.predictor.stream(model.g_params, cut_ct(ct, crops, settings), done=bar.update),
             [crop.start for crop in crops],
             views=views,
-            fusion=model.config.inference.fusion,
-            slice_threshold=slice_threshold,
+            fusion=model.fusion,
+            slice_threshold=model.thresholds.slice,
             voxel_spacing=settings.voxel_spacing,
         )
-    origin = "; trained on synthetic fractures" if is_synthetic(model.config) else ""
-    written = write_maps(fused, ct.geometry, threshold, folder, NOTE + origin)
+    origin = "; trained on synthetic fractures" if model.synthetic else ""
+    written = write_maps(fused, ct.geometry, model.thresholds.fused, folder, NOTE + origin)
     predicted_ml = written.voxels * float(np.prod(ct.voxel_spacing)) / 1000
     return Prediction(ct, spine, written.probability, written.uncertainty, predicted_ml, len(views))
 

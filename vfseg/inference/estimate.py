@@ -30,6 +30,6 @@ def estimate(geometry: Geometry, model: Model) -> tuple[float, float]:
     seconds = _FIXED_SECONDS + voxels / _VOXELS_A_SECOND
     seconds += network / (_OPERATIONS_A_SECOND * model.predictor.crops_side_by_side)
     fused = len(LEVELS) * (2 + 4 + 4 + (8 if views > 1 else 0))  # HU, total, weight, moments
-    features = model.predictor.crops_side_by_side * model.config.generator.features[0]
+    features = model.predictor.crops_side_by_side * model.finest_features
     of_a_voxel = fused + 4 * views + features * _BYTES_A_FEATURE
     return seconds, _FIXED_BYTES + 2 * voxels + crop_voxels * of_a_voxel

@@ -144,14 +144,45 @@ class Checkpoints:
         Raises:
             UserError: the checkpoint is damaged, or was written by other networks.
         """
-        where = self._directory / str(step)
         abstract = {"state": jax.tree.map(np.asarray, template), "next_sample": 0}
-        config = self.config(step)
+        self._check(step, abstract["state"], whole=True)
+        where, config = self._directory / str(step), self.config(step)
+        with _intact(where), _alone():
+            loaded = _plain(ocp.load(where, abstract))
+            return Restored(loaded["state"], int(loaded["next_sample"]), config)
+
+    def restore_mean(self, step: int, shapes: Any) -> Any:
+        """Reads the running mean of the generator's parameters alone, and no other array.
+
+        Args:
+            step: one of those that stand.
+            shapes: tree of the shapes and dtypes of these parameters.
+
+        Returns:
+            The tree of NumPy arrays.
+
+        Raises:
+            UserError: as `restore`.
+        """
+        params = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
+        abstract = {"state": {"ema_params": params}}
+        self._check(step, abstract["state"], whole=False)
+        where, context = self._directory / str(step), _alone()
+        context.pytree.loading.partial_load = True
+        with _intact(where), context:
+            return _plain(ocp.load(where, abstract))["state"]["ema_params"]
+
+    def _check(self, step: int, state: Any, *, whole: bool) -> None:
+        """Compares the shapes of a checkpoint with those of a state, or of a part of one."""
+        where = self._directory / str(step)
         with _intact(where), _alone():
             _read_through(where / "state")
             tree = _plain(ocp.metadata(where).metadata)["state"]
             shapes = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(tree)}
-        expected = {_name(path): leaf.shape for path, leaf in _leaves(abstract["state"])}
+        expected = {_name(path): leaf.shape for path, leaf in _leaves(state)}
+        if not whole:
+            parts = {name.split("/")[0] for name in expected}
+            shapes = {name: s for name, s in shapes.items() if name.split("/")[0] in parts}
         for name in expected | shapes:
             if shapes.get(name) != expected.get(name):
                 raise UserError(
@@ -159,9 +190,6 @@ class Checkpoints:
                     f"{expected.get(name)} in this config's networks. Restore it with the config "
                     "that wrote it, or start in a new --workdir."
                 )
-        with _intact(where), _alone():
-            loaded = _plain(ocp.load(where, abstract))
-            return Restored(loaded["state"], int(loaded["next_sample"]), config)
 
     def _steps(self) -> list[int]:
         return [int(path.name) for path in self._directory.iterdir() if path.name.isdigit()]
@@ -197,6 +225,19 @@ class Checkpoints:
                 f"{self._directory}: the checkpoint of step {step} cannot be written ({reason}). "
                 "Make room, and run again: it goes on from the checkpoint before."
             ) from error
+
+
+def locate(path: Path) -> tuple[Path, int | None]:
+    """The folder of checkpoints that a path names, and the step where it names one.
+
+    Args:
+        path: `WORKDIR`, `WORKDIR/checkpoints` or `WORKDIR/checkpoints/STEP`.
+    """
+    if (path / "checkpoints").is_dir():
+        return path / "checkpoints", None
+    if path.name.isdigit():
+        return path.parent, int(path.name)
+    return path, None
 
 
 def _make_sure_of_room(directory: Path, tree: Any) -> None:

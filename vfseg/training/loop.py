@@ -5,40 +5,88 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from absl import logging
 from clu import metrics, parameter_overview
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from vfseg import processes
 from vfseg.crops.store import CaseRecord
-from vfseg.crops.windows import BatchFeed, RunSource
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.crops.windows import BatchFeed, RunSource, WindowSettings
 from vfseg.training.alarms import Alarms
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import INTERRUPT
-from vfseg.training.parallel import make_runner
-from vfseg.training.recipe import pretrained_params, step_settings, window_settings
+from vfseg.training.parallel import Step, make_runner
 from vfseg.training.schedules import warm_up_steps
-from vfseg.training.stages import plan_stages, stage_at, total_steps
-from vfseg.training.state import TrainState, create_state
-from vfseg.training.step import train_step
+from vfseg.training.settings import StageSettings, TrainSettings
+from vfseg.training.stages import Phase, plan_stages, stage_at
+from vfseg.training.state import TrainState
 from vfseg.training.writer import MetricWriter, NoWriter, open_writer, read_metrics
 
 _TRAIN = "train/"
+_SHOWN = ("loss", "dice_loss", "discriminator_accuracy", "slices_per_second")
 
 Validate = Callable[[Any], Mapping[str, float | np.ndarray]]
+"""Generator parameters (host) -> scores, and pictures `h w c` uint8 for TensorBoard; `pr_auc` picks
+the best checkpoint. Every process calls it, and gets the same scores."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A training run as the loop sees it; `vfseg.config.recipe.training_plan` makes it.
+
+    Attributes:
+        step: `(state, batch, *, phase, axis_name)` -> `(state, metrics)`.
+        initial_state: state at step 0, on the host.
+        pretrained: the generator's parameters at step 0 -> those that training begins with.
+        stages: steps of each.
+        frozen: whether a part of the encoder stays as loaded until fine-tuning.
+        settings: optimisers and rhythm.
+        windows: how batches are drawn.
+        everywhere: whether the discriminator judges all patches, see `Alarms`.
+        parallel: how devices share a step, one of `RUNNERS`.
+        seed: of the batches.
+        config: the resolved config, kept in every checkpoint.
+    """
+
+    step: Step
+    initial_state: Callable[[], TrainState]
+    pretrained: Callable[[Any], Any]
+    stages: StageSettings
+    frozen: bool
+    settings: TrainSettings
+    windows: WindowSettings
+    everywhere: bool
+    parallel: str
+    seed: int
+    config: Mapping[str, Any]
+
+    def validates(self, done: int) -> bool:
+        """Whether a validation follows the step after which `done` are done."""
+        every = self.settings.validate_every
+        return done > 0 and (done % every == 0 or done == self.stages.total)
+
+
+class _Begun(NamedTuple):
+    """Where a run stands before its first step.
+
+    Attributes:
+        state: on the host.
+        next_sample: global index.
+        validated: whether the state has been validated.
+        checkpoints: of the run.
+    """
+
+    state: TrainState
+    next_sample: int
+    validated: bool
+    checkpoints: Checkpoints
 
 
 def train(
-    config: ConfigDict,
-    workdir: Path,
-    store: Path,
-    records: Sequence[CaseRecord],
-    validate: Validate,
+    plan: Plan, workdir: Path, store: Path, records: Sequence[CaseRecord], validate: Validate
 ) -> None:
     """Trains through all stages, from the newest checkpoint of the workdir if there is one.
 
@@ -48,67 +96,42 @@ def train(
     the first one writes.
 
     Args:
-        config: resolved.
+        plan: what is trained, and how.
         workdir: checkpoints, metrics and events go here.
         store: folder of the prepared crops.
         records: training cases.
-        validate: generator parameters (host) -> scores, and pictures `h w c` uint8 for TensorBoard;
-            `pr_auc` picks the best checkpoint. The parameters are the running mean of the trained
-            ones. Every process calls it, and gets the same scores.
+        validate: scores the running mean of the parameters.
 
     Raises:
         SystemExit: with status 0, on SIGTERM, when the state is saved; see `interrupt`.
         UserError: training went wrong, see `Alarms`.
     """
-    windows, settings = window_settings(config), step_settings(config)
-    state, checkpoints, next_sample, scored = _begin(config, workdir, records)
-    done, steps = int(state.step), total_steps(config)
-    if done >= steps and scored:
+    begun = _begin(plan, workdir, records)
+    done, steps, windows = int(begun.state.step), plan.stages.total, plan.windows
+    if done >= steps and begun.validated:
         logging.info("training stands at step %d of %d", done, steps)
         return
-    source = RunSource(store, records, windows, seed=config.seed, length=steps * windows.batch_size)
+    source = RunSource(store, records, windows, seed=plan.seed, length=steps * windows.batch_size)
     feed = BatchFeed(
         source, windows.batch_size, process=processes.index(), processes=processes.count()
     )
-    feed.position = next_sample
-    step = functools.partial(train_step, settings=settings)
-    runner = make_runner(step, config.parallel, windows.batch_size)
-    writer = open_writer(workdir, resume_at=done, validated=scored)
-    alarms = _alarms(config, workdir)
+    feed.position = begun.next_sample
+    writer = open_writer(workdir, resume_at=done, validated=begun.validated)
+    loop = _Loop(plan, feed, writer, begun.checkpoints, validate, _alarms(plan, workdir))
     try:
-        if not scored and _validates(config, done):  # it was stopped in between
-            _validate(done, state, checkpoints, writer, validate)
-        state = runner.put_state(state)
-        _steps(config, state, runner, feed, writer, alarms, checkpoints, validate)
+        if not begun.validated and plan.validates(done):  # it was stopped in between
+            loop.validate(begun.state)
+        loop.run(begun.state)
     finally:
         feed.close()
         writer.close()
 
 
-def initial_state(config: ConfigDict) -> TrainState:
-    """State at step 0 of a config, on the host."""
-    settings, windows = step_settings(config), window_settings(config)
-    axis = PLANE_AXES[windows.planes[0]]  # with several, all slices have one shape
-    slices = [size for i, size in enumerate(config.prepare.crop_shape) if i != axis]
-    run = windows.length + windows.targets - 1
-    return create_state(
-        settings.generator,
-        settings.discriminator,
-        settings.g_optimizer,
-        settings.d_optimizer,
-        ct_shape=(1, run, *slices, len(config.hu_windows)),
-        seed=config.seed,
-    )
-
-
-def _begin(
-    config: ConfigDict, workdir: Path, records: Sequence[CaseRecord]
-) -> tuple[TrainState, Checkpoints, int, bool]:
-    """State, checkpoints, next sample, and whether the state has been validated."""
-    state, next_sample, scored = initial_state(config), 0, True
+def _begin(plan: Plan, workdir: Path, records: Sequence[CaseRecord]) -> _Begun:
+    state, next_sample, validated = plan.initial_state(), 0, True
     checkpoints, newest = processes.from_first(lambda: _open(workdir))
     if newest is None:
-        g_params = pretrained_params(config, state.g_params)
+        g_params = plan.pretrained(state.g_params)
         state = dataclasses.replace(state, g_params=g_params, ema_params=g_params)
         overview = parameter_overview.get_parameter_overview
         logging.info("generator\n%s", overview(state.g_params, include_stats=False))
@@ -117,10 +140,10 @@ def _begin(
         logging.info("training on %d crops of %d cases", crops, len(records))
     else:
         state, next_sample, _ = checkpoints.restore(newest, state)
-        scored = processes.from_first(lambda: checkpoints.is_scored(newest))
+        validated = processes.from_first(lambda: checkpoints.is_scored(newest))
         logging.info("resuming at step %d", newest)
     INTERRUPT.saved(int(state.step))
-    return state, checkpoints, next_sample, scored
+    return _Begun(state, next_sample, validated, checkpoints)
 
 
 def _open(workdir: Path) -> tuple[Checkpoints, int | None]:
@@ -128,13 +151,12 @@ def _open(workdir: Path) -> tuple[Checkpoints, int | None]:
     return checkpoints, checkpoints.newest
 
 
-def _alarms(config: ConfigDict, workdir: Path) -> Alarms:
+def _alarms(plan: Plan, workdir: Path) -> Alarms:
     """The alarms of a run, on every process with all that was logged before it was resumed."""
-    train = config.train
     alarms = Alarms(
-        train.patience * train.log_every,
-        begin=warm_up_steps(total_steps(config) - config.stages.fine_tune),
-        everywhere=config.losses.adversarial_everywhere,
+        plan.settings.patience * plan.settings.log_every,
+        begin=warm_up_steps(plan.stages.total - plan.stages.fine_tune),
+        everywhere=plan.everywhere,
     )
     for line in processes.from_first(lambda: read_metrics(workdir / "metrics.jsonl")):
         scalars = {n.removeprefix(_TRAIN): x for n, x in line.items() if n.startswith(_TRAIN)}
@@ -143,102 +165,100 @@ def _alarms(config: ConfigDict, workdir: Path) -> Alarms:
     return alarms
 
 
-def _steps(
-    config: ConfigDict,
-    state: TrainState,
-    runner: Any,
-    feed: BatchFeed,
-    writer: MetricWriter | NoWriter,
-    alarms: Alarms,
-    checkpoints: Checkpoints,
-    validate: Validate,
-) -> None:
-    stages, steps = plan_stages(config), total_steps(config)
-    turns = {stage.first: stage for stage in stages}
-    first = saved = int(runner.get(state).step)
-    pending: list[metrics.Collection] = []
-    since = time.monotonic()
-    # Slices looked at, of all processes; the bar itself tells the steps and the time left.
-    slices = config.windows.batch_size * config.windows.targets
+class _Loop:
+    """What happens around the steps of a run: batches, log, alarms, checkpoints, validations."""
 
-    def log(done: int) -> None:
-        nonlocal pending, since
-        scalars = _reduce(runner.get(pending))
-        now = time.monotonic()
-        scalars["slices_per_second"] = len(pending) * slices / (now - since)
-        writer.write(done, {_TRAIN + name: value for name, value in scalars.items()})
-        alarms.check(done, scalars)
+    def __init__(
+        self,
+        plan: Plan,
+        feed: BatchFeed,
+        writer: MetricWriter | NoWriter,
+        checkpoints: Checkpoints,
+        validate: Validate,
+        alarms: Alarms,
+    ):
+        self._plan, self._feed, self._writer, self._alarms = plan, feed, writer, alarms
+        self._checkpoints, self._validate = checkpoints, validate
+        self._runner = make_runner(plan.step, plan.parallel, plan.windows.batch_size)
+        self._pending: list[metrics.Collection] = []
+        self._since = 0.0
+
+    def run(self, host: TrainState) -> None:
+        """All steps from a state on."""
+        plan, runner, every = self._plan, self._runner, self._plan.settings
+        stages, steps = plan_stages(plan.stages, frozen=plan.frozen), plan.stages.total
+        turns = {stage.first: stage for stage in stages}
+        first = saved = int(host.step)
+        state = runner.put_state(host)
+        self._since = time.monotonic()
+        silent = None if processes.is_first() else True
+        bar = tqdm(range(first, steps), "train", steps, initial=first, unit="step", disable=silent)
+        for number in bar:
+            if INTERRUPT.stops_at(number):
+                if self._pending:
+                    self._log(number, bar)
+                if number > saved:
+                    self._save(runner.get(state))
+                _stop(number)
+            if number in turns:
+                logging.info("step %d: stage %s", number, turns[number].name)
+            state = self._step(state, stage_at(stages, number).phase)
+            done = number + 1
+            turning = done in turns  # lines of two stages are not averaged
+            validating = plan.validates(done)
+            # Saved where the next step compiles or validation comes: there SIGTERM cannot wait.
+            saving = turning or validating or done % every.save_every == 0
+            if saving or done % every.log_every == 0:
+                self._log(done, bar)  # what is saved has passed the alarms
+            if saving:
+                host = runner.get(state)
+                self._save(host)
+                saved = done
+                if validating:
+                    self.validate(host)
+                self._since = time.monotonic()
+        if INTERRUPT.stops_at(steps):
+            _stop(steps)
+
+    def _step(self, state: TrainState, phase: Phase) -> TrainState:
+        batch = self._runner.put_batch(next(self._feed))
+        state, step_metrics = self._runner.step(state, batch, phase=phase)
+        self._pending.append(step_metrics)
+        return state
+
+    def _log(self, done: int, bar: tqdm) -> None:
+        """Writes the means since the last line; the bar tells steps and time left by itself."""
+        scalars = _reduce(self._runner.get(self._pending))
+        now, windows = time.monotonic(), self._plan.windows
+        slices = len(self._pending) * windows.batch_size * windows.targets  # of all processes
+        scalars["slices_per_second"] = slices / (now - self._since)
+        self._writer.write(done, {_TRAIN + name: value for name, value in scalars.items()})
+        self._alarms.check(done, scalars)
         bar.set_postfix({name: f"{scalars[name]:.3f}" for name in _SHOWN if name in scalars})
-        pending, since = [], now
+        self._pending, self._since = [], now
 
-    silent = None if processes.is_first() else True
-    bar = tqdm(range(first, steps), "train", steps, initial=first, unit="step", disable=silent)
-    for number in bar:
-        if INTERRUPT.stops_at(number):
-            if pending:
-                log(number)
-            if number > saved:
-                _save(config, runner.get(state), feed, checkpoints)
-            _stop(number)
-        if number in turns:
-            logging.info("step %d: stage %s", number, turns[number].name)
-        batch = runner.put_batch(next(feed))
-        state, step_metrics = runner.step(state, batch, phase=stage_at(stages, number).phase)
-        pending.append(step_metrics)
-        done = number + 1
-        turning = done in turns  # lines of two stages are not averaged
-        validating = _validates(config, done)
-        # Saved where the next step compiles or validation comes: there SIGTERM cannot wait.
-        saving = turning or validating or done % config.train.save_every == 0
-        if saving or done % config.train.log_every == 0:
-            log(done)  # what is saved has passed the alarms
-        if saving:
-            host = runner.get(state)
-            _save(config, host, feed, checkpoints)
-            saved = done
-            if validating:
-                _validate(done, host, checkpoints, writer, validate)
-            since = time.monotonic()
-    if INTERRUPT.stops_at(steps):
-        _stop(steps)
+    def _save(self, host: TrainState) -> None:
+        """Saves, and waits: from here on the checkpoint is everyone's."""
+        self._checkpoints.save(host, next_sample=self._feed.position, config=self._plan.config)
+        processes.wait()
+        INTERRUPT.saved(int(host.step))
 
-
-def _validates(config: ConfigDict, done: int) -> bool:
-    return done > 0 and (done % config.train.validate_every == 0 or done == total_steps(config))
-
-
-def _save(config: ConfigDict, host: TrainState, feed: BatchFeed, checkpoints: Checkpoints) -> None:
-    """Saves, and waits: from here on the checkpoint is everyone's."""
-    checkpoints.save(host, next_sample=feed.position, config=config.to_dict())
-    processes.wait()
-    INTERRUPT.saved(int(host.step))
-
-
-def _validate(
-    done: int,
-    host: TrainState,
-    checkpoints: Checkpoints,
-    writer: MetricWriter | NoWriter,
-    validate: Validate,
-) -> None:
-    """Scores the checkpoint that was just written."""
-    found = validate(host.ema_params)
-    scores = {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
-    writer.write(done, {f"validation/{name}": value for name, value in scores.items()})
-    for name, picture in found.items():
-        if np.ndim(picture) > 0:
-            writer.write_image(done, f"validation/{name}", np.asarray(picture))
-    logging.info("step %d: validation PR-AUC %.3f", done, scores["pr_auc"])
-    if processes.is_first():
-        checkpoints.score(done, scores["pr_auc"])
+    def validate(self, host: TrainState) -> None:
+        """Scores the checkpoint that was just written."""
+        done, found = int(host.step), self._validate(host.ema_params)
+        scores = {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
+        self._writer.write(done, {f"validation/{name}": value for name, value in scores.items()})
+        for name, picture in found.items():
+            if np.ndim(picture) > 0:
+                self._writer.write_image(done, f"validation/{name}", np.asarray(picture))
+        logging.info("step %d: validation PR-AUC %.3f", done, scores["pr_auc"])
+        if processes.is_first():
+            self._checkpoints.score(done, scores["pr_auc"])
 
 
 def _stop(step: int) -> NoReturn:
     logging.info("SIGTERM: stopped after step %d; the same command continues", step)
     raise SystemExit(0)
-
-
-_SHOWN = ("loss", "dice_loss", "discriminator_accuracy", "slices_per_second")
 
 
 def _reduce(collected: Sequence[metrics.Collection]) -> dict[str, float]:

@@ -11,7 +11,7 @@ The stages lie one after the other in one run of steps. A stage of 0 steps is le
 
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
+from vfseg.training.settings import StageSettings
 
 STAGES = ("attention", "recurrent", "adversarial", "fine_tune")
 
@@ -46,26 +46,26 @@ class Stage(NamedTuple):
     phase: Phase
 
 
-def plan_stages(config: ConfigDict) -> tuple[Stage, ...]:
-    """The stages of a config that have steps, in their order."""
-    stages: list[Stage] = []
-    done, frozen = 0, config.pretrained.frozen_scales > 0
+def plan_stages(stages: StageSettings, *, frozen: bool) -> tuple[Stage, ...]:
+    """The stages that have steps, in their order.
+
+    Args:
+        stages: steps of each.
+        frozen: whether a part of the encoder stays as it was loaded until fine-tuning.
+    """
+    planned: list[Stage] = []
+    done = 0
     for name in STAGES:
-        steps = config.stages[name]
+        steps = getattr(stages, name)
         phase = Phase(
             recurrent=name != "attention",
-            adversarial=name in ("adversarial", "fine_tune") and config.stages.adversarial > 0,
+            adversarial=name in ("adversarial", "fine_tune") and stages.adversarial > 0,
             frozen=frozen and name != "fine_tune",
         )
         if steps:
-            stages.append(Stage(name, done, done + steps, phase))
+            planned.append(Stage(name, done, done + steps, phase))
         done += steps
-    return tuple(stages)
-
-
-def total_steps(config: ConfigDict) -> int:
-    """Steps of all stages together."""
-    return sum(config.stages[name] for name in STAGES)
+    return tuple(planned)
 
 
 def stage_at(stages: tuple[Stage, ...], step: int) -> Stage:

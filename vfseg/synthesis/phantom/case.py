@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -98,7 +97,7 @@ class PhantomCase:
 
 def make_case(
     seed: int | np.random.SeedSequence,
-    settings: PhantomSettings | Mapping[str, Any] | None = None,
+    settings: PhantomSettings | None = None,
     fractures: Mapping[str, FractureSpec | None] | None = None,
 ) -> PhantomCase:
     """Make a case; equal arguments give equal voxels.
@@ -113,7 +112,7 @@ def make_case(
     Raises:
         UserError: a setting that cannot be, or a fracture at a level outside the case.
     """
-    settings = PhantomSettings.of(settings or {})
+    settings = settings or PhantomSettings()
     if not isinstance(seed, np.random.SeedSequence):
         seed = np.random.SeedSequence(seed)
     # A SeedSequence counts its children; a fresh copy makes repeated calls equal.

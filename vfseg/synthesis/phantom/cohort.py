@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def case_seed(settings: PhantomSettings, split: str, number: int) -> np.random.S
 
 def make_cohort(
     directory: str | os.PathLike,
-    settings: PhantomSettings | Mapping[str, Any] | None = None,
+    settings: PhantomSettings | None = None,
     progress: bool = True,
 ) -> Path:
     """Make a cohort, or what is missing of it.
@@ -62,7 +62,7 @@ def make_cohort(
             manifest which is not of a synthetic cohort.
     """
     directory = Path(directory)
-    settings = PhantomSettings.of(settings or {})
+    settings = settings or PhantomSettings()
     names = [
         (split, number, f"{split}_{number:03d}")
         for split in SPLITS

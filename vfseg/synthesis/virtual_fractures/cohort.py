@@ -2,15 +2,14 @@
 
 import csv
 import dataclasses
-import difflib
 import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from absl import logging
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from vfseg.data.anatomy import LEVELS, SCHEMES, LabelReading, read_vertebrae
 from vfseg.data.cases import Case, write_manifest
 from vfseg.data.fingerprint import case_fingerprint
+from vfseg.data.spine import SCHEME
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import (
     Volume,
@@ -30,8 +30,9 @@ from vfseg.data.volume import (
 )
 from vfseg.errors import UserError
 from vfseg.files import atomic_file
+from vfseg.settings import Settings, between, one_of, whole
 from vfseg.synthesis.phantom.fractures import draw_spec
-from vfseg.synthesis.phantom.settings import CLINICAL_RATES
+from vfseg.synthesis.phantom.settings import CLINICAL_RATES, RATES
 from vfseg.synthesis.virtual_fractures.fracture import (
     FractureFacts,
     breakable_levels,
@@ -51,12 +52,12 @@ _FACTS, _MANIFEST = "facts.json", "manifest.csv"
 _VERSE = {level: label for label, level in SCHEMES["verse"].items()}
 
 
-@dataclass(frozen=True)
-class VirtualFractureSettings:
+@dataclass(frozen=True, kw_only=True)
+class VirtualFractureSettings(Settings, section="virtual_fractures"):
     """What is made of healthy CT.
 
     Attributes:
-        variants: fractured copies of each CT.
+        variants: fractured copies of each CT; 0 takes the CTs as they are.
         seed: root of all seeds.
         fracture_probability: per vertebra, mean over T4-L5.
         fracture_rates: "clinical" for the level-dependent rates of a clinical series scaled to the
@@ -65,41 +66,12 @@ class VirtualFractureSettings:
         vertebra_scheme: label scheme of the maps, "" lets the anatomy decide.
     """
 
-    variants: int = 4
-    seed: int = 0
-    fracture_probability: float = 0.26
-    fracture_rates: str = "clinical"
-    fewest: int = 1
-    vertebra_scheme: str = ""
-
-    def __post_init__(self):
-        for name, fine, expected in (
-            ("variants", self.variants >= 1, "a whole number from 1"),
-            ("fracture_probability", 0 <= self.fracture_probability <= 1, "a number from 0 to 1"),
-            ("fracture_rates", self.fracture_rates in ("clinical", "uniform"),
-             "clinical or uniform"),
-            ("fewest", self.fewest >= 0, "a whole number from 0"),
-            ("vertebra_scheme", self.vertebra_scheme in ("", *SCHEMES), f"one of {[*SCHEMES]}"),
-        ):  # fmt: skip
-            if not fine:
-                value = getattr(self, name)
-                raise UserError(f"virtual fractures: {name} is {value!r}, expected {expected}.")
-
-    @classmethod
-    def of(
-        cls, settings: "VirtualFractureSettings | Mapping[str, Any]"
-    ) -> "VirtualFractureSettings":
-        """Settings from a mapping; absent names keep their default. Raises `UserError`."""
-        if isinstance(settings, VirtualFractureSettings):
-            return settings
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name in settings:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1) or known
-                raise UserError(
-                    f"virtual fractures: {name} is no setting; did you mean {' or '.join(near)}?"
-                )
-        return cls(**{name: settings[name] for name in settings})
+    variants: Annotated[int, whole(0)] = 4
+    seed: Annotated[int, whole(0)] = 0
+    fracture_probability: Annotated[float, between(0, 1)] = 0.26
+    fracture_rates: Annotated[str, one_of(RATES)] = "clinical"
+    fewest: Annotated[int, whole(0)] = 1
+    vertebra_scheme: Annotated[str, SCHEME] = ""
 
     def rate(self, level: str) -> float:
         """Probability of a fracture at a level."""
@@ -112,7 +84,7 @@ class VirtualFractureSettings:
 def fracture_case(
     case: Case,
     output_dir: str | os.PathLike,
-    settings: VirtualFractureSettings | Mapping[str, Any],
+    settings: VirtualFractureSettings,
     seed: int | np.random.SeedSequence,
 ) -> Case:
     """Break vertebrae of a healthy case, drawn by level, and write it to a folder.
@@ -134,14 +106,13 @@ def fracture_case(
     Raises:
         UserError: no label map, volumes on different grids, no vertebra that can be broken.
     """
-    settings = VirtualFractureSettings.of(settings)
     return _write_variant(_Source.read(case, settings), Path(output_dir), settings, seed, "")
 
 
 def make_virtual_cohort(
     cases: Sequence[Case],
     directory: str | os.PathLike,
-    settings: VirtualFractureSettings | Mapping[str, Any],
+    settings: VirtualFractureSettings,
     progress: bool = True,
 ) -> Path:
     """Make the variants of all cases, or what is missing of them, and their manifest.
@@ -163,7 +134,6 @@ def make_virtual_cohort(
     Raises:
         UserError: no case can be used; the folder cannot be written.
     """
-    settings = VirtualFractureSettings.of(settings)
     directory = Path(directory)
     made: list[Case] = []
     left_out: list[str] = []

