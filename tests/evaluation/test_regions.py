@@ -6,9 +6,7 @@ from tests.evaluation.scene import SHAPE, SPACING, spine
 from vfseg.data.levels import Vertebra
 from vfseg.evaluation.regions import (
     MARGIN_MM,
-    bounding_box,
     nearer_within,
-    part_of,
     vertebra_regions,
 )
 
@@ -70,25 +68,3 @@ def test_where_only_boxes_are_known_the_box_is_the_region():
         assert region.inside.all()
         assert tuple(side.start for side in region.box) == vertebra_.start
         assert tuple(side.stop for side in region.box) == vertebra_.stop
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_parts_of_a_boxed_volume_equal_parts_of_the_whole(seed):
-    rng = np.random.default_rng(seed)
-
-    def box():
-        ends = np.sort(rng.integers(0, 9, (3, 2)), axis=1)
-        return tuple(slice(int(a), int(b)) for a, b in ends)
-
-    held = box()
-    whole = np.zeros((8, 8, 8), np.float32)
-    whole[held] = rng.random(whole[held].shape)
-    wanted = box()
-    np.testing.assert_array_equal(part_of(whole[held], held, wanted), whole[wanted])
-
-
-def test_the_box_of_a_region():
-    region = np.zeros((5, 6, 7), bool)
-    assert region[bounding_box(region)].size == 0
-    region[1, 2, 3] = region[3, 2, 5] = True
-    assert bounding_box(region) == (slice(1, 4), slice(2, 3), slice(3, 6))
