@@ -3,9 +3,9 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from tests.evaluation.scene import SHAPE, SPACING, spine
+from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.levels import Vertebra
 from vfseg.evaluation.regions import (
-    MARGIN_MM,
     nearer_within,
     vertebra_regions,
 )
@@ -38,7 +38,7 @@ def test_a_voxel_belongs_to_the_nearest_part_of_the_spine_within_two_millimetres
     for region in found:
         own = nearest[region.vertebra.label]
         others = np.min([d for label, d in nearest.items() if label != region.vertebra.label], 0)
-        expected = (own <= MARGIN_MM) & (own <= others)
+        expected = (own <= ATTRIBUTION_MARGIN_MM) & (own <= others)
         whole = np.zeros(labels.shape, bool)
         whole[region.box] = region.inside
         np.testing.assert_array_equal(whole, expected)
@@ -57,8 +57,9 @@ def test_growing_side_by_side_is_what_distance_transforms_say(seed):
         distance_transform_edt(~mask, sampling=spacing) if mask.any() else np.full(shape, np.inf)
         for mask in (own, others)
     )
-    wanted = (to_own <= MARGIN_MM) & (to_own <= to_others)
-    np.testing.assert_array_equal(nearer_within(own, others, MARGIN_MM, spacing), wanted)
+    wanted = (to_own <= ATTRIBUTION_MARGIN_MM) & (to_own <= to_others)
+    found = nearer_within(own, others, ATTRIBUTION_MARGIN_MM, spacing)
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_where_only_boxes_are_known_the_box_is_the_region():

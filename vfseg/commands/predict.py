@@ -9,6 +9,7 @@ from vfseg import RESEARCH_USE, processes
 from vfseg.crops.prepare import PrepareSettings
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
+from vfseg.data.instances import LESION_MM3
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError
@@ -150,7 +151,7 @@ def _predict(
     for row in listed.vertebrae:
         suspected = "yes" if row["suspected"] else ""
         print(f"{row['level']:5}  {row['score']:5.3f}  {suspected:9}  {row['flags']}".rstrip())
-    print(f"{len(listed.lesions)} lesions of at least 10 mm3: lesions.csv")
+    print(f"{len(listed.lesions)} lesions of at least {LESION_MM3:g} mm3: lesions.csv")
     if found.views > 1:
         print(f"{UNCERTAINTY}: standard deviation over {found.views} views of each crop")
     else:

@@ -1,4 +1,4 @@
-"""Fracture instances of a mask: which voxels are one fracture, and ids that fit into uint8."""
+"""Fracture instances of a mask: which voxels are one, how small one may be, ids that fit uint8."""
 
 import contextlib
 from collections.abc import Iterable
@@ -10,6 +10,9 @@ from vfseg.data.box import bounding_box
 from vfseg.data.cases import Case
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
+
+LESION_MM3 = 10.0
+"""What a model predicts is a lesion from this volume on; a reference below it is suspect."""
 
 _TOUCHING = np.ones((3, 3, 3))
 
@@ -34,6 +37,19 @@ def _several(mask: np.ndarray) -> bool:
     return bool(np.any((mask != 0) & (mask != highest)))
 
 
+def connected(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """26-connected components: voxels touch by a face, an edge or a corner.
+
+    Args:
+        mask: `d h w`, 0 is none.
+
+    Returns:
+        The components, numbered 1 to n, int32 `d h w`, and n.
+    """
+    found, count = ndimage.label(mask, _TOUCHING)
+    return found, int(count)
+
+
 def separated(mask: np.ndarray, marked: bool) -> np.ndarray:
     """What one fracture is: an id where ids are marked, else a 26-connected component.
 
@@ -47,7 +63,7 @@ def separated(mask: np.ndarray, marked: bool) -> np.ndarray:
     if marked:
         return mask
     box = bounding_box(mask != 0)
-    found, count = ndimage.label(mask[box], _TOUCHING)
+    found, count = connected(mask[box])
     instances = np.zeros(mask.shape, np.uint16 if count < 2**16 else np.int32)
     instances[box] = found
     return instances

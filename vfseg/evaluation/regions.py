@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vfseg.data.anatomy import Vertebra
+from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.box import Box, box_between
-
-MARGIN_MM = 2.0
 
 
 class VertebraRegion(NamedTuple):
@@ -48,7 +47,7 @@ def vertebra_regions(
     spacing = np.asarray(voxel_spacing, np.float64)
     for vertebra in vertebrae:
         # The other parts within reach of the margin lie within two margins of the vertebra.
-        reach = 0 if labels is None else np.ceil(2 * MARGIN_MM / spacing).astype(int)
+        reach = 0 if labels is None else np.ceil(2 * ATTRIBUTION_MARGIN_MM / spacing).astype(int)
         start = np.maximum(np.asarray(vertebra.start) - reach, 0)
         stop = np.minimum(np.asarray(vertebra.stop) + reach, shape)
         box = box_between(start, stop)
@@ -57,7 +56,7 @@ def vertebra_regions(
             continue
         ids = labels[box]
         others = np.isin(ids, [label for label in spine if label != vertebra.label])
-        inside = nearer_within(ids == vertebra.label, others, MARGIN_MM, spacing)
+        inside = nearer_within(ids == vertebra.label, others, ATTRIBUTION_MARGIN_MM, spacing)
         yield VertebraRegion(vertebra, box, inside)
 
 
