@@ -136,7 +136,7 @@ def test_a_foreign_manifest_is_not_overwritten(tmp_path):
 # first test and first validation case. The whole cohort is checked by `benchmarks.studies.floors`.
 FINGERPRINT = "bcd883ef69d99247"
 FIRST_MASKS = "117055e019cbb3daff9f5b2da6afea48a9682c8a73ce43dc0d406c9ebaa47fed"
-BENCHMARK = Path(__file__).parents[2] / "configs" / "benchmark_cohort.py"
+BENCHMARK = Path(__file__).parents[3] / "configs" / "benchmark_cohort.py"
 
 
 def benchmark_settings(**changes) -> PhantomSettings:
