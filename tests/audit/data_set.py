@@ -5,7 +5,8 @@ import numpy as np
 from vfseg.audit import Audit, audit_cases
 from vfseg.crops.prepare import PrepareSettings
 from vfseg.data.cases import Case
-from vfseg.data.volume import geometry_from, write_ct, write_labels
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import write_ct, write_labels
 
 SETTINGS = PrepareSettings(voxel_spacing=2.0, crop_shape=(32, 32, 32))
 SHAPE = (60, 40, 40)  # d h w, 2 mm: 120 x 80 x 80 mm

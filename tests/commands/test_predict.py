@@ -10,7 +10,8 @@ import pytest
 from tests.cohort import tiny_config
 from vfseg.commands import predict as command
 from vfseg.commands.predict import predict
-from vfseg.data.volume import geometry_from, write_ct, write_labels
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.inference.model import save_thresholds
 from vfseg.training import loop

@@ -3,8 +3,9 @@
 import numpy as np
 
 from vfseg.data import levels
-from vfseg.data.anatomy import LEVELS
-from vfseg.data.volume import Volume, geometry_from
+from vfseg.data.geometry import geometry_from
+from vfseg.data.levels import LEVELS
+from vfseg.data.volume import Volume
 
 SPACING = 2.0
 NAMES = ("T3", *LEVELS, "S1")

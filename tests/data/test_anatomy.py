@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.data.built_spine import SPACING, WIDTH, as_volume, ids_of, numbered, spine
-from vfseg.data import anatomy, levels
-from vfseg.data.anatomy import LEVELS, read_vertebrae
+from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.levels import LEVELS
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 
@@ -117,8 +117,3 @@ class TestRealMaps:
         assert np.mean(off) < 1.5
         assert np.sort(off)[-2] < 4
         assert np.max(off) < 10  # L1 of verse004, crushed
-
-
-def test_the_names_others_use():
-    assert anatomy.vertebrae_from_boxes is not None
-    assert anatomy.Vertebra is levels.Vertebra

@@ -13,6 +13,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 
 from tests.data.nifti_files import SHAPE, save, stored_affine, values
 from vfseg.data import volume
+from vfseg.data.geometry import check_same_geometry, geometry_from
 from vfseg.errors import UserError
 
 ALL_48 = [
@@ -27,7 +28,7 @@ class TestOrientation:
     @pytest.mark.parametrize("codes", ALL_48)
     def test_every_orientation(self, codes, tilt):
         affine = stored_affine(codes, tilt=tilt)
-        geometry = volume.geometry_from(SHAPE, affine)
+        geometry = geometry_from(SHAPE, affine)
         stored = values()
         canonical = geometry.to_canonical(stored)
         # Axes run towards superior, anterior, right: each is closest to its own world axis.
@@ -77,7 +78,7 @@ class TestOrientation:
     )
     @settings(max_examples=60, deadline=None)
     def test_views_are_inverse(self, codes, shape, tilt, spacing):
-        geometry = volume.geometry_from(shape, stored_affine(codes, spacing, tilt=tilt))
+        geometry = geometry_from(shape, stored_affine(codes, spacing, tilt=tilt))
         stored = values(shape)
         np.testing.assert_array_equal(geometry.to_stored(geometry.to_canonical(stored)), stored)
         assert geometry.to_canonical(stored).shape == geometry.shape
@@ -92,7 +93,7 @@ class TestOrientation:
             np.testing.assert_allclose(geometry.affine, same, atol=1e-6)
 
     def test_wrong_shape_is_refused(self):
-        geometry = volume.geometry_from(SHAPE, stored_affine("PIR"))
+        geometry = geometry_from(SHAPE, stored_affine("PIR"))
         with pytest.raises(ValueError, match="stored grid"):
             geometry.to_canonical(np.zeros((7, 6, 5)))
         with pytest.raises(ValueError, match="canonical grid"):
@@ -101,34 +102,34 @@ class TestOrientation:
             volume.Volume(np.zeros(SHAPE), geometry)
 
     def test_pickles(self):
-        geometry = pickle.loads(pickle.dumps(volume.geometry_from(SHAPE, stored_affine("PIR"))))
+        geometry = pickle.loads(pickle.dumps(geometry_from(SHAPE, stored_affine("PIR"))))
         assert geometry.shape == (6, 5, 7)
         assert geometry.header.get_sform().shape == (4, 4)
 
 
 class TestSameGeometry:
     def grid(self, shape=SHAPE, **affine):
-        return volume.geometry_from(shape, stored_affine("LAS", **affine))
+        return geometry_from(shape, stored_affine("LAS", **affine))
 
     def test_rounding_is_tolerated(self):
         shifted = self.grid(origin=(-30.0, 12.0, 400.05))  # 0.05 mm of 0.7
-        volume.check_same_geometry(self.grid(), shifted, "ct", "mask")
+        check_same_geometry(self.grid(), shifted, "ct", "mask")
 
     def test_order_of_axes_is_free(self):
         affine = stored_affine("LAS")
         flipped = affine @ np.array([[-1, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-        volume.check_same_geometry(self.grid(), volume.geometry_from(SHAPE, flipped), "ct", "mask")
+        check_same_geometry(self.grid(), geometry_from(SHAPE, flipped), "ct", "mask")
 
     def test_shift_is_named_in_mm(self):
         with pytest.raises(UserError, match=r"mask.*ct.* 3 mm"):
-            volume.check_same_geometry(
+            check_same_geometry(
                 self.grid(), self.grid(origin=(-30.0, 12.0, 403.0)), "ct.nii", "mask.nii"
             )
 
     def test_rotation_shows_at_the_corners(self):
         with pytest.raises(UserError, match="mm"):
-            volume.check_same_geometry(self.grid(), self.grid(tilt=0.05), "ct", "mask")
+            check_same_geometry(self.grid(), self.grid(tilt=0.05), "ct", "mask")
 
     def test_shape(self):
         with pytest.raises(UserError, match="shape"):
-            volume.check_same_geometry(self.grid(), self.grid((5, 6, 8)), "ct", "mask")
+            check_same_geometry(self.grid(), self.grid((5, 6, 8)), "ct", "mask")

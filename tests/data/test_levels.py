@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from nibabel.affines import apply_affine
 
 from tests.data.built_spine import NAMES, as_volume, ids_of, numbered, spine
-from vfseg.data import anatomy, levels
-from vfseg.data.anatomy import LEVELS, SCHEMES, read_vertebrae
+from vfseg.data import levels
+from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.levels import LEVELS, SCHEMES
 from vfseg.errors import UserError
 
 
@@ -71,15 +72,18 @@ class TestSchemes:
         version 1, which never are.
         """
         array, _ = whole
-        labels = as_volume(numbered(array, dict(zip(NAMES, range(1, 17)))))
-        boxes = ndimage.find_objects(labels.array)
-        seen = [anatomy._look(labels, i, box).sighting for i, box in enumerate(boxes, 1)]
+        labels = as_volume(numbered(array, ids_of("verse")))
+        seen = {
+            v.level: levels.Sighting(apply_affine(labels.affine, v.centre), v.volume_ml)
+            for v in read_vertebrae(labels, "verse", "m").vertebrae
+        }
         for scale, scheme in itertools.product((0.82, 0.95, 1.07), SCHEMES):
-            scaled = [
-                levels.Sighting(s.centre_mm * scale, s.volume_ml * scale**3, s.cut) for s in seen
-            ]
-            for first, last in itertools.combinations(range(1, 16), 2):  # T4 .. L5
-                ids = {ids_of(scheme)[NAMES[i]]: scaled[i] for i in range(first, last)}
+            scaled = {
+                ids_of(scheme)[level]: levels.Sighting(s.centre_mm * scale, s.volume_ml * scale**3)
+                for level, s in seen.items()
+            }
+            for first, last in itertools.combinations(range(len(LEVELS) + 1), 2):
+                ids = dict(list(scaled.items())[first:last])
                 try:
                     found, _ = levels.decide_scheme(list(ids), ids.__getitem__, None, "m")
                 except UserError:

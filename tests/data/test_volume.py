@@ -8,6 +8,7 @@ import pytest
 
 from tests.data.nifti_files import SHAPE, save, stored_affine, values
 from vfseg.data import nifti, volume
+from vfseg.data.geometry import check_same_geometry, geometry_from
 from vfseg.errors import UserError
 
 
@@ -31,7 +32,7 @@ class TestWriting:
         )
 
     def test_probability(self, tmp_path):
-        geometry = volume.geometry_from((40, 50, 60), stored_affine("PIR"))
+        geometry = geometry_from((40, 50, 60), stored_affine("PIR"))
         array = np.random.default_rng(0).random(geometry.shape, np.float32)
         array[0, 0, :2] = 0, 1
         volume.write_probability(tmp_path / "p.nii.gz", array, geometry)
@@ -45,7 +46,7 @@ class TestWriting:
     @pytest.mark.parametrize("name", ["p.nii", "p.nii.gz"])
     def test_probability_reads_back(self, name, tmp_path):
         """To half a step of 1/65535, never outside [0, 1], on the same grid."""
-        geometry = volume.geometry_from((40, 50, 60), stored_affine("PIR", tilt=0.2))
+        geometry = geometry_from((40, 50, 60), stored_affine("PIR", tilt=0.2))
         array = np.random.default_rng(0).random(geometry.shape, np.float32)
         array[0, 0, :2] = 0, 1
         volume.write_probability(tmp_path / name, array, geometry)
@@ -66,7 +67,7 @@ class TestWriting:
 
     @pytest.mark.parametrize("bad", [np.nan, 1.01, -0.01])
     def test_probability_outside_its_range(self, bad, tmp_path):
-        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        geometry = geometry_from(SHAPE, np.eye(4))
         array = np.zeros(geometry.shape, np.float32)
         array[1, 1, 1] = bad
         with pytest.raises(ValueError, match="probabilities"):
@@ -74,21 +75,21 @@ class TestWriting:
         assert list(tmp_path.iterdir()) == []
 
     def test_wrong_dtypes(self, tmp_path):
-        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        geometry = geometry_from(SHAPE, np.eye(4))
         with pytest.raises(ValueError, match="int16"):
             volume.write_ct(tmp_path / "a.nii", np.zeros(geometry.shape), geometry)
         with pytest.raises(ValueError, match="uint8"):
             volume.write_labels(tmp_path / "a.nii", np.zeros(geometry.shape), geometry)
 
     def test_equal_volumes_are_equal_files(self, tmp_path):
-        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        geometry = geometry_from(SHAPE, np.eye(4))
         array = np.zeros(geometry.shape, np.uint8)
         for name in ("a.nii.gz", "b.nii.gz"):
             volume.write_labels(tmp_path / name, array, geometry)
         assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
     def test_slabs_do_not_show(self, tmp_path, monkeypatch):
-        geometry = volume.geometry_from(SHAPE, stored_affine("PIR"))
+        geometry = geometry_from(SHAPE, stored_affine("PIR"))
         array = geometry.to_canonical(values(dtype=np.uint16))
         volume.write_labels(tmp_path / "a.nii", array, geometry)
         monkeypatch.setattr(nifti, "_SLAB_VOXELS", 17)
@@ -97,7 +98,7 @@ class TestWriting:
         np.testing.assert_array_equal(volume.read_labels(tmp_path / "b.nii").array, array)
 
     def test_a_place_that_cannot_be_written(self, tmp_path):
-        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        geometry = geometry_from(SHAPE, np.eye(4))
         (tmp_path / "file").write_text("x")
         with pytest.raises(UserError, match="cannot be written"):
             volume.write_labels(
@@ -223,7 +224,7 @@ FILES = {
 def test_real_files(folder, real_ct_root, tmp_path):
     ct_path, label_path = (real_ct_root / folder / name for name in FILES[folder])
     ct, labels = volume.read_ct(ct_path), volume.read_labels(label_path)
-    volume.check_same_geometry(ct.geometry, labels.geometry, "ct", "labels")
+    check_same_geometry(ct.geometry, labels.geometry, "ct", "labels")
     image = nib.load(ct_path)
     expected = np.rint(np.asarray(image.dataobj[..., 7], np.float32)).astype(np.int16)
     np.testing.assert_array_equal(ct.geometry.to_stored(ct.array)[..., 7], expected)

@@ -6,9 +6,10 @@ import functools
 import numpy as np
 
 from vfseg.data.cases import Case
+from vfseg.data.geometry import geometry_from
 from vfseg.data.levels import Vertebra
 from vfseg.data.spine import Spine
-from vfseg.data.volume import Volume, geometry_from
+from vfseg.data.volume import Volume
 from vfseg.evaluation.case_scores import measure_case
 from vfseg.evaluation.evaluate import slice_units
 from vfseg.evaluation.metrics import ScoreHistogram

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from benchmarks.studies import floors as command
-from vfseg.data.volume import geometry_from
+from vfseg.data.geometry import geometry_from
 from vfseg.evaluation.floors import (
     BLUR_MM,
     Floors,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from vfseg.data.cases import Case
-from vfseg.data.volume import Volume, geometry_from, write_labels
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import Volume, write_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.truth import (
     instance_voxels,

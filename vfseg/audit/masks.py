@@ -7,10 +7,10 @@ import numpy as np
 from scipy import ndimage
 
 from vfseg.audit.findings import Finding, LesionFacts, Place
-from vfseg.data.anatomy import LEVELS
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.cases import Case
 from vfseg.data.instances import LESION_MM3
+from vfseg.data.levels import LEVELS
 from vfseg.data.volume import Volume
 
 LEAST_LESION_ML = LESION_MM3 / 1000

@@ -12,10 +12,11 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
+from vfseg.data.geometry import Geometry
 from vfseg.data.grades import GENANT_LOSSES
 from vfseg.data.levels import SPINE_IDS, Vertebra
 from vfseg.data.probability import reaches
-from vfseg.data.volume import Geometry, Volume
+from vfseg.data.volume import Volume
 from vfseg.evaluation.genant import HeightLoss, height_losses
 from vfseg.evaluation.heights import SITES, Body, Unmeasured, measure_bodies
 

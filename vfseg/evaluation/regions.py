@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.data.anatomy import Vertebra
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.box import Box, box_between
+from vfseg.data.levels import Vertebra
 
 
 class VertebraRegion(NamedTuple):

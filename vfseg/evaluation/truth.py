@@ -7,8 +7,9 @@ import numpy as np
 from absl import logging
 
 from vfseg.data.cases import Case
+from vfseg.data.geometry import check_same_geometry
 from vfseg.data.grades import grades_of
-from vfseg.data.volume import Volume, check_same_geometry, read_labels
+from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 
 ACROSS_SLICES = "across slices"

@@ -6,7 +6,8 @@ import pytest
 from scipy import ndimage
 
 from tests.synthesis.phantom.measuring import THREE
-from vfseg.data.anatomy import LEVELS, SCHEMES, read_vertebrae
+from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.levels import LEVELS, SCHEMES
 from vfseg.data.volume import write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom import FractureSpec, PhantomSettings, make_case

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vfseg.data.anatomy import LEVELS
 from vfseg.data.cases import read_manifest
+from vfseg.data.levels import LEVELS
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom import PhantomSettings, case_seed, cohort_hash, make_case, make_cohort

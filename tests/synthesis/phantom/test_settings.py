@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vfseg.data.anatomy import LEVELS
+from vfseg.data.levels import LEVELS
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom import PhantomSettings
 from vfseg.synthesis.phantom.settings import CLINICAL_RATES

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from vfseg.data.volume import Volume, geometry_from
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import Volume
 from vfseg.synthesis.virtual_fractures import FractureSpec
 from vfseg.synthesis.virtual_fractures.body import measure_body
 

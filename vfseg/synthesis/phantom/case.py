@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vfseg.data.anatomy import LEVELS, SCHEMES
-from vfseg.data.volume import Volume, geometry_from
+from vfseg.data.geometry import geometry_from
+from vfseg.data.levels import LEVELS, SCHEMES
+from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom.fractures import (
     Fracture,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vfseg.data.anatomy import LEVELS
+from vfseg.data.levels import LEVELS
 from vfseg.errors import UserError
 
 # Raise it when the same settings begin to give other voxels, so that old cohorts are made again.
