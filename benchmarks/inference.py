@@ -56,12 +56,12 @@ def encode_once(*, quick: bool):
     """Table of one crop, encoded once and by plain windows."""
     import jax
     import jax.numpy as jnp
+    from vfseg.training.recipe import make_generator, window_settings
 
     from benchmarks import timing
     from vfseg.crops.intensity import to_channels
     from vfseg.inference.model import make_predictor
     from vfseg.training.loop import initial_state
-    from vfseg.training.recipe import make_generator, window_settings
 
     config = quickstart(quick=quick)
     windows = window_settings(config)
@@ -153,6 +153,7 @@ def worker(folder: Path) -> None:
     """Runs the program's own main function and prints what it took."""
     begin = time.perf_counter()
     import vfseg.commands.pipeline
+
     import vfseg.commands.predict  # noqa: F401, main imports both late; here they count as imports
     from vfseg import main
 

@@ -38,7 +38,8 @@ GOAL = "goal on 2 cores: at most 60 s and 2 times the CT's int16 bytes"
 
 def make_case(folder: Path, shape: tuple[int, ...], spacing: tuple[float, ...]) -> None:
     """Blocks of 20 to 60 mL, 22 to 38 mm apart, in the middle of a volume of noise."""
-    from vfseg.data.volume import geometry_from, write_ct, write_labels
+    from vfseg.data.geometry import geometry_from
+    from vfseg.data.volume import write_ct, write_labels
 
     geometry = geometry_from(shape, np.diag([*spacing, 1.0]))
     labels, fractures = np.zeros(geometry.shape, np.uint8), np.zeros(geometry.shape, np.uint8)

@@ -19,12 +19,12 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
+from vfseg.training.recipe import step_settings, window_settings
 
 from benchmarks import timing
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.training.loop import initial_state
 from vfseg.training.parallel import JitRunner, make_runner
-from vfseg.training.recipe import step_settings, window_settings
 from vfseg.training.stages import Phase
 from vfseg.training.state import TrainState
 from vfseg.training.step import train_step

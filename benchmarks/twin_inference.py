@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
+from vfseg.training.recipe import compute_dtype, make_generator
 
 from benchmarks import timing, twin_race
 from benchmarks.counting import Work, of_compiled, of_torch
@@ -25,7 +26,6 @@ from benchmarks.twin_training import TOLERANCE, restless_state
 from vfseg.crops.intensity import to_channels
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.inference.model import make_predictor
-from vfseg.training.recipe import compute_dtype, make_generator
 
 FORMS = {"encode once": True, "plain windows": False}
 

@@ -21,13 +21,13 @@ import jax
 import numpy as np
 import optax
 from ml_collections import ConfigDict
+from vfseg.training.recipe import compute_dtype
 
 from benchmarks import timing, twin_race
 from benchmarks.counting import Work, of_compiled, of_torch
 from benchmarks.train_step import ADVERSARIAL, WINDOWS_PER_STEP, Stepper, augmented, random_batches
 from vfseg.processes import cores
 from vfseg.training.loop import initial_state
-from vfseg.training.recipe import compute_dtype
 from vfseg.training.stages import total_steps
 from vfseg.training.state import TrainState
 

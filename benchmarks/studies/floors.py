@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+from vfseg.training.recipe import prepare_settings
 
 from benchmarks import timing
 from vfseg.crops.prepare import PrepareSettings, place_crops
@@ -26,7 +27,6 @@ from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.floors import Floors, Likelihood, blurred, crop_region
 from vfseg.synthesis.phantom import cohort_hash, make_cohort
-from vfseg.training.recipe import prepare_settings
 
 FINE_MM = 1.0
 """Cases are grouped by the cube root of their voxel's volume: up to this, and above."""

@@ -9,7 +9,8 @@ from tests.report.test_page import Page
 from vfseg.audit import Audit, Finding, Place
 from vfseg.audit.figures import _on_slice
 from vfseg.audit.page import write_audit_page
-from vfseg.data.volume import geometry_from, read_ct, read_labels, write_labels
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import read_ct, read_labels, write_labels
 from vfseg.drawing.planes import PLANES, oriented_slice
 
 NASTY = "a<b>&\"c' $1"

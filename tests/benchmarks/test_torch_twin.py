@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from vfseg.training.recipe import make_generator
 
 from benchmarks.train_step import ADVERSARIAL, Stepper
 from benchmarks.twin_training import assert_same, first_step, restless_state
 from tests.cohort import ROOT
 from vfseg.crops.intensity import to_channels
-from vfseg.training.recipe import make_generator
 
 torch_missing = importlib.util.find_spec("torch") is None
 pytestmark = pytest.mark.skipif(torch_missing, reason="PyTorch, the peer, is not installed")

@@ -11,8 +11,9 @@ from tests.cohort import tiny_config
 from vfseg.commands import predict as command
 from vfseg.commands.predict import Request, predict
 from vfseg.config.recipe import initial_state
+from vfseg.data.geometry import geometry_from
 from vfseg.data.spine import SpineReading
-from vfseg.data.volume import geometry_from, write_ct, write_labels
+from vfseg.data.volume import write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.inference.thresholds import Thresholds, save_thresholds
 from vfseg.training.checkpoints import Checkpoints

@@ -75,3 +75,8 @@ def save(slices, folder, seed=0):
 
 def volume(shape=(6, 5, 4), seed=0):
     return np.random.default_rng(seed).integers(-1000, 2500, shape).astype(np.int16)
+
+
+def slices_of(count=10, **tags):
+    """A series of axial slices of 5 x 6 pixels, 2.5 mm apart."""
+    return make_slices(volume((6, 5, count)), series_affine(), **tags)

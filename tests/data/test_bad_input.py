@@ -15,8 +15,9 @@ from tests.data.test_volume import SHAPE, save, values
 from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import check_manifest, read_manifest
 from vfseg.data.discovery import find_cases
+from vfseg.data.geometry import geometry_from
 from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.data.volume import geometry_from, read_ct, read_labels, read_probability
+from vfseg.data.volume import read_ct, read_labels, read_probability
 from vfseg.errors import UserError
 
 

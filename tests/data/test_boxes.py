@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from vfseg.data.anatomy import LEVELS, vertebrae_from_boxes
-from vfseg.data.volume import geometry_from
+from vfseg.data.boxes import vertebrae_from_boxes
+from vfseg.data.geometry import geometry_from
+from vfseg.data.levels import LEVELS
 from vfseg.errors import UserError
 
 SHAPE = (60, 80, 300)  # 1.5 mm voxels; LPS, so canonical h and w run against y and x

@@ -1,136 +1,15 @@
-"""Orientation, reading and writing of volumes."""
+"""Reading and writing of volumes."""
 
-import itertools
-import pickle
 import tracemalloc
 
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from nibabel.affines import apply_affine
-from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 
+from tests.data.nifti_files import SHAPE, save, stored_affine, values
 from vfseg.data import nifti, volume
+from vfseg.data.geometry import check_same_geometry, geometry_from
 from vfseg.errors import UserError
-
-SHAPE = (5, 6, 7)
-ALL_48 = [
-    "".join(codes)
-    for order in itertools.permutations(("RL", "AP", "SI"))
-    for codes in itertools.product(*order)
-]
-
-
-def stored_affine(codes, spacing=(0.7, 0.9, 2.5), origin=(-30.0, 12.0, 400.0), tilt=0.0):
-    """Affine of a file whose axes run towards `codes`; tilt (radians) about an oblique axis."""
-    axis = np.array([1.0, 2.0, -1.0]) / np.sqrt(6)
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    rotation = np.eye(3) + np.sin(tilt) * cross + (1 - np.cos(tilt)) * cross @ cross  # Rodrigues
-    affine = np.eye(4)
-    for stored, (code, size) in enumerate(zip(codes, spacing)):
-        for world, (positive, negative) in enumerate(("RL", "AP", "SI")):
-            if code in (positive, negative):
-                affine[:3, stored] = rotation[:, world] * (size if code == positive else -size)
-    affine[:3, 3] = origin
-    return affine
-
-
-def save(path, array, affine, **header):
-    image = nib.Nifti1Image(array, affine)
-    for key, value in header.items():
-        image.header[key] = value
-    nib.save(image, path)
-    return path
-
-
-def values(shape=SHAPE, dtype=np.int16):
-    return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
-
-
-class TestOrientation:
-    @pytest.mark.parametrize("tilt", [0.0, 0.3])
-    @pytest.mark.parametrize("codes", ALL_48)
-    def test_every_orientation(self, codes, tilt):
-        affine = stored_affine(codes, tilt=tilt)
-        geometry = volume.geometry_from(SHAPE, affine)
-        stored = values()
-        canonical = geometry.to_canonical(stored)
-        # Axes run towards superior, anterior, right: each is closest to its own world axis.
-        direction = geometry.affine[:3, :3] / geometry.voxel_spacing
-        assert np.argmax(np.abs(direction), axis=0).tolist() == [2, 1, 0]
-        assert (direction[[2, 1, 0], [0, 1, 2]] > 0).all()
-        # Every voxel keeps its place in the world.
-        for index in np.ndindex(SHAPE):
-            where = np.argwhere(canonical == stored[index])
-            assert len(where) == 1
-            np.testing.assert_allclose(
-                apply_affine(geometry.affine, where[0]), apply_affine(affine, index), atol=1e-4
-            )
-        np.testing.assert_array_equal(geometry.to_stored(canonical), stored)
-        assert np.shares_memory(canonical, stored)
-
-    @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "LAS", "oblique"])
-    @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-    def test_file_round_trip(self, codes, suffix, tmp_path):
-        affine = stored_affine("LPS", tilt=0.4) if codes == "oblique" else stored_affine(codes)
-        source = save(tmp_path / f"ct{suffix}", values() - 100, affine)
-        ct = volume.read_ct(source)
-        assert ct.array.dtype == np.int16
-        out = tmp_path / f"out{suffix}"
-        volume.write_ct(out, ct.array, ct.geometry)
-        image, original = nib.load(out), nib.load(source)
-        assert image.shape == original.shape
-        np.testing.assert_array_equal(image.affine, original.affine)
-        np.testing.assert_array_equal(np.asarray(image.dataobj), values() - 100)
-        spacing = dict(zip(codes.replace("oblique", "LPS"), (0.7, 0.9, 2.5)))
-        expected = [spacing.get(a) or spacing[b] for a, b in ("SI", "AP", "RL")]
-        np.testing.assert_allclose(ct.voxel_spacing, expected, rtol=1e-6)
-
-    def test_a_known_voxel(self, tmp_path):
-        """In an LPS file the last index of each axis is left, posterior, superior."""
-        array = np.zeros((3, 4, 5), np.int16)
-        array[2, 3, 4] = 700
-        ct = volume.read_ct(save(tmp_path / "ct.nii", array, stored_affine("LPS")))
-        assert ct.shape == (5, 4, 3)
-        assert ct.array[4, 0, 0] == 700
-
-    @given(
-        codes=st.sampled_from(ALL_48),
-        shape=st.tuples(*[st.integers(1, 6)] * 3),
-        tilt=st.floats(-0.5, 0.5),
-        spacing=st.tuples(*[st.floats(0.2, 5)] * 3),
-    )
-    @settings(max_examples=60, deadline=None)
-    def test_views_are_inverse(self, codes, shape, tilt, spacing):
-        geometry = volume.geometry_from(shape, stored_affine(codes, spacing, tilt=tilt))
-        stored = values(shape)
-        np.testing.assert_array_equal(geometry.to_stored(geometry.to_canonical(stored)), stored)
-        assert geometry.to_canonical(stored).shape == geometry.shape
-        # nibabel's own reorientation reaches the same grid.
-        if not tilt:
-            same = geometry.stored_affine @ inv_ornt_aff(
-                nib.orientations.ornt_transform(
-                    axcodes2ornt(tuple(codes)), axcodes2ornt(("S", "A", "R"))
-                ),
-                shape,
-            )
-            np.testing.assert_allclose(geometry.affine, same, atol=1e-6)
-
-    def test_wrong_shape_is_refused(self):
-        geometry = volume.geometry_from(SHAPE, stored_affine("PIR"))
-        with pytest.raises(ValueError, match="stored grid"):
-            geometry.to_canonical(np.zeros((7, 6, 5)))
-        with pytest.raises(ValueError, match="canonical grid"):
-            geometry.to_stored(np.zeros(SHAPE))
-        with pytest.raises(ValueError, match="on a grid"):
-            volume.Volume(np.zeros(SHAPE), geometry)
-
-    def test_pickles(self):
-        geometry = pickle.loads(pickle.dumps(volume.geometry_from(SHAPE, stored_affine("PIR"))))
-        assert geometry.shape == (6, 5, 7)
-        assert geometry.header.get_sform().shape == (4, 4)
 
 
 class TestWriting:
@@ -153,7 +32,7 @@ class TestWriting:
         )
 
     def test_probability(self, tmp_path):
-        geometry = volume.geometry_from((40, 50, 60), stored_affine("PIR"))
+        geometry = geometry_from((40, 50, 60), stored_affine("PIR"))
         array = np.random.default_rng(0).random(geometry.shape, np.float32)
         array[0, 0, :2] = 0, 1
         volume.write_probability(tmp_path / "p.nii.gz", array, geometry)
@@ -167,7 +46,7 @@ class TestWriting:
     @pytest.mark.parametrize("name", ["p.nii", "p.nii.gz"])
     def test_probability_reads_back(self, name, tmp_path):
         """To half a step of 1/65535, never outside [0, 1], on the same grid."""
-        geometry = volume.geometry_from((40, 50, 60), stored_affine("PIR", tilt=0.2))
+        geometry = geometry_from((40, 50, 60), stored_affine("PIR", tilt=0.2))
         array = np.random.default_rng(0).random(geometry.shape, np.float32)
         array[0, 0, :2] = 0, 1
         volume.write_probability(tmp_path / name, array, geometry)
@@ -188,7 +67,7 @@ class TestWriting:
 
     @pytest.mark.parametrize("bad", [np.nan, 1.01, -0.01])
     def test_probability_outside_its_range(self, bad, tmp_path):
-        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        geometry = geometry_from(SHAPE, np.eye(4))
         array = np.zeros(geometry.shape, np.float32)
         array[1, 1, 1] = bad
         with pytest.raises(ValueError, match="probabilities"):
@@ -196,21 +75,21 @@ class TestWriting:
         assert list(tmp_path.iterdir()) == []
 
     def test_wrong_dtypes(self, tmp_path):
-        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        geometry = geometry_from(SHAPE, np.eye(4))
         with pytest.raises(ValueError, match="int16"):
             volume.write_ct(tmp_path / "a.nii", np.zeros(geometry.shape), geometry)
         with pytest.raises(ValueError, match="uint8"):
             volume.write_labels(tmp_path / "a.nii", np.zeros(geometry.shape), geometry)
 
     def test_equal_volumes_are_equal_files(self, tmp_path):
-        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        geometry = geometry_from(SHAPE, np.eye(4))
         array = np.zeros(geometry.shape, np.uint8)
         for name in ("a.nii.gz", "b.nii.gz"):
             volume.write_labels(tmp_path / name, array, geometry)
         assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
     def test_slabs_do_not_show(self, tmp_path, monkeypatch):
-        geometry = volume.geometry_from(SHAPE, stored_affine("PIR"))
+        geometry = geometry_from(SHAPE, stored_affine("PIR"))
         array = geometry.to_canonical(values(dtype=np.uint16))
         volume.write_labels(tmp_path / "a.nii", array, geometry)
         monkeypatch.setattr(nifti, "_SLAB_VOXELS", 17)
@@ -219,25 +98,12 @@ class TestWriting:
         np.testing.assert_array_equal(volume.read_labels(tmp_path / "b.nii").array, array)
 
     def test_a_place_that_cannot_be_written(self, tmp_path):
-        geometry = volume.geometry_from(SHAPE, np.eye(4))
+        geometry = geometry_from(SHAPE, np.eye(4))
         (tmp_path / "file").write_text("x")
         with pytest.raises(UserError, match="cannot be written"):
             volume.write_labels(
                 tmp_path / "file" / "m.nii", np.zeros(geometry.shape, np.uint8), geometry
             )
-
-    def test_atomic_file_keeps_the_old_one_on_failure(self, tmp_path):
-        (tmp_path / "f").write_text("old")
-
-        def fail_half_way():
-            with volume.atomic_file(tmp_path / "f") as file:
-                file.write(b"half")
-                raise RuntimeError("stop")
-
-        with pytest.raises(RuntimeError, match="stop"):
-            fail_half_way()
-        assert [p.name for p in tmp_path.iterdir()] == ["f"]
-        assert (tmp_path / "f").read_text() == "old"
 
 
 class TestValues:
@@ -340,34 +206,6 @@ class TestValues:
         assert peak < ct.array.nbytes + 1.6 * slab
 
 
-class TestSameGeometry:
-    def grid(self, shape=SHAPE, **affine):
-        return volume.geometry_from(shape, stored_affine("LAS", **affine))
-
-    def test_rounding_is_tolerated(self):
-        shifted = self.grid(origin=(-30.0, 12.0, 400.05))  # 0.05 mm of 0.7
-        volume.check_same_geometry(self.grid(), shifted, "ct", "mask")
-
-    def test_order_of_axes_is_free(self):
-        affine = stored_affine("LAS")
-        flipped = affine @ np.array([[-1, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-        volume.check_same_geometry(self.grid(), volume.geometry_from(SHAPE, flipped), "ct", "mask")
-
-    def test_shift_is_named_in_mm(self):
-        with pytest.raises(UserError, match=r"mask.*ct.* 3 mm"):
-            volume.check_same_geometry(
-                self.grid(), self.grid(origin=(-30.0, 12.0, 403.0)), "ct.nii", "mask.nii"
-            )
-
-    def test_rotation_shows_at_the_corners(self):
-        with pytest.raises(UserError, match="mm"):
-            volume.check_same_geometry(self.grid(), self.grid(tilt=0.05), "ct", "mask")
-
-    def test_shape(self):
-        with pytest.raises(UserError, match="shape"):
-            volume.check_same_geometry(self.grid(), self.grid((5, 6, 8)), "ct", "mask")
-
-
 def test_minc_or_mgh_is_not_nifti(tmp_path):
     nib.save(nib.MGHImage(values(dtype=np.float32), np.eye(4)), tmp_path / "ct.mgz")
     with pytest.raises(UserError, match="not NIfTI"):
@@ -386,7 +224,7 @@ FILES = {
 def test_real_files(folder, real_ct_root, tmp_path):
     ct_path, label_path = (real_ct_root / folder / name for name in FILES[folder])
     ct, labels = volume.read_ct(ct_path), volume.read_labels(label_path)
-    volume.check_same_geometry(ct.geometry, labels.geometry, "ct", "labels")
+    check_same_geometry(ct.geometry, labels.geometry, "ct", "labels")
     image = nib.load(ct_path)
     expected = np.rint(np.asarray(image.dataobj[..., 7], np.float32)).astype(np.int16)
     np.testing.assert_array_equal(ct.geometry.to_stored(ct.array)[..., 7], expected)

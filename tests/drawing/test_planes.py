@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vfseg.data.volume import geometry_from
+from vfseg.data.geometry import geometry_from
 from vfseg.drawing.planes import PLANES, oriented_mm, oriented_slice, picture_extent, view_box
 
 AXIAL, SAGITTAL, CORONAL = PLANES

@@ -6,21 +6,24 @@ import functools
 import numpy as np
 
 from vfseg.data.cases import Case
+from vfseg.data.geometry import geometry_from
 from vfseg.data.levels import Vertebra
 from vfseg.data.spine import Spine
-from vfseg.data.volume import Volume, geometry_from
+from vfseg.data.volume import Volume
 from vfseg.evaluation.case_scores import measure_case
 from vfseg.evaluation.evaluate import slice_units
 from vfseg.evaluation.metrics import ScoreHistogram
-from vfseg.evaluation.thresholds import Thresholds
 from vfseg.inference.case_map import Slab
+from vfseg.inference.thresholds import Thresholds
 from vfseg.inference.views import View
 
 SHAPE = (40, 24, 24)
 SPACING = 2.0  # mm: 8 mm3 a voxel
 BODIES = {"L1": (22, 38), "L2": (2, 18)}  # d, first and last + 1; h and w are 4 to 20
 LABELS = {"L1": 20, "L2": 21}
-THRESHOLDS = Thresholds(0.5, 0.5, 0.3, "Youden index", 2.0)
+THRESHOLDS = Thresholds(
+    slice=0.5, fused=0.5, vertebra=0.3, vertebra_rule="Youden index", temperature=2.0
+)
 
 
 def spine():

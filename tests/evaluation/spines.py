@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.geometry import geometry_from
 from vfseg.data.levels import SCHEMES
-from vfseg.data.volume import Volume, geometry_from
+from vfseg.data.volume import Volume
 
 VERSE = {level: label for label, level in SCHEMES["verse"].items()}
 DEPTH, WIDTH = 30.0, 40.0

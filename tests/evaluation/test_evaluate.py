@@ -6,7 +6,8 @@ import pytest
 
 from vfseg.crops.prepare import PrepareSettings, prepare_cases
 from vfseg.data.cases import Case
-from vfseg.data.volume import geometry_from, write_ct, write_labels
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.evaluate import Evaluator, slice_units
 from vfseg.inference.views import View, Views

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from benchmarks.studies import floors as command
-from vfseg.data.volume import geometry_from
+from vfseg.data.geometry import geometry_from
 from vfseg.evaluation.floors import (
     BLUR_MM,
     Floors,
@@ -167,7 +167,7 @@ def test_without_a_fracture_there_is_no_floor():
 
 
 def test_the_command_prints_a_table_and_tells_another_cohort(tmp_path, capsys):
-    base = command.Path(command.__file__).parents[1] / "configs" / "quickstart.py"
+    base = command.Path(command.__file__).parents[2] / "configs" / "quickstart.py"
     text = (
         "import runpy\nMASKS_SHA256 = {hash!r}\n"
         "def get_config():\n"

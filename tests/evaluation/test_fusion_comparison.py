@@ -6,7 +6,8 @@ import pytest
 from tests.cohort import tiny_config, write_store
 from vfseg.crops.store import CaseArrays
 from vfseg.data.cases import Case
-from vfseg.data.volume import geometry_from, write_ct, write_labels
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import write_ct, write_labels
 from vfseg.evaluation.evaluate import SlicesOfCase
 from vfseg.evaluation.fusion_comparison import METRICS, compare_fusions
 from vfseg.evaluation.metrics import ScoreHistogram

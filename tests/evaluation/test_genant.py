@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from benchmarks.studies import genant as command
+from vfseg.data.grades import GENANT_LOSSES, genant_grade
 from vfseg.data.levels import LEVELS
 from vfseg.errors import UserError
 from vfseg.evaluation import genant
-from vfseg.evaluation.genant import CUTOFFS, grade_of, height_losses
+from vfseg.evaluation.genant import height_losses
 from vfseg.evaluation.heights import SITE_DEPTHS, Body, Unmeasured
 
 # Wedging in degrees of women and men at T9, T11, L1 and L5: PMC2899959, table 1.
@@ -125,8 +126,8 @@ def test_the_interval_is_that_of_independent_errors():
     assert loss.uncertainty[1] == pytest.approx(sigma)
     value = 1 - 16.8 / expected
     np.testing.assert_allclose(loss.interval, (value - 1.96 * sigma, value + 1.96 * sigma))
-    assert loss.margin == pytest.approx(min(abs(value - cut) for cut in CUTOFFS) / sigma)
-    assert loss.grade_interval == tuple(grade_of(end) for end in loss.interval)
+    assert loss.margin == pytest.approx(min(abs(value - cut) for cut in GENANT_LOSSES) / sigma)
+    assert loss.grade_interval == tuple(genant_grade(end) for end in loss.interval)
 
 
 def test_phantoms_get_their_grade_within_one():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.spines import DEPTH, WIDTH, Block, build, vertebrae_of
-from vfseg.data.volume import Volume, geometry_from
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import Volume
 from vfseg.evaluation.heights import SITE_DEPTHS, Body, Unmeasured, measure_bodies
 
 SPINE = [Block("L1", 25, 26), Block("L2", 17, 26), Block("L3", 27, 27, dent=8)]

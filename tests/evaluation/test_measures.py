@@ -3,14 +3,7 @@ import pytest
 
 from tests.evaluation.scene import THRESHOLDS, cohort, measured, sheet
 from vfseg.errors import UserError
-from vfseg.evaluation.measures import (
-    MEASURES,
-    States,
-    case_states,
-    read_states,
-    share,
-    write_states,
-)
+from vfseg.evaluation.measures import MEASURES, States, case_states, read_states, write_states
 from vfseg.evaluation.metrics import number
 
 
@@ -70,11 +63,6 @@ def test_every_measure_has_counts_one_row_a_case():
     assert {len(counts) for counts in states.values()} == {3}
     unscaled = THRESHOLDS.__class__(0.5, 0.5, 0.3, "", None)
     assert set(states) - set(case_states(cases, unscaled)) == {"calibration/scaled"}
-
-
-def test_share_is_a_mean_or_nothing():
-    assert share(np.array([[3.0, 4], [0, 2]])).tolist() == [0.75, 0]
-    assert np.isnan(share(np.array([0.0, 0])))
 
 
 def test_states_are_kept_as_they_are(tmp_path):

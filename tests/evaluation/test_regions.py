@@ -3,14 +3,9 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from tests.evaluation.scene import SHAPE, SPACING, spine
+from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.levels import Vertebra
-from vfseg.evaluation.regions import (
-    MARGIN_MM,
-    bounding_box,
-    nearer_within,
-    part_of,
-    vertebra_regions,
-)
+from vfseg.evaluation.regions import nearer_within, vertebra_regions
 
 
 def vertebra(labels, label):
@@ -40,7 +35,7 @@ def test_a_voxel_belongs_to_the_nearest_part_of_the_spine_within_two_millimetres
     for region in found:
         own = nearest[region.vertebra.label]
         others = np.min([d for label, d in nearest.items() if label != region.vertebra.label], 0)
-        expected = (own <= MARGIN_MM) & (own <= others)
+        expected = (own <= ATTRIBUTION_MARGIN_MM) & (own <= others)
         whole = np.zeros(labels.shape, bool)
         whole[region.box] = region.inside
         np.testing.assert_array_equal(whole, expected)
@@ -59,8 +54,9 @@ def test_growing_side_by_side_is_what_distance_transforms_say(seed):
         distance_transform_edt(~mask, sampling=spacing) if mask.any() else np.full(shape, np.inf)
         for mask in (own, others)
     )
-    wanted = (to_own <= MARGIN_MM) & (to_own <= to_others)
-    np.testing.assert_array_equal(nearer_within(own, others, MARGIN_MM, spacing), wanted)
+    wanted = (to_own <= ATTRIBUTION_MARGIN_MM) & (to_own <= to_others)
+    found = nearer_within(own, others, ATTRIBUTION_MARGIN_MM, spacing)
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_where_only_boxes_are_known_the_box_is_the_region():
@@ -70,25 +66,3 @@ def test_where_only_boxes_are_known_the_box_is_the_region():
         assert region.inside.all()
         assert tuple(side.start for side in region.box) == vertebra_.start
         assert tuple(side.stop for side in region.box) == vertebra_.stop
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_parts_of_a_boxed_volume_equal_parts_of_the_whole(seed):
-    rng = np.random.default_rng(seed)
-
-    def box():
-        ends = np.sort(rng.integers(0, 9, (3, 2)), axis=1)
-        return tuple(slice(int(a), int(b)) for a, b in ends)
-
-    held = box()
-    whole = np.zeros((8, 8, 8), np.float32)
-    whole[held] = rng.random(whole[held].shape)
-    wanted = box()
-    np.testing.assert_array_equal(part_of(whole[held], held, wanted), whole[wanted])
-
-
-def test_the_box_of_a_region():
-    region = np.zeros((5, 6, 7), bool)
-    assert region[bounding_box(region)].size == 0
-    region[1, 2, 3] = region[3, 2, 5] = True
-    assert bounding_box(region) == (slice(1, 4), slice(2, 3), slice(3, 6))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.scene import cohort, measured, sheet
-from vfseg.evaluation.measures import share
+from vfseg.evaluation.ratio import ratio_of_columns
 from vfseg.evaluation.statistics import estimate
 from vfseg.evaluation.tables import tables
 
@@ -79,6 +79,6 @@ def test_intervals_are_of_the_patients_that_have_such_a_unit():
         for rows in ([x for x in c.lesions.lesions if x.level == "L2"] for c in own)
     ]
     patients = [c.case.patient_id for c in own]
-    assert cell == estimate(share, np.array(pairs, float), patients, seed=3)
+    assert cell == estimate(ratio_of_columns, np.array(pairs, float), patients, seed=3)
     assert cell["n"] == 6
     assert cell["ci95"] is not None

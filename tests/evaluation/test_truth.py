@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 
 from vfseg.data.cases import Case
-from vfseg.data.volume import Volume, geometry_from, write_labels
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import Volume, write_labels
 from vfseg.errors import UserError
-from vfseg.evaluation.truth import (
-    instance_voxels,
-    instances_are_marked,
-    known_grades,
-    known_patterns,
-    read_truth,
-    separated,
-)
+from vfseg.evaluation.truth import instance_voxels, known_grades, known_patterns, read_truth
 
 GEOMETRY = geometry_from((6, 5, 4), np.eye(4))
 
@@ -31,23 +25,8 @@ def masks():
     return one, two
 
 
-def test_instances_are_marked_where_any_mask_tells_two_apart(tmp_path):
-    one, two = masks()
-    binary, told = case(tmp_path, "binary", one), case(tmp_path, "told", two)
-    broken = Case("broken", "broken", tmp_path, fractures=tmp_path / "missing.nii.gz")
-    assert not instances_are_marked([binary, Case("none", "none", tmp_path), broken])
-    assert instances_are_marked([binary, told])
-
-
-def test_a_binary_mask_falls_into_components_an_instance_mask_stays(tmp_path):
-    one, two = masks()
-    one[1, 1, 2] = 1  # touches the first part by a corner
-    parts = separated(one, marked=False)
-    assert parts[0, 0, 0] == parts[1, 1, 2] != parts[3, 4, 5]
-    assert set(np.unique(parts)) == {0, 1, 2}
-    np.testing.assert_array_equal(parts > 0, one > 0)
-    assert separated(two, marked=True) is two
-    assert not separated(np.zeros_like(one), marked=False).any()
+def test_voxels_are_counted_by_instance():
+    parts = masks()[1]
     np.testing.assert_array_equal(instance_voxels(parts), np.bincount(parts.ravel()))
     assert instance_voxels(np.zeros((2, 2, 2), np.uint8)).tolist() == [8]
 

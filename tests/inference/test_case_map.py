@@ -6,9 +6,10 @@ from numpy.testing import assert_allclose
 
 from tests.inference.definitions import definition, exact_scores, place_weight
 from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
-from vfseg.data.anatomy import Vertebra
-from vfseg.data.geometry import PLANE_AXES
-from vfseg.data.volume import Volume, geometry_from, slabs
+from vfseg.data.geometry import PLANE_AXES, geometry_from
+from vfseg.data.levels import Vertebra
+from vfseg.data.nifti import slabs
+from vfseg.data.volume import Volume
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.fusion import FUSIONS, RULES, Fused
 from vfseg.inference.views import Views

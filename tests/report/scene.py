@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.data.anatomy import Vertebra
-from vfseg.data.volume import Volume, geometry_from
+from vfseg.data.geometry import geometry_from
+from vfseg.data.levels import Vertebra
+from vfseg.data.volume import Volume
 
 SPACING = (1.5, 1.0, 2.0)  # mm along d, h, w
 

@@ -6,7 +6,8 @@ import pytest
 from matplotlib import image
 
 from tests.report.scene import SPACING, make_scene
-from vfseg.data.volume import Volume, geometry_from
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import Volume
 from vfseg.report.gltf import Material, Mesh, write_glb
 from vfseg.report.mesh import render_case, write_meshes
 from vfseg.report.solids import build_solids

@@ -9,11 +9,11 @@ import time
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from tests.cohort import ROOT
+from vfseg.config.config import read_config
+from vfseg.config.recipe import initial_state
 from vfseg.training.checkpoints import Checkpoints
-from vfseg.training.loop import initial_state
 from vfseg.training.writer import read_metrics
 
 TINY = ["--config=configs/quickstart.py:tiny", "--mode=train", "--config.augment.noise=10.0"]
@@ -79,7 +79,7 @@ def final_state(workdir):
     """Everything in the newest checkpoint, and the index of the next sample."""
     checkpoints = Checkpoints(workdir / "checkpoints")
     step = checkpoints.newest
-    restored = checkpoints.restore(step, initial_state(ConfigDict(checkpoints.config(step))))
+    restored = checkpoints.restore(step, initial_state(read_config(checkpoints.config(step))))
     return restored.state, restored.next_sample
 
 

@@ -17,15 +17,19 @@ from vfseg.audit.lesions import measure_lesions
 from vfseg.audit.masks import check_mask
 from vfseg.audit.parents import distinctive_block
 from vfseg.crops.prepare import PrepareSettings, place_crops
-from vfseg.data.anatomy import LEVELS, LabelReading, Vertebra, read_vertebrae, vertebrae_from_boxes
+from vfseg.data.anatomy import LabelReading, read_vertebrae
+from vfseg.data.attribution import FRACTURED_MM3
+from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import Case
+from vfseg.data.geometry import Geometry, check_same_geometry
 from vfseg.data.grades import grades_of
+from vfseg.data.levels import LEVELS, Vertebra
 from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.data.volume import Geometry, Volume, check_same_geometry, read_ct, read_labels
+from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError
 
-LEAST_FRACTURE_ML = 0.02
-"""Volume of the reference from which on a vertebra counts as fractured (20 mm³)."""
+LEAST_FRACTURE_ML = FRACTURED_MM3 / 1000
+"""Volume of the reference from which on a vertebra counts as fractured."""
 
 _AROUND_MM = 10.0
 # How `read_vertebrae` words what it sees -> severity, kind; anything else is a warning.

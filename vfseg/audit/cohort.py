@@ -10,8 +10,8 @@ import numpy as np
 
 from vfseg.audit.findings import CaseFacts, Finding
 from vfseg.audit.parents import find_crops
-from vfseg.data.anatomy import LEVELS
 from vfseg.data.cases import SPLITS
+from vfseg.data.levels import LEVELS
 
 _LEAST_REACH_MM = 2.0
 _SAME_PLACE_MM = 8.0

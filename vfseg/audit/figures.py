@@ -13,8 +13,9 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from vfseg.audit import Finding, Place
-from vfseg.data.anatomy import SCHEMES, read_vertebrae
+from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.cases import Case
+from vfseg.data.levels import SCHEMES
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.drawing.figures import (

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from vfseg.audit.findings import Finding, LesionFacts, Place
-from vfseg.data.anatomy import Vertebra
 from vfseg.data.cases import Case
+from vfseg.data.levels import Vertebra
 
 
 def check_grades(

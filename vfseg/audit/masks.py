@@ -7,13 +7,14 @@ import numpy as np
 from scipy import ndimage
 
 from vfseg.audit.findings import Finding, LesionFacts, Place
-from vfseg.data.anatomy import LEVELS
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.cases import Case
+from vfseg.data.instances import LESION_MM3
+from vfseg.data.levels import LEVELS
 from vfseg.data.volume import Volume
 
-LEAST_LESION_ML = 0.01
-"""A prediction smaller than this (10 mm³) is no lesion, so neither should a reference be."""
+LEAST_LESION_ML = LESION_MM3 / 1000
+"""A smaller prediction is no lesion, so neither should a smaller reference be."""
 
 _OUTSIDE_ERROR, _OUTSIDE_WARNING = 0.5, 0.1
 _SECOND_OWNER_SHARE = 0.1
@@ -90,9 +91,9 @@ def check_mask(
         sizes = ", ".join(f"{x.number} ({x.voxels} voxels)" for x in tiny[:8])
         yield find(
             *("warning", "tiny_lesion"),
-            f"{len(tiny)} of {len(lesions)} lesions of {name} have one voxel or less than 10 mm³: "
-            f"{kind} {sizes}{' …' if len(tiny) > 8 else ''}. Each counts as a lesion: remove what "
-            "are slips of the brush.",
+            f"{len(tiny)} of {len(lesions)} lesions of {name} have one voxel or less than "
+            f"{LESION_MM3:g} mm³: {kind} {sizes}{' …' if len(tiny) > 8 else ''}. Each counts as a "
+            "lesion: remove what are slips of the brush.",
             tiny[0],
         )
     stray = [x for x in lesions if x.single_voxels and x.components > 1]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from vfseg.audit.cohort import Prevalence, prevalence
 from vfseg.audit.findings import Audit, CaseFacts
-from vfseg.data.anatomy import LEVELS
 from vfseg.data.cases import SPLITS
 from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.levels import LEVELS
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 

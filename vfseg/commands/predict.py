@@ -10,6 +10,7 @@ from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.cases import Case
 from vfseg.data.discovery import case_of_ct, find_cases
+from vfseg.data.instances import LESION_MM3
 from vfseg.data.spine import SpineReading
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
@@ -167,7 +168,7 @@ def _print(case: Case, found: Prediction, listed: Findings, output: Path) -> Non
         suspected = "yes" if row["suspected"] else ""
         print(f"{row['level']:5}  {row['score']:5.3f}  {suspected:9}  {row['flags']}".rstrip())
     lesions = "1 lesion" if len(listed.lesions) == 1 else f"{len(listed.lesions)} lesions"
-    print(f"{lesions} of at least 10 mm3: {LESIONS}")
+    print(f"{lesions} of at least {LESION_MM3:g} mm3: {LESIONS}")
     if found.views > 1:
         print(f"{UNCERTAINTY}: standard deviation over {found.views} views of each crop")
     else:

@@ -16,23 +16,16 @@ from absl import logging
 from tqdm import tqdm
 
 from vfseg.crops.store import CaseRecord, CropRecord, read_record, write_case
-from vfseg.data.anatomy import Vertebra
 from vfseg.data.attribution import attribute
 from vfseg.data.cases import Case
 from vfseg.data.dicom import PADDING_HU
 from vfseg.data.fingerprint import case_fingerprint
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.geometry import PLANE_AXES, Geometry, check_same_geometry
 from vfseg.data.instances import instances_as_uint8
+from vfseg.data.levels import Vertebra
 from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
 from vfseg.data.spine import SpineReading, read_spine
-from vfseg.data.volume import (
-    Geometry,
-    Volume,
-    check_same_geometry,
-    read_ct,
-    read_geometry,
-    read_labels,
-)
+from vfseg.data.volume import Volume, read_ct, read_geometry, read_labels
 from vfseg.errors import UserError
 from vfseg.settings import Rule, above, whole
 

@@ -6,10 +6,8 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.levels import (
     LEVELS,
-    SCHEMES,
     SPINE_IDS,
     Sighting,
     Vertebra,
@@ -20,15 +18,6 @@ from vfseg.data.levels import (
 from vfseg.data.resample import sample_nearest
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
-
-__all__ = [
-    "LEVELS",
-    "SCHEMES",
-    "LabelReading",
-    "Vertebra",
-    "read_vertebrae",
-    "vertebrae_from_boxes",
-]
 
 _CENTRE_STEP_MM = 2.0
 _SIGMA_MM = 8.0

@@ -1,10 +1,13 @@
-"""Which vertebra a fracture belongs to."""
+"""Which vertebra a fracture belongs to, and from how much of it on the vertebra is fractured."""
 
 import numpy as np
 from scipy import ndimage
 
 ATTRIBUTION_MARGIN_MM = 2.0
 """A fracture belongs to a vertebra where it lies within this distance of its mask."""
+
+FRACTURED_MM3 = 20.0
+"""A vertebra is fractured where fractures fill at least this volume of what belongs to it."""
 
 
 def attribute(shown: np.ndarray, vertebrae: np.ndarray | None, voxel_spacing: float) -> np.ndarray:

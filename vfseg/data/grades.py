@@ -4,6 +4,8 @@ import csv
 import os
 from pathlib import Path
 
+import numpy as np
+
 from vfseg.data.cases import Case
 from vfseg.data.levels import LEVELS, SPINE_IDS
 from vfseg.errors import UserError
@@ -11,11 +13,23 @@ from vfseg.errors import UserError
 GENANT = {0: "none", 1: "mild", 2: "moderate", 3: "severe"}
 """Genant's semiquantitative grades (Genant et al., 1993, J Bone Miner Res 8:1137)."""
 
+GENANT_LOSSES = (0.20, 0.25, 0.40)
+"""Loss of height, as a fraction, from which grades 1, 2 and 3 begin."""
+
 _SUBJECT = ("subject", "case_id", "case")
 _LEVEL = ("vertebra", "level")
 _GRADE = ("genant_grade", "genant", "grade")
 _NUMBER = {f"{scheme}_label": scheme for scheme in SPINE_IDS}
 _KNOWN = {name for names in SPINE_IDS.values() for name in names.values()}
+
+
+def genant_grade(loss: float) -> int:
+    """Genant grade, 0 to 3, of a loss of height (a fraction of the expected height).
+
+    >>> [genant_grade(loss) for loss in (0.19, 0.2, 0.25, 0.39, 0.4)]
+    [0, 1, 2, 2, 3]
+    """
+    return int(np.searchsorted(GENANT_LOSSES, loss, side="right"))
 
 
 def graded_subjects(path: str | os.PathLike) -> tuple[str, ...] | None:

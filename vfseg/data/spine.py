@@ -4,10 +4,13 @@ import dataclasses
 from collections.abc import Collection
 from typing import Annotated, NamedTuple
 
-from vfseg.data.anatomy import SCHEMES, Vertebra, read_vertebrae, vertebrae_from_boxes
+from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import Case
+from vfseg.data.geometry import Geometry, check_same_geometry
+from vfseg.data.levels import SCHEMES, Vertebra
 from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.data.volume import Geometry, Volume, check_same_geometry
+from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.settings import Settings, one_of
 

@@ -8,16 +8,9 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from vfseg.data.geometry import check_same_geometry
 from vfseg.data.levels import SPINE_IDS
-from vfseg.data.volume import (
-    Volume,
-    check_same_geometry,
-    read_ct,
-    read_geometry,
-    read_labels,
-    write_ct,
-    write_labels,
-)
+from vfseg.data.volume import Volume, read_ct, read_geometry, read_labels, write_ct, write_labels
 from vfseg.errors import UserError
 
 _IDS = {name: label for label, name in SPINE_IDS["totalsegmentator"].items()}

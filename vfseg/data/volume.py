@@ -15,27 +15,9 @@ from typing import Any
 import numpy as np
 
 from vfseg.data.dicom import is_series_path, open_series, read_slices
-from vfseg.data.geometry import Geometry, check_same_geometry, geometry_from
+from vfseg.data.geometry import Geometry
 from vfseg.data.nifti import map_int16, nifti_writer, open_nifti, read_slabs, slabs
 from vfseg.errors import UserError
-
-__all__ = [
-    "Geometry",
-    "Volume",
-    "check_same_geometry",
-    "ct_files",
-    "geometry_from",
-    "mask_writer",
-    "probability_writer",
-    "read_ct",
-    "read_geometry",
-    "read_labels",
-    "read_probability",
-    "slabs",
-    "write_ct",
-    "write_labels",
-    "write_probability",
-]
 
 
 @dataclass(frozen=True, eq=False)

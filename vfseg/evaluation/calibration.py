@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, logit
 
 from vfseg.data.probability import BINS
+from vfseg.evaluation.ratio import ratio
 
 RELIABILITY_BINS = 15
 _TEMPERATURES = (0.05, 20.0)
@@ -88,7 +89,7 @@ def calibration_error(states: np.ndarray, lowest: int = 0) -> np.ndarray:
     voxels, positives, scores = np.moveaxis(states[..., lowest:], -2, 0)
     total = voxels.sum(axis=-1)
     error = np.abs(positives - scores).sum(axis=-1)
-    return np.where(total > 0, error, np.nan) / np.where(total > 0, total, 1)
+    return ratio(error, total)
 
 
 def suspected_error(states: np.ndarray) -> np.ndarray:

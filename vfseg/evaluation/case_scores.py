@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from vfseg.data.box import Box, box_between, part_of
 from vfseg.data.cases import Case
+from vfseg.data.instances import separated
 from vfseg.data.probability import reaches
 from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
@@ -20,10 +22,10 @@ from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram
 from vfseg.evaluation.lesions import CaseLesions, components, match_lesions
 from vfseg.evaluation.lists import bodies_of, lesion_rows, vertebra_rows
 from vfseg.evaluation.metrics import ScoreHistogram
-from vfseg.evaluation.regions import part_of, vertebra_regions
+from vfseg.evaluation.regions import vertebra_regions
 from vfseg.evaluation.surface import SurfaceAgreement, compare_surfaces
 from vfseg.evaluation.thresholds import Thresholds
-from vfseg.evaluation.truth import instance_voxels, known_grades, known_patterns, separated
+from vfseg.evaluation.truth import instance_voxels, known_grades, known_patterns
 from vfseg.evaluation.vertebrae import VertebraScore, score_vertebra
 from vfseg.inference.case_map import Slab
 
@@ -102,7 +104,7 @@ def measure_case(
         marked: whether the masks of the data set tell instances apart.
         thresholds: from validation; None while they are still to be chosen.
     """
-    within = tuple(slice(a, a + n) for a, n in zip(start, fused.region.shape))
+    within = box_between(start, np.add(start, fused.region.shape))
     voxels, hounsfield = ScoreHistogram(), HounsfieldHistogram()
     voxels.add(fused.probability, truth[within], fused.region)
     hounsfield.add(ct.array[within], truth[within], fused.region)
@@ -177,7 +179,7 @@ def _measure_vertebrae(
     ct: Volume,
     instances: np.ndarray,
     fused: Slab,
-    within: tuple[slice, ...],
+    within: Box,
     threshold: float | None,
     grades: Mapping[str, int],
 ) -> tuple[tuple[VertebraScore, ...], dict[int, str]]:

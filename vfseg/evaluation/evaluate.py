@@ -12,12 +12,13 @@ from vfseg import processes
 from vfseg.crops.prepare import PrepareSettings
 from vfseg.crops.store import CaseArrays, CaseRecord
 from vfseg.data.cases import Case
+from vfseg.data.instances import instances_are_marked
 from vfseg.data.spine import read_spine
 from vfseg.data.volume import read_ct
 from vfseg.evaluation.case_scores import CaseScores, measure_case
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.thresholds import Thresholds, choose, of_highest_dice
-from vfseg.evaluation.truth import instances_are_marked, read_truth
+from vfseg.evaluation.truth import read_truth
 from vfseg.inference.case import write_maps
 from vfseg.inference.case_map import fuse_case
 from vfseg.inference.predict import Predictor

@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vfseg.data.box import part_of
 from vfseg.data.probability import reaches
 from vfseg.evaluation.lesions import components
 from vfseg.evaluation.lists import bodies_of, lesion_rows, vertebra_rows
-from vfseg.evaluation.regions import part_of, vertebra_regions
+from vfseg.evaluation.regions import vertebra_regions
 from vfseg.evaluation.vertebrae import vertebra_score
 from vfseg.inference.case import Prediction
 

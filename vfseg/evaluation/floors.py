@@ -19,11 +19,11 @@ import numpy as np
 from scipy import ndimage
 
 from vfseg.crops.prepare import Crop
+from vfseg.data.attribution import FRACTURED_MM3
 from vfseg.data.geometry import Geometry
 from vfseg.data.resample import sample_nearest
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
 from vfseg.evaluation.metrics import ScoreHistogram
-from vfseg.evaluation.vertebrae import FRACTURED_MM3
 
 BLUR_MM = 2.0
 _LOW, _WIDTH, _BINS = -200.0, 25.0, 60  # fat to dense cortex; the end bins hold what lies beyond

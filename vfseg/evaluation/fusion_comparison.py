@@ -6,7 +6,7 @@ from typing import Any
 from vfseg.data.cases import Case
 from vfseg.data.volume import read_ct
 from vfseg.evaluation.evaluate import SlicesOfCase
-from vfseg.evaluation.metrics import ScoreHistogram, three_decimals
+from vfseg.evaluation.metrics import OVERLAP_METRICS, ScoreHistogram, three_decimals
 from vfseg.evaluation.statistics import pooled_metrics
 from vfseg.evaluation.thresholds import of_highest_dice
 from vfseg.evaluation.truth import read_truth
@@ -14,7 +14,7 @@ from vfseg.inference.case_map import fuse_case
 from vfseg.inference.fusion import FUSIONS
 from vfseg.inference.views import Views
 
-METRICS = ("dice", "iou", "precision", "recall", "pr_auc")
+METRICS = (*OVERLAP_METRICS, "pr_auc")
 
 
 def compare_fusions(

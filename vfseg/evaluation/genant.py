@@ -21,11 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vfseg.data.grades import GENANT_LOSSES, genant_grade
 from vfseg.data.levels import LEVELS
 from vfseg.evaluation.heights import SITE_DEPTHS, Body, Unmeasured
-
-CUTOFFS = (0.20, 0.25, 0.40)
-"""Loss of height from which grades 1 (mild), 2 (moderate) and 3 (severe) begin."""
 
 # Posterior heights in mm, after Panjabi et al., not compared with the printed tables again. Only
 # ratios between levels count, a patient brings his own size; on the 43 bodies named below the
@@ -77,13 +75,13 @@ class HeightLoss:
     @property
     def grade(self) -> int:
         """Genant grade suggested, 0 to 3."""
-        return grade_of(float(self.loss[self.worst]))
+        return genant_grade(float(self.loss[self.worst]))
 
     @property
     def grade_interval(self) -> tuple[int, int]:
         """Grades at the ends of the 95 % interval of the largest loss."""
         low, high = self.interval
-        return grade_of(low), grade_of(high)
+        return genant_grade(low), genant_grade(high)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -95,7 +93,7 @@ class HeightLoss:
     @property
     def margin(self) -> float:
         """Distance of the largest loss from the nearest cut-off, in standard deviations."""
-        distance = float(np.min(np.abs(np.subtract(CUTOFFS, self.loss[self.worst]))))
+        distance = float(np.min(np.abs(np.subtract(GENANT_LOSSES, self.loss[self.worst]))))
         return distance / float(self.uncertainty[self.worst])
 
     @property
@@ -104,18 +102,9 @@ class HeightLoss:
         if self.grade == 0:
             return ""
         anterior, middle, posterior = self.loss
-        if posterior >= CUTOFFS[0]:
+        if posterior >= GENANT_LOSSES[0]:
             return "crush"
         return "wedge" if anterior >= middle else "biconcave"
-
-
-def grade_of(loss: float) -> int:
-    """Genant grade of a loss of height.
-
-    >>> [grade_of(loss) for loss in (0.19, 0.2, 0.25, 0.39, 0.4)]
-    [0, 1, 2, 2, 3]
-    """
-    return int(np.searchsorted(CUTOFFS, loss, side="right"))
 
 
 def height_losses(bodies: Sequence[Body | Unmeasured]) -> dict[str, HeightLoss]:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
-SMALLEST_MM3 = 10.0
+from vfseg.data.instances import LESION_MM3, connected
+from vfseg.evaluation.ratio import ratio
+
 HIT_IOU = (0.1, 0.2)
-_TOUCHING = np.ones((3, 3, 3))
 
 
 class Lesion(NamedTuple):
@@ -69,9 +69,9 @@ def components(mask: np.ndarray, voxel_mm3: float) -> np.ndarray:
         mask: bool `d h w`.
         voxel_mm3: volume of a voxel.
     """
-    labels, count = ndimage.label(mask, _TOUCHING)
+    labels, count = connected(mask)
     of_set = labels[mask]
-    large = np.bincount(of_set, minlength=count + 1) * voxel_mm3 >= SMALLEST_MM3
+    large = np.bincount(of_set, minlength=count + 1) * voxel_mm3 >= LESION_MM3
     number = np.zeros(count + 1, np.int32)
     number[large] = np.arange(1, 1 + np.count_nonzero(large))
     labels[mask] = number[of_set]
@@ -140,10 +140,6 @@ def match_lesions(
     )
 
 
-def _highest(scores: np.ndarray) -> float | None:
-    return float(scores.max()) if scores.size else None
-
-
 def lesion_states(cases: Sequence[CaseLesions], reading: int) -> np.ndarray:
     """Additive counts of cases: int64 "cases 2 1+k".
 
@@ -179,7 +175,7 @@ def froc(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     falling = np.cumsum(counts[..., :0:-1], axis=-1)
     falling = np.concatenate([np.zeros_like(counts[..., :1]), falling], axis=-1)
     total = np.stack([counts[..., 0, 0], counts[..., 1, :].sum(-1)], axis=-1)[..., None]
-    rates = np.where(total > 0, falling, np.nan) / np.where(total > 0, total, 1)
+    rates = ratio(falling, total)
     return rates[..., 0, :], rates[..., 1, :]
 
 
@@ -229,7 +225,7 @@ def lesion_average_precision(states: np.ndarray) -> np.ndarray:
     precision = met / np.maximum(listed, 1)
     gained = np.einsum("...k,...k->...", precision, counts[..., 1, :0:-1])
     total = counts[..., 1, :].sum(axis=-1)
-    return np.where(total > 0, gained, np.nan) / np.where(total > 0, total, 1)
+    return ratio(gained, total)
 
 
 def lesion_sensitivity(states: np.ndarray) -> np.ndarray:

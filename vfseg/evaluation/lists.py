@@ -11,12 +11,14 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
+from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
+from vfseg.data.geometry import Geometry
+from vfseg.data.grades import GENANT_LOSSES
 from vfseg.data.levels import SPINE_IDS, Vertebra
 from vfseg.data.probability import reaches
-from vfseg.data.volume import Geometry, Volume
-from vfseg.evaluation.genant import CUTOFFS, HeightLoss, height_losses
+from vfseg.data.volume import Volume
+from vfseg.evaluation.genant import HeightLoss, height_losses
 from vfseg.evaluation.heights import SITES, Body, Unmeasured, measure_bodies
-from vfseg.evaluation.regions import MARGIN_MM
 
 VERTEBRA_COLUMNS = (
     *("case_id", "level", "score", "suspected"),
@@ -123,9 +125,9 @@ def _disagreement(loss: HeightLoss, suspected: bool | None) -> str | None:
     if suspected is None:
         return None
     low, high = loss.interval
-    if low >= CUTOFFS[0] and not suspected:
+    if low >= GENANT_LOSSES[0] and not suspected:
         return "heights"
-    return "map" if high < CUTOFFS[0] and suspected else ""
+    return "map" if high < GENANT_LOSSES[0] and suspected else ""
 
 
 def _transitional(labels: Volume | None, vertebrae: Sequence[Vertebra]) -> set[str]:
@@ -203,13 +205,13 @@ def _level(
 ) -> str:
     """The vertebra that most voxels [n, 3] of a lesion belong to, "" where they belong to none.
 
-    A voxel belongs to the nearest mask within `MARGIN_MM`, as in `vertebra_regions`, but only the
-    surroundings of the lesion are looked at.
+    A voxel belongs to the nearest mask within `ATTRIBUTION_MARGIN_MM`, as in `vertebra_regions`,
+    but only the surroundings of the lesion are looked at.
     """
     if labels is None:
         held = [np.all((index >= v.start) & (index < v.stop), axis=1).sum() for v in vertebrae]
     else:
-        reach = np.ceil(MARGIN_MM / spacing).astype(int)
+        reach = np.ceil(ATTRIBUTION_MARGIN_MM / spacing).astype(int)
         low = np.maximum(index.min(axis=0) - reach, 0)
         high = index.max(axis=0) + reach + 1
         ids = labels.array[tuple(slice(a, b) for a, b in zip(low, high))]
@@ -220,7 +222,7 @@ def _level(
             ~known, sampling=spacing, return_indices=True
         )
         at = tuple((index - low).T)
-        owners = ids[tuple(nearest)][at][away[at] <= MARGIN_MM]
+        owners = ids[tuple(nearest)][at][away[at] <= ATTRIBUTION_MARGIN_MM]
         held = [np.count_nonzero(owners == vertebra.label) for vertebra in vertebrae]
     if not any(held):
         return ""

@@ -25,14 +25,14 @@ from vfseg.evaluation.lesions import (
     sensitivity_at,
 )
 from vfseg.evaluation.metrics import (
+    OVERLAP_METRICS,
     average_precision,
     confusion,
     dice,
-    iou,
     merge_bins,
-    precision,
     recall,
 )
+from vfseg.evaluation.ratio import ratio_of_columns
 from vfseg.evaluation.thresholds import Thresholds
 from vfseg.evaluation.vertebrae import (
     VertebraScore,
@@ -63,17 +63,10 @@ class Measure(NamedTuple):
     better: int = 1
 
 
-def share(states: np.ndarray) -> np.ndarray:
-    """Column 0 over column 1 of counts "... 2": a mean of units; NaN where there is none."""
-    total, number = np.moveaxis(np.asarray(states, np.float64), -1, 0)
-    return np.where(number > 0, total, np.nan) / np.where(number > 0, number, 1)
-
-
-_OVERLAP = (("dice", dice), ("iou", iou), ("precision", precision), ("recall", recall))
 _BY_OVERLAP = tuple(
     Measure(level, name, f"{level}/confusion", metric)
     for level in ("slice", "voxel")
-    for name, metric in _OVERLAP
+    for name, metric in OVERLAP_METRICS.items()
 )
 MEASURES = (
     *_BY_OVERLAP[:4],
@@ -81,11 +74,11 @@ MEASURES = (
     Measure("slice", "detection_roc_auc", "slice/detection", roc_auc),
     *_BY_OVERLAP[4:],
     Measure("voxel", "pr_auc", "voxel/bins", average_precision),
-    Measure("voxel", "dice_positives", "voxel/dice_positives", share),
-    Measure("voxel", "dice_all", "voxel/dice_all", share),
-    Measure("voxel", "false_positive_ml_healthy", "voxel/false_positive_ml", share, -1),
-    Measure("voxel", "hd95_mm", "voxel/hd95", share, -1),
-    Measure("voxel", "surface_dice_2mm", "voxel/surface", share),
+    Measure("voxel", "dice_positives", "voxel/dice_positives", ratio_of_columns),
+    Measure("voxel", "dice_all", "voxel/dice_all", ratio_of_columns),
+    Measure("voxel", "false_positive_ml_healthy", "voxel/false_positive_ml", ratio_of_columns, -1),
+    Measure("voxel", "hd95_mm", "voxel/hd95", ratio_of_columns, -1),
+    Measure("voxel", "surface_dice_2mm", "voxel/surface", ratio_of_columns),
     Measure("lesion", "average_precision", "lesion/bins", lesion_average_precision),
     Measure("lesion", "sensitivity_at_1_fp", "lesion/bins", sensitivity_at),
     Measure("lesion", "sensitivity", "lesion/bins", lesion_sensitivity),

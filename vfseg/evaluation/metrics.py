@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vfseg.data.probability import BINS, score_bin
+from vfseg.evaluation.ratio import ratio
 
 THRESHOLD_CANDIDATES = 1025
 _SLAB_ELEMENTS = 1 << 20  # bincount works on int64: 8 MB at a time
@@ -82,7 +83,7 @@ def average_precision(histograms: np.ndarray) -> np.ndarray:
     # Where nothing is predicted yet nothing has been found either: that bin adds 0.
     precision = np.divide(true_positives, predicted, out=true_positives, where=predicted > 0)
     total = found.sum(axis=-1, dtype=np.float64)
-    return _ratio(np.einsum("...k,...k->...", precision, found.astype(np.float64)), total)
+    return ratio(np.einsum("...k,...k->...", precision, found.astype(np.float64)), total)
 
 
 def prevalence(counts: np.ndarray) -> float | None:
@@ -96,6 +97,15 @@ def prevalence(counts: np.ndarray) -> float | None:
     """
     total = int(counts.sum())
     return int(counts[1].sum()) / total if total else None
+
+
+def lift(average_precision: float | None, prevalence: float | None) -> float | None:
+    """How many times better than a random scorer, whose average precision is the prevalence.
+
+    >>> lift(0.5, 0.01), lift(0.5, 0.0)
+    (50.0, None)
+    """
+    return average_precision / prevalence if average_precision is not None and prevalence else None
 
 
 def merge_bins(histograms: np.ndarray) -> np.ndarray:
@@ -146,7 +156,7 @@ def dice(counts: np.ndarray) -> np.ndarray:
     0.6666666666666666
     """
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
-    return np.where(tp + fn > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan)
+    return np.where(tp + fn > 0, ratio(2 * tp, 2 * tp + fp + fn), np.nan)
 
 
 def iou(counts: np.ndarray) -> np.ndarray:
@@ -159,7 +169,7 @@ def iou(counts: np.ndarray) -> np.ndarray:
         Values in [0, 1], shape "...".
     """
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
-    return np.where(tp + fn > 0, _ratio(tp, tp + fp + fn), np.nan)
+    return np.where(tp + fn > 0, ratio(tp, tp + fp + fn), np.nan)
 
 
 def precision(counts: np.ndarray) -> np.ndarray:
@@ -172,7 +182,7 @@ def precision(counts: np.ndarray) -> np.ndarray:
         Values in [0, 1], shape "..."; 0 where the reference is empty and something is predicted.
     """
     tp, fp, _, _ = np.moveaxis(counts, -1, 0)
-    return _ratio(tp, tp + fp)
+    return ratio(tp, tp + fp)
 
 
 def recall(counts: np.ndarray) -> np.ndarray:
@@ -185,7 +195,7 @@ def recall(counts: np.ndarray) -> np.ndarray:
         Values in [0, 1], shape "...".
     """
     tp, _, fn, _ = np.moveaxis(counts, -1, 0)
-    return _ratio(tp, tp + fn)
+    return ratio(tp, tp + fn)
 
 
 OVERLAP_METRICS = {"dice": dice, "iou": iou, "precision": precision, "recall": recall}
@@ -303,9 +313,3 @@ def three_decimals(value: float | None) -> str:
     ('0.123', '-')
     """
     return "-" if value is None else f"{value:.3f}"
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotient in float64, NaN where the denominator is 0."""
-    defined = denominator > 0
-    return np.where(defined, numerator, np.nan) / np.where(defined, denominator, 1)

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.data.anatomy import Vertebra
-
-MARGIN_MM = 2.0
-_NOTHING = (slice(0, 0),) * 3
+from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
+from vfseg.data.box import Box, box_between
+from vfseg.data.levels import Vertebra
 
 
 class VertebraRegion(NamedTuple):
@@ -21,7 +20,7 @@ class VertebraRegion(NamedTuple):
     """
 
     vertebra: Vertebra
-    box: tuple[slice, slice, slice]
+    box: Box
     inside: np.ndarray
 
 
@@ -48,17 +47,17 @@ def vertebra_regions(
     spacing = np.asarray(voxel_spacing, np.float64)
     for vertebra in vertebrae:
         # The other parts within reach of the margin lie within two margins of the vertebra.
-        reach = 0 if labels is None else np.ceil(2 * MARGIN_MM / spacing).astype(int)
+        reach = 0 if labels is None else np.ceil(2 * ATTRIBUTION_MARGIN_MM / spacing).astype(int)
         start = np.maximum(np.asarray(vertebra.start) - reach, 0)
         stop = np.minimum(np.asarray(vertebra.stop) + reach, shape)
-        d, h, w = (slice(int(a), int(b)) for a, b in zip(start, stop))
+        box = box_between(start, stop)
         if labels is None:
-            yield VertebraRegion(vertebra, (d, h, w), np.ones((stop - start).tolist(), bool))
+            yield VertebraRegion(vertebra, box, np.ones((stop - start).tolist(), bool))
             continue
-        ids = labels[d, h, w]
+        ids = labels[box]
         others = np.isin(ids, [label for label in spine if label != vertebra.label])
-        inside = nearer_within(ids == vertebra.label, others, MARGIN_MM, spacing)
-        yield VertebraRegion(vertebra, (d, h, w), inside)
+        inside = nearer_within(ids == vertebra.label, others, ATTRIBUTION_MARGIN_MM, spacing)
+        yield VertebraRegion(vertebra, box, inside)
 
 
 def nearer_within(
@@ -94,29 +93,3 @@ def nearer_within(
         inside |= grown(own_padded, length) & ~taken  # ties: to both
         taken |= grown(others_padded, length)
     return inside
-
-
-def part_of(array: np.ndarray, box: Sequence[slice], wanted: Sequence[slice]) -> np.ndarray:
-    """A part of a volume of which only a box is held; 0 outside of it.
-
-    Args:
-        array: what lies in the box, `d h w`.
-        box: of the volume, with starts and stops.
-        wanted: of the volume, with starts and stops.
-    """
-    part = np.zeros([side.stop - side.start for side in wanted], array.dtype)
-    first = [max(a.start, b.start) for a, b in zip(box, wanted)]
-    last = [max(min(a.stop, b.stop), low) for a, b, low in zip(box, wanted, first)]
-    here = tuple(slice(a - b.start, z - b.start) for a, z, b in zip(first, last, box))
-    there = tuple(slice(a - b.start, z - b.start) for a, z, b in zip(first, last, wanted))
-    if all(a < z for a, z in zip(first, last)):
-        part[there] = array[here]
-    return part
-
-
-def bounding_box(region: np.ndarray) -> tuple[slice, ...]:
-    """Box of what is set, three slices of `d h w`; empty where nothing is."""
-    if not region.any():
-        return _NOTHING
-    spans = (np.flatnonzero(region.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
-    return tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)

@@ -13,10 +13,11 @@ from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
 from vfseg.evaluation.lesions import HIT_IOU, froc_corners
 from vfseg.evaluation.lists import LESION_COLUMNS
-from vfseg.evaluation.measures import MEASURES, States, Thresholds, case_states, write_states
-from vfseg.evaluation.metrics import confusion, prevalence
+from vfseg.evaluation.measures import MEASURES, States, case_states, write_states
+from vfseg.evaluation.metrics import confusion, lift, prevalence
 from vfseg.evaluation.statistics import estimate
 from vfseg.evaluation.tables import tables
+from vfseg.evaluation.thresholds import Thresholds
 from vfseg.files import atomic_file, write_table
 
 _VALIDATION = "validation"
@@ -88,8 +89,8 @@ def summarise(
     }
     levels["case"]["prevalence"] = prevalence(counts["case/bins"])
     for level in ("slice", "voxel", "vertebra"):
-        share, value = levels[level]["prevalence"], levels[level]["pr_auc"]["value"]
-        levels[level]["lift"] = value / share if share and value is not None else None
+        figures = levels[level]
+        figures["lift"] = lift(figures["pr_auc"]["value"], figures["prevalence"])
     levels["calibration"] |= {
         "temperature": {
             "value": thresholds.temperature,

@@ -13,7 +13,7 @@ import numpy as np
 from vfseg.data.levels import LEVELS
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.lesions import Lesion
-from vfseg.evaluation.measures import share
+from vfseg.evaluation.ratio import ratio_of_columns
 from vfseg.evaluation.statistics import estimate
 from vfseg.evaluation.truth import ACROSS_SLICES
 from vfseg.evaluation.vertebrae import VertebraScore
@@ -91,7 +91,7 @@ class _Table:
             for name, sums in self._sums[group].items():
                 some = np.flatnonzero(sums[:, 1]).tolist()
                 own = [patients[case] for case in some]
-                rows[group][name] = estimate(share, sums[some], own, seed=seed)
+                rows[group][name] = estimate(ratio_of_columns, sums[some], own, seed=seed)
         return rows
 
 

@@ -1,23 +1,19 @@
 """What is known of the fractures of a case: the mask, the grades, and how they were made."""
 
-import contextlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from absl import logging
-from scipy import ndimage
 
 from vfseg.data.cases import Case
+from vfseg.data.geometry import check_same_geometry
 from vfseg.data.grades import grades_of
-from vfseg.data.volume import Volume, check_same_geometry, read_labels
+from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
-from vfseg.evaluation.regions import bounding_box
 
 ACROSS_SLICES = "across slices"
 _FACTS = "facts.json"  # beside the mask of a synthetic case
-_TOUCHING = np.ones((3, 3, 3))
 
 
 def read_truth(case: Case, ct: Volume) -> np.ndarray:
@@ -34,41 +30,6 @@ def read_truth(case: Case, ct: Volume) -> np.ndarray:
     truth = read_labels(case.fractures)
     check_same_geometry(ct.geometry, truth.geometry, str(case.ct), str(case.fractures))
     return truth.array
-
-
-def instances_are_marked(cases: Iterable[Case]) -> bool:
-    """Whether the masks of a data set tell fractures apart: any of them holds two ids.
-
-    One mask alone does not say: in a case with a single fracture both kinds look the same. Reading
-    stops at the first that holds several; masks that cannot be read say nothing.
-    """
-    for case in cases:
-        with contextlib.suppress(UserError):
-            if case.fractures and _several(read_labels(case.fractures).array):
-                return True
-    return False
-
-
-def _several(mask: np.ndarray) -> bool:
-    """Whether a mask holds two ids or more; 0 is none, and 255 alone a way to write 1."""
-    highest = mask.max(initial=0)
-    return bool(np.any((mask != 0) & (mask != highest)))
-
-
-def separated(truth: np.ndarray, marked: bool) -> np.ndarray:
-    """Instance ids of a mask: as they are where marked, else its 26-connected components.
-
-    Args:
-        truth: `d h w`, 0 is none.
-        marked: see `instances_are_marked`.
-    """
-    if marked:
-        return truth
-    box = bounding_box(truth != 0)
-    found, count = ndimage.label(truth[box], _TOUCHING)
-    instances = np.zeros(truth.shape, np.uint16 if count < 2**16 else np.int32)
-    instances[box] = found
-    return instances
 
 
 def instance_voxels(instances: np.ndarray) -> np.ndarray:

@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vfseg.data.attribution import FRACTURED_MM3
 from vfseg.data.probability import BINS, reaches, score_bin
+from vfseg.evaluation.ratio import ratio
 from vfseg.evaluation.regions import VertebraRegion
 
 PERCENTILE = 95.0
-FRACTURED_MM3 = 20.0
 
 
 class VertebraScore(NamedTuple):
@@ -166,14 +167,13 @@ def roc_auc(states: np.ndarray) -> np.ndarray:
     below = np.cumsum(negatives, axis=-1) - negatives / 2
     pairs = negatives.sum(-1) * positives.sum(-1)
     right = np.einsum("...k,...k->...", positives, below)
-    return np.where(pairs > 0, right, np.nan) / np.where(pairs > 0, pairs, 1)
+    return ratio(right, pairs)
 
 
 def specificity(counts: np.ndarray) -> np.ndarray:
     """TN / (TN + FP) of counts "... 4"; NaN where nothing is negative."""
     _, fp, _, tn = np.moveaxis(counts, -1, 0)
-    total = fp + tn
-    return np.where(total > 0, tn, np.nan) / np.where(total > 0, total, 1)
+    return ratio(tn, tn + fp)
 
 
 def best_youden(units: Sequence[tuple[float, bool]]) -> float | None:

@@ -13,9 +13,10 @@ from tqdm import tqdm
 from vfseg.crops.prepare import cut_ct, place_crops
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry
+from vfseg.data.nifti import slabs
 from vfseg.data.probability import reaches
 from vfseg.data.spine import Spine, SpineReading, read_spine
-from vfseg.data.volume import Volume, mask_writer, probability_writer, read_ct, read_geometry, slabs
+from vfseg.data.volume import Volume, mask_writer, probability_writer, read_ct, read_geometry
 from vfseg.inference.boxed_map import BoxedMap
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.model import Model

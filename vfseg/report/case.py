@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vfseg.data.anatomy import Vertebra
+from vfseg.data.levels import Vertebra
 from vfseg.data.volume import Volume
 from vfseg.drawing.figures import Picture
 from vfseg.inference.boxed_map import BoxedMap

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from vfseg.data.anatomy import Vertebra
+from vfseg.data.levels import Vertebra
 from vfseg.data.probability import reaches
 from vfseg.data.volume import Volume
 from vfseg.drawing.figures import (

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.data.anatomy import Vertebra
+from vfseg.data.levels import Vertebra
 from vfseg.inference.boxed_map import BoxedMap
 
 _APART_MM = 25.0  # about one vertebra: one picture a place

@@ -4,11 +4,19 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
+from vfseg.data.instances import LESION_MM3
+from vfseg.evaluation import metrics
+from vfseg.evaluation.lesions import HIT_IOU
+from vfseg.evaluation.vertebrae import PERCENTILE
+
 _LEVELS = {
     "voxel": "Voxel: fused map on the CT's own grid, inside the crops",
     "slice": "Slice: unfused target slices",
-    "lesion": "Lesion: components of at least 10 mm³ against instances, hit from IoU 0.1 on",
-    "vertebra": "Vertebra: 95th percentile of the map in its mask grown by 2 mm",
+    "lesion": f"Lesion: components of at least {LESION_MM3:g} mm³ against instances, "
+    f"hit from IoU {HIT_IOU[0]:g} on",
+    "vertebra": f"Vertebra: {PERCENTILE:g}th percentile of the map in its mask grown by "
+    f"{ATTRIBUTION_MARGIN_MM:g} mm",
     "case": "Case: its highest vertebra",
     "calibration": "Calibration of the fused map; scaled: by the temperature of validation",
 }
@@ -81,10 +89,8 @@ def is_measure(entry: Any) -> bool:
 
 def lift(level: Mapping[str, Any]) -> str:
     """PR-AUC over prevalence: how many times better than a random scorer; "" where unknown."""
-    value, prevalence = level["pr_auc"]["value"], level.get("prevalence")
-    if value is None or not prevalence:
-        return ""
-    return f"{value / prevalence:.3g} × prevalence"
+    times = metrics.lift(level["pr_auc"]["value"], level.get("prevalence"))
+    return "" if times is None else f"{times:.3g} × prevalence"
 
 
 def results_table(summary: Mapping[str, Any]) -> str:

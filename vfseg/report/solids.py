@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from vfseg.data.anatomy import Vertebra
+from vfseg.data.levels import Vertebra
 from vfseg.data.resample import resampled_affine, sample_linear
 from vfseg.data.volume import Volume
 from vfseg.inference.boxed_map import BoxedMap

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from vfseg.data.anatomy import LEVELS
 from vfseg.data.cases import SPLITS, Case, write_manifest
+from vfseg.data.levels import LEVELS
 from vfseg.data.volume import read_labels, write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.files import atomic_file

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vfseg.data.grades import genant_grade
 from vfseg.synthesis.phantom.shapes import Ripple, ramp
 from vfseg.synthesis.phantom.sheets import Sheet, UprightSheet
 from vfseg.synthesis.phantom.spine import Size
@@ -51,8 +52,8 @@ class FractureSpec:
 
     @property
     def grade(self) -> int:
-        """Genant grade by loss of height: 0 below 20 %, 1 to 25 %, 2 to 40 %, 3 above."""
-        return int(np.searchsorted((0.2, 0.25, 0.4), self.height_loss, side="right"))
+        """Genant grade, 0 to 3, by loss of height."""
+        return genant_grade(self.height_loss)
 
 
 def draw_spec(rng: np.random.Generator, across_slices_fraction: float) -> FractureSpec:

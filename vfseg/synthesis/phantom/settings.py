@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from vfseg.data.anatomy import LEVELS
+from vfseg.data.levels import LEVELS
 from vfseg.settings import Rule, Settings, between, one_of, whole
 
 # Raise it when the same settings begin to give other voxels, so that old cohorts are made again.

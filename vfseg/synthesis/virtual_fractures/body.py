@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from vfseg.data.anatomy import Vertebra
+from vfseg.data.levels import Vertebra
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom.fractures import SITES

@@ -15,19 +15,14 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from vfseg.data.anatomy import LEVELS, SCHEMES, LabelReading, read_vertebrae
+from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.cases import Case, write_manifest
 from vfseg.data.fingerprint import case_fingerprint
+from vfseg.data.geometry import check_same_geometry
+from vfseg.data.levels import LEVELS, SCHEMES
 from vfseg.data.spine import SCHEME
 from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.data.volume import (
-    Volume,
-    check_same_geometry,
-    read_ct,
-    read_labels,
-    write_ct,
-    write_labels,
-)
+from vfseg.data.volume import Volume, read_ct, read_labels, write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.files import atomic_file
 from vfseg.settings import Settings, between, one_of, whole

@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from vfseg.data.anatomy import LabelReading, Vertebra, read_vertebrae
+from vfseg.data.anatomy import LabelReading, read_vertebrae
+from vfseg.data.geometry import check_same_geometry
 from vfseg.data.instances import instances_as_uint8
-from vfseg.data.levels import SPINE_IDS
-from vfseg.data.volume import Volume, check_same_geometry
+from vfseg.data.levels import SPINE_IDS, Vertebra
+from vfseg.data.volume import Volume
 from vfseg.errors import UserError
-from vfseg.synthesis.phantom.fractures import Fracture, FractureSpec, Sheet, draw_fracture
+from vfseg.synthesis.phantom.fractures import Fracture, FractureSpec, draw_fracture
 from vfseg.synthesis.phantom.shapes import Local
+from vfseg.synthesis.phantom.sheets import Sheet
 from vfseg.synthesis.phantom.spine import Size
 from vfseg.synthesis.virtual_fractures.body import (
     Body,

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from vfseg.synthesis.phantom.fractures import Sheet
 from vfseg.synthesis.phantom.shapes import Local, ramp
+from vfseg.synthesis.phantom.sheets import Sheet
 from vfseg.synthesis.virtual_fractures.body import STEP_MM
 from vfseg.synthesis.virtual_fractures.collapse import Collapse
 

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-from vfseg.synthesis.phantom.scanner import average_labels, filter_axis
 from vfseg.synthesis.phantom.shapes import (
     Frame,
     Grid,
@@ -18,7 +17,6 @@ from vfseg.synthesis.phantom.shapes import (
     within,
 )
 from vfseg.synthesis.phantom.spine import _axes
-from vfseg.synthesis.phantom.tissue import _stretch
 
 
 def grid(spacing, reach=15.0) -> Grid:
@@ -118,44 +116,3 @@ def test_smooth_unions_and_intersections_stay_close_to_the_sharp_ones():
         assert difference.max() <= 0.5  # a quarter of the radius, where a equals b
         far = np.abs(a - b) > 2
         np.testing.assert_array_equal(difference[far], 0)
-
-
-def test_filter_equals_convolution_with_repeated_edges():
-    array = np.random.default_rng(2).normal(size=(5, 9, 4)).astype(np.float32)
-    taps = np.array([0.5, 0.2, 0.05])
-    full = np.array([0.05, 0.2, 0.5, 0.2, 0.05])
-    for axis in range(3):
-        pad = [(2, 2) if a == axis else (0, 0) for a in range(3)]
-        padded = np.pad(array, pad, mode="edge")
-        expected = np.apply_along_axis(lambda v: np.convolve(v, full, "valid"), axis, padded)
-        got = filter_axis(array, taps, axis)
-        assert got.dtype == np.float32
-        middle = tuple(slice(2, -2) if a == axis else slice(None) for a in range(3))
-        np.testing.assert_allclose(got[middle], expected[middle], atol=1e-6)
-        np.testing.assert_allclose(got.sum(axis)[0], got.sum(axis)[0])
-
-
-def test_filter_keeps_a_constant():
-    array = np.full((6, 7, 8), 3.0, np.float32)
-    for axis in range(3):
-        np.testing.assert_allclose(
-            filter_axis(array, np.array([0.6, 0.15, 0.05]), axis), 3, rtol=1e-6
-        )
-
-
-def test_stretch_equals_interp():
-    array = np.random.default_rng(3).normal(size=(4, 3, 5)).astype(np.float32)
-    for axis, size in ((0, 9), (1, 3), (2, 17)):
-        expected = np.apply_along_axis(
-            lambda v, n=size: np.interp(np.linspace(0, len(v) - 1, n), np.arange(len(v)), v),
-            axis, array,
-        )  # fmt: skip
-        np.testing.assert_allclose(_stretch(array, axis, size), expected, atol=1e-6)
-
-
-def test_labels_of_thick_slices_need_half_of_the_layers():
-    labels = np.random.default_rng(4).choice([0, 0, 3], size=(6, 4, 3)).astype(np.uint8)
-    got = average_labels(labels, np.array([3, 2, 1]))
-    for d, h, w in np.ndindex(2, 2, 3):
-        block = labels[3 * d : 3 * d + 3, 2 * h : 2 * h + 2, w]
-        assert got[d, h, w] == (3 if np.count_nonzero(block) >= 3 else 0)

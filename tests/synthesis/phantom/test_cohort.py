@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vfseg.data.anatomy import LEVELS
+from tests.synthesis.made import make_case, make_cohort
 from vfseg.data.cases import read_manifest
+from vfseg.data.levels import LEVELS
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.errors import UserError
-from vfseg.synthesis.phantom import PhantomSettings, case_seed, cohort_hash, make_case, make_cohort
+from vfseg.synthesis.phantom import PhantomSettings, case_seed, cohort_hash
 from vfseg.synthesis.phantom import cohort as cohort_module
 from vfseg.synthesis.phantom.case import plan_case
 
@@ -49,7 +50,7 @@ def test_the_manifest_lists_files_that_read_back_as_made(made):
     cases = read_manifest(manifest)
     assert [case.split for case in cases] == ["train", "train", "validation", "test"]
     assert len({case.patient_id for case in cases}) == 4
-    settings = PhantomSettings.of(TINY)
+    settings = PhantomSettings(**TINY)
     expected = make_case(case_seed(settings, "train", 1), settings)
     ct = read_ct(cases[1].ct)
     np.testing.assert_array_equal(ct.array, expected.ct.array)
@@ -116,7 +117,7 @@ def test_more_cases_keep_the_old_ones_and_other_settings_do_not(tmp_path):
 
 
 def test_splits_and_cases_have_seeds_of_their_own():
-    settings = PhantomSettings.of(TINY)
+    settings = PhantomSettings(**TINY)
     states = {
         tuple(case_seed(settings, split, number).generate_state(4))
         for split in ("train", "validation", "test")
@@ -136,12 +137,12 @@ def test_a_foreign_manifest_is_not_overwritten(tmp_path):
 # first test and first validation case. The whole cohort is checked by `benchmarks.studies.floors`.
 FINGERPRINT = "bcd883ef69d99247"
 FIRST_MASKS = "117055e019cbb3daff9f5b2da6afea48a9682c8a73ce43dc0d406c9ebaa47fed"
-BENCHMARK = Path(__file__).parents[2] / "configs" / "benchmark_cohort.py"
+BENCHMARK = Path(__file__).parents[3] / "configs" / "benchmark_cohort.py"
 
 
 def benchmark_settings(**changes) -> PhantomSettings:
     config = runpy.run_path(str(BENCHMARK))["get_config"]()
-    return PhantomSettings.of({**config.phantom.to_dict(), **changes})
+    return PhantomSettings(**{**config.phantom.to_dict(), **changes})
 
 
 def fractured_levels(settings, split) -> set[str]:

@@ -1,0 +1,32 @@
+"""Small NIfTI files of any orientation."""
+
+import nibabel as nib
+import numpy as np
+
+SHAPE = (5, 6, 7)
+
+
+def stored_affine(codes, spacing=(0.7, 0.9, 2.5), origin=(-30.0, 12.0, 400.0), tilt=0.0):
+    """Affine of a file whose axes run towards `codes`; tilt (radians) about an oblique axis."""
+    axis = np.array([1.0, 2.0, -1.0]) / np.sqrt(6)
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    rotation = np.eye(3) + np.sin(tilt) * cross + (1 - np.cos(tilt)) * cross @ cross  # Rodrigues
+    affine = np.eye(4)
+    for stored, (code, size) in enumerate(zip(codes, spacing)):
+        for world, (positive, negative) in enumerate(("RL", "AP", "SI")):
+            if code in (positive, negative):
+                affine[:3, stored] = rotation[:, world] * (size if code == positive else -size)
+    affine[:3, 3] = origin
+    return affine
+
+
+def save(path, array, affine, **header):
+    image = nib.Nifti1Image(array, affine)
+    for key, value in header.items():
+        image.header[key] = value
+    nib.save(image, path)
+    return path
+
+
+def values(shape=SHAPE, dtype=np.int16):
+    return np.arange(np.prod(shape), dtype=dtype).reshape(shape)

@@ -1,0 +1,82 @@
+"""Variants of healthy cases on disk: made, continued, left out."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tests.synthesis.made import fracture_case, make_virtual_cohort
+from vfseg.data.cases import Case, read_manifest
+from vfseg.data.volume import read_ct, read_labels, write_ct, write_labels
+from vfseg.errors import UserError
+from vfseg.synthesis.virtual_fractures import VirtualFractureSettings
+
+
+@pytest.fixture
+def stored(tmp_path, whole):
+    ct, labels, *_ = whole
+    write_ct(tmp_path / "in" / "ct.nii.gz", ct.array, ct.geometry)
+    write_labels(tmp_path / "in" / "labels.nii.gz", labels.array, ct.geometry)
+    folder = tmp_path / "in"
+    return Case("a", "p", folder / "ct.nii.gz", folder / "labels.nii.gz", split="train")
+
+
+SETTINGS = {"variants": 2, "seed": 4, "vertebra_scheme": "verse"}
+
+
+def test_cohort_continues_and_is_the_same(stored, tmp_path):
+    manifest = make_virtual_cohort([stored], tmp_path / "one", SETTINGS, progress=False)
+    cases = read_manifest(manifest)
+    assert [c.case_id for c in cases] == ["a_000", "a_001"]
+    assert {(c.patient_id, c.split) for c in cases} == {("p", "train")}
+    voxels = [read_ct(c.ct).array for c in cases]
+    assert (voxels[0] != voxels[1]).any()
+    for case in cases:
+        facts = json.loads((case.ct.parent / "facts.json").read_text())
+        assert facts["scheme"] == "verse"
+        instances = [i for f in facts["fractures"] for i in f["instances"]]
+        mask = read_labels(case.fractures).array
+        assert instances
+        assert set(np.unique(mask)) == {0, *instances}
+    # Interrupted before the second was complete: the first is left alone, the second comes again.
+    kept, redone = (c.ct.parent / "facts.json" for c in cases)
+    stamp = kept.stat().st_mtime_ns
+    redone.unlink()
+    cases[1].ct.unlink()
+    make_virtual_cohort([stored], tmp_path / "one", SETTINGS, progress=False)
+    assert kept.stat().st_mtime_ns == stamp
+    np.testing.assert_array_equal(read_ct(cases[1].ct).array, voxels[1])
+    # Other settings make all of them again.
+    make_virtual_cohort([stored], tmp_path / "one", {**SETTINGS, "seed": 5}, progress=False)
+    assert kept.stat().st_mtime_ns != stamp
+
+
+def test_a_case_that_cannot_be_used_is_left_out(stored, tmp_path):
+    bare = replace(stored, case_id="bare", vertebrae=None)
+    manifest = make_virtual_cohort(
+        [bare, stored], tmp_path / "out", {**SETTINGS, "variants": 1}, progress=False
+    )
+    assert [c.case_id for c in read_manifest(manifest)] == ["a_000"]
+    with pytest.raises(UserError, match="no vertebra label map"):
+        make_virtual_cohort([bare], tmp_path / "none", SETTINGS, progress=False)
+
+
+def test_marked_vertebrae_are_left_alone(stored, tmp_path):
+    labels = read_labels(stored.vertebrae)
+    mask = ((labels.array == 22) & ndimage.binary_erosion(labels.array == 22, iterations=5)).astype(
+        np.uint8
+    )
+    write_labels(tmp_path / "in" / "mask.nii.gz", mask, labels.geometry)
+    marked = replace(stored, fractures=tmp_path / "in" / "mask.nii.gz")
+    case = fracture_case(marked, tmp_path / "b", {**SETTINGS, "fracture_probability": 1.0}, 0)
+    facts = json.loads((case.ct.parent / "facts.json").read_text())
+    assert [f["level"] for f in facts["fractures"]] == ["L4"]
+    assert 1 in read_labels(case.fractures).array
+    assert 1 not in facts["fractures"][0]["instances"]
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(UserError, match="fracture_rates='often': expected one of uniform"):
+        VirtualFractureSettings(fracture_rates="often")

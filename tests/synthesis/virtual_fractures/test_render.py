@@ -1,0 +1,40 @@
+"""Noise: measured, and kept by the resampling."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tests.synthesis.virtual_fractures.block import DISC, HEIGHT, measure
+from vfseg.synthesis.virtual_fractures import FractureSpec, fracture_vertebra
+from vfseg.synthesis.virtual_fractures.body import voxel_grid
+from vfseg.synthesis.virtual_fractures.render import measure_noise
+
+
+def test_sampling_keeps_the_noise(whole):
+    ct, labels, reading, level = whole
+    case = fracture_vertebra(ct, labels, level, FractureSpec("crush", 0.3), 5, reading=reading)
+    # In the widened disc and in the neighbour that came down.
+    up, front, right = voxel_grid(ct).local((slice(None),) * 3, measure(whole).frame)
+    core = (np.abs(front) < 8) & (np.abs(right) < 14)
+    for low, high in ((HEIGHT / 2 + DISC + 4, HEIGHT / 2 + DISC + 14), (8, 15)):
+        part = core & (up > low) & (up < high)
+        residual = case.ct.array - ndimage.gaussian_filter(case.ct.array.astype(float), 2)
+        reference = ct.array - ndimage.gaussian_filter(ct.array.astype(float), 2)
+        calm = core & (up > -4) & (up < 4)
+        assert residual[part].std() == pytest.approx(reference[calm].std(), rel=0.25)
+
+
+def test_noise_is_measured():
+    """White noise; and along h taps a, 1, a: variance 1 + 2 a², correlation 2 a / (1 + 2 a²)."""
+    noise = np.random.default_rng(1).normal(0, 40, (40, 61, 40))
+    seen = np.ones(noise.shape, bool)
+    found = measure_noise((40 + noise).astype(np.int16), seen)
+    assert found.sd == pytest.approx(40, rel=0.05)
+    assert np.abs(found.correlation).max() < 0.06
+    a = -0.3
+    sharp = ndimage.correlate1d(noise, [a, 1, a], 1, mode="wrap")
+    found = measure_noise((40 + sharp).astype(np.int16), seen)
+    # Second neighbours correlate by a² / (1 + 2 a²), which the model of a Gaussian has as c^4.
+    assert found.correlation[1] == pytest.approx(2 * a / (1 + 2 * a**2), abs=0.1)
+    assert np.abs(found.correlation[[0, 2]]).max() < 0.06
+    assert found.sd == pytest.approx(40 * np.sqrt(1 + 2 * a**2), rel=0.08)

@@ -1,0 +1,99 @@
+"""Boxes of a volume `d h w`: three half-open slices with starts and stops, and no steps."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+Box = tuple[slice, slice, slice]
+
+
+def box_between(start: Iterable[int], stop: Iterable[int]) -> Box:
+    """The box from a first voxel (d, h, w) up to, and without, a last one.
+
+    >>> box_between((0, 1, 2), (3, 4, 5))
+    (slice(0, 3, None), slice(1, 4, None), slice(2, 5, None))
+    """
+    d, h, w = (slice(int(low), int(high)) for low, high in zip(start, stop, strict=True))
+    return d, h, w
+
+
+def whole(shape: Iterable[int]) -> Box:
+    """The box that holds a volume of this shape (d, h, w)."""
+    return box_between((0, 0, 0), shape)
+
+
+def start_of(box: Box) -> tuple[int, int, int]:
+    """First voxel (d, h, w) of a box."""
+    d, h, w = box
+    return d.start, h.start, w.start
+
+
+def shape_of(box: Box) -> tuple[int, int, int]:
+    """Size (d, h, w) of a box in voxels.
+
+    >>> shape_of(box_between((0, 1, 2), (3, 3, 3)))
+    (3, 2, 1)
+    """
+    d, h, w = (side.stop - side.start for side in box)
+    return d, h, w
+
+
+def is_empty(box: Box) -> bool:
+    """Whether a box holds no voxel."""
+    return min(shape_of(box)) <= 0
+
+
+def intersection(box: Box, other: Box) -> Box:
+    """What two boxes of one volume have in common; see `is_empty` for whether that is anything.
+
+    Along a side on which they do not meet it has size 0, never less.
+    """
+    start = [max(a.start, b.start) for a, b in zip(box, other, strict=True)]
+    stop = [max(min(a.stop, b.stop), low) for a, b, low in zip(box, other, start, strict=True)]
+    return box_between(start, stop)
+
+
+def within(box: Box, outer: Box) -> Box:
+    """A box in the indices of the array that `outer` cuts out; `outer` holds it."""
+    first = start_of(outer)
+    return box_between(
+        (side.start - low for side, low in zip(box, first, strict=True)),
+        (side.stop - low for side, low in zip(box, first, strict=True)),
+    )
+
+
+def overlap(box: Box, other: Box) -> tuple[Box, Box]:
+    """The voxels that two boxes have in common, in the indices of either box.
+
+    >>> a, b = box_between((0, 0, 0), (5, 5, 5)), box_between((3, 3, 3), (9, 9, 9))
+    >>> overlap(a, b) == (box_between((3, 3, 3), (5, 5, 5)), box_between((0, 0, 0), (2, 2, 2)))
+    True
+    """
+    common = intersection(box, other)
+    return within(common, box), within(common, other)
+
+
+def part_of(array: np.ndarray, box: Box, wanted: Box) -> np.ndarray:
+    """A part of a volume of which only a box is held; 0 outside of it.
+
+    Args:
+        array: what lies in the box, `d h w`.
+        box: of the volume.
+        wanted: of the volume.
+    """
+    part = np.zeros(shape_of(wanted), array.dtype)
+    held, place = overlap(box, wanted)
+    part[place] = array[held]
+    return part
+
+
+def bounding_box(mask: np.ndarray) -> Box:
+    """Smallest box around the voxels that are set, not 0, in `d h w`; empty where none is.
+
+    >>> bounding_box(np.eye(3, dtype=bool)[None])
+    (slice(0, 1, None), slice(0, 3, None), slice(0, 3, None))
+    """
+    if not mask.any():
+        return box_between((0, 0, 0), (0, 0, 0))
+    spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return box_between((span[0] for span in spans), (span[-1] + 1 for span in spans))
