@@ -1,6 +1,6 @@
 """Augmentation of one batch of training, beside the same job done slice by slice with SciPy.
 
-python -m benchmarks.augment [--quick] [--json FILE]
+`python -m benchmarks.augment [--quick] [--json FILE]`
 """
 
 import functools
@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import scipy.ndimage
 
-from benchmarks import timing
+from benchmarks import command, timing
 from vfseg.crops.augment import AugmentSettings, augment, source_coordinates
 from vfseg.data.geometry import PLANE_AXES
 
@@ -23,7 +23,7 @@ SETTINGS = {
 
 
 def scipy_augment(ct: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> None:
-    """Warp, blur, low resolution, gamma, contrast, shift and noise with one call a slice."""
+    """Warp, blur, low resolution, gamma, contrast, shift and noise, one call for each slice."""
     for run, masks in zip(ct, target):
         coordinates = np.asarray(source_coordinates(run.shape[1:], 0.1, 1.05, (1.0, 2.0)))
         displacement = rng.normal(size=coordinates.shape)
@@ -39,7 +39,10 @@ def scipy_augment(ct: np.ndarray, target: np.ndarray, rng: np.random.Generator) 
 
 
 def one_batch(b: int, r: int, k: int, size: int, rounds: int) -> timing.Table:
-    """Times all settings on random runs `b r size size` of all planes, masks `b k size size`."""
+    """Times all settings on random runs of slices `b r size size` in all planes.
+
+    Their masks are `b k size size`.
+    """
     rng = np.random.default_rng(0)
     ct = rng.normal(100, 300, (b, r, size, size)).astype(np.float32)
     target = (rng.random((b, k, size, size)) > 0.99).astype(np.float32)
@@ -50,22 +53,22 @@ def one_batch(b: int, r: int, k: int, size: int, rounds: int) -> timing.Table:
         step = functools.partial(augment, settings=settings, voxel_spacing=SPACING)
         competitors[name] = functools.partial(jax.jit(step), *inputs)
     return timing.race(
-        f"Augment runs of {r} slices, {k} masks, {size}x{size}, batch {b}",
+        timing.Task(
+            f"Augment runs of {r} slices, {k} masks, {size}x{size}, batch {b}", b * r, "slices/s"
+        ),
         competitors,
         baseline="SciPy, slice by slice",
-        work=b * r,
-        unit="slices/s",
         rounds=rounds,
     )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints one table for each size."""
-    args = timing.arguments(__doc__ or "", argv)
+    args = command.arguments(__doc__ or "", argv)
     tables = [one_batch(4, 8, 4, 48, rounds=5 if args.quick else 30)]
     if not args.quick:
         tables.append(one_batch(8, 8, 4, 96, rounds=20))
-    timing.publish(tables, args.json)
+    command.publish(tables, args.json)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ SUPERVISED = ("l1", "dice", "cross_entropy")
 
 
 class TorchStep:
-    """A training step with everything it changes; call it with a batch, it returns the loss."""
+    """A training step with everything that it changes; called with a batch, it returns the loss."""
 
     def __init__(self, config: ConfigDict, g_params: Any, d_params: Any, mode: Mode):
         """Copies the parameters.
 
         Args:
-            config: a training config; only what the quickstart uses is understood.
+            config: of the training; only what the quickstart uses is implemented.
             g_params: of the generator, from Flax.
             d_params: of the discriminator, from Flax.
             mode: how to run it.

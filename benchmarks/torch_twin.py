@@ -4,7 +4,7 @@ Layer for layer the same networks as `vfseg.models`, written as one would write 
 `n c h w` within. Only what the quickstart uses exists: the plain encoder, attention gates, a
 ConvLSTM that runs one way, GroupNorm in the discriminator. As the original, the generator takes
 runs of slices and encodes each slice once; plain windows are runs of a single window. So the twin
-knows both forms, and the trick is not sold as a framework's speed.
+has both forms, and what shared encoding saves is not taken for the speed of a framework.
 """
 
 import math
