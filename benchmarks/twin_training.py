@@ -49,10 +49,11 @@ def restless_state(config: ConfigDict, *, for_gradients: bool = True) -> TrainSt
 
     For gradients, it is also a state in which rounding decides nothing. Of millions of inputs of
     ReLUs and maxima, some lie within their rounding error of the place at which the gradient jumps.
-    One that two programs see on different sides moves a gradient by some percent; the twin's own,
-    in float64, when its parameters change by a millionth. Hence biases in front of a ReLU are 3 or
-    -3, half of them each, for inputs of standard deviation 1. The seed avoids the places that
-    remain. It was found by trial: of six, two made gradients agree to 1e-4.
+    If two programs see such an input on different sides of it, a gradient differs by some percent
+    (in the twin alone, and in float64, a change of its parameters by a millionth does the same).
+    Hence biases in front of a ReLU are 3 or -3, half of them each, for inputs of standard deviation
+    1. The seed avoids the places that remain. It was found by trial: of six, two made gradients
+    agree to 1e-4.
     """
     state, rng = initial_state(config), np.random.default_rng(SEED)
 

@@ -1,5 +1,7 @@
 """Configs of benchmarks: changed copies, and no augmentation but the one that was asked for."""
 
+import dataclasses
+
 import pytest
 
 from benchmarks.configs import (
@@ -13,7 +15,6 @@ from benchmarks.configs import (
     read_config,
 )
 from vfseg.crops.augment import AugmentSettings
-from vfseg.training.recipe import step_settings
 
 
 def test_a_changed_config_leaves_the_first_one_alone():
@@ -37,8 +38,9 @@ def test_a_step_has_16_windows_in_any_form(targets):
 
 
 def test_only_the_given_strengths_augment():
-    assert step_settings(augmented({})).augment == AugmentSettings()
-    assert step_settings(augmented({"noise": 9.0})).augment == AugmentSettings(noise=9.0)
+    for strengths in ({}, {"noise": 9.0}):
+        found = as_json(augmented(strengths))["augment"]
+        assert found == dataclasses.asdict(AugmentSettings(**strengths))
 
 
 def test_a_constant_stands_beside_the_config(tmp_path):
