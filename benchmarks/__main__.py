@@ -3,12 +3,11 @@
     python -m benchmarks [--device cpu|gpu] [--quick] [--json FILE] [--only NAME ...]
     python -m benchmarks --profile DIR    # the costliest operations of a training step, and a trace
 
-Each benchmark runs in a process of its own, so that none inherits threads or memory of another;
-what one cannot run here is said, and the others go on. Programs that several of them time are
-compiled once, into a cache that goes with the run. The peak resident memory of the largest process
-of each is written beside its tables. Peers come with
-`pip install -e '.[bench]'`. `python -m benchmarks.results_table` makes the README's table from what
-`--json` wrote.
+Each benchmark runs in a process of its own, so that none inherits threads or memory of another. If
+one fails, the others go on, and its name is printed at the end. Programs that several of them time
+are compiled once, into a cache that is removed afterwards. The peak resident memory of the largest
+process of each is written beside its tables. Peers are installed by `pip install -e '.[bench]'`.
+`python -m benchmarks.results_table` makes the README's table from what `--json` wrote.
 """
 
 import argparse
@@ -22,7 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import timing
+from benchmarks import command
+from benchmarks.memory import peak_of
 
 MINUTES = {
     "twin_training": 6.0,
@@ -37,15 +37,18 @@ MINUTES = {
     "compile_time": 3.5,
     "scaling": 4.5,
 }
-"""What each takes, about, on 2 CPU cores."""
-QUICK_MINUTES = 0.4  # of any
+"""About what each takes on 2 CPU cores."""
+QUICK_MINUTES = 0.4  # each
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmarks; 1 if one of them failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=_first_line())
-    timing.add_flags(parser)
-    parser.add_argument("--only", nargs="+", choices=MINUTES, metavar="NAME", help=_names())
+    description = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=description)
+    command.add_flags(parser)
+    parser.add_argument(
+        "--only", nargs="+", choices=MINUTES, metavar="NAME", help=", ".join(MINUTES)
+    )
     parser.add_argument("--profile", type=Path, metavar="DIR", help="trace a training step instead")
     args = parser.parse_args(argv)
     flags = ["--device", args.device] if args.device else []
@@ -61,13 +64,14 @@ def collect(
     names: Sequence[str], flags: Sequence[str], *, quick: bool, json_file: Path | None
 ) -> int:
     """Runs these and writes what they found; 1 if one of them failed."""
-    if quick:  # it shows that everything runs, not how fast: compiling is most of it
+    if quick:  # a quick run shows that everything works, not how fast: compiling is most of it
         given = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{given} --xla_backend_optimization_level=0"
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
     minutes = sum(QUICK_MINUTES if quick else MINUTES[name] for name in names)
-    print(f"{len(names)} benchmarks, about {minutes:.0f} minutes on 2 CPU cores")
+    plural = "" if len(names) == 1 else "s"
+    print(f"{len(names)} benchmark{plural}, about {max(1, minutes):.0f} min on 2 CPU cores")
     result: dict[str, Any] = {"quick": quick, "tables": [], "processes": {}}
     failed = []
     for name in names:
@@ -101,17 +105,7 @@ def start(name: str, *arguments: str) -> tuple[int, int]:
     process = subprocess.Popen([sys.executable, "-m", f"benchmarks.{name}", *arguments])
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return process.returncode, usage.ru_maxrss * unit
-
-
-def _names() -> str:
-    return ", ".join(MINUTES)
-
-
-def _first_line() -> str:
-    assert __doc__ is not None
-    return __doc__.splitlines()[0]
+    return process.returncode, peak_of(usage)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What a program has to do, counted and not timed: operations, bytes, buffers.
+"""What a program has to do, counted and not timed: operations and bytes.
 
-For a compiled JAX program XLA counts (`cost_analysis`, `memory_analysis`); for PyTorch
-`torch.utils.flop_counter` counts operations, and a dispatch mode here the bytes that every operator
-reads and writes, views excepted. In both, bytes are counted as if nothing stayed in a cache between
-two operators. The two do not count alike: XLA leaves out what a convolution would do with padding
-and adds elementwise work; PyTorch counts matrix products and convolutions only, padding included,
-and before `torch.compile` has fused anything.
+For a compiled JAX program XLA counts (`cost_analysis`). For PyTorch `torch.utils.flop_counter`
+counts operations, and a dispatch mode defined here counts the bytes that every operator except a
+view reads and writes. In both, bytes are counted as if nothing stayed in a cache between two
+operators. The two do not count alike: XLA leaves out what a convolution would do with padding and
+adds elementwise work; PyTorch counts matrix products and convolutions only, padding included, and
+before `torch.compile` has fused anything.
 """
 
 from collections.abc import Callable
@@ -34,8 +34,8 @@ class Limits(NamedTuple):
     """What a device can do at best, as measured.
 
     Attributes:
-        operations: a second, in a large matrix product.
-        bytes: a second, read and written, in a large copy.
+        operations: per second, in a large matrix product.
+        bytes: per second, read and written, in a large copy.
     """
 
     operations: float
@@ -77,15 +77,15 @@ def of_torch(run: Callable[[], Any]) -> Work:
     return Work(float(operations.get_total_flops()), float(total))
 
 
-def share(work: Work, seconds: float, limits: Limits) -> tuple[float, str]:
-    """Share of the nearer limit that a run of so many seconds reaches, and which one that is.
+def share_of_limit(work: Work, seconds: float, limits: Limits) -> tuple[float, str]:
+    """The part of the nearer limit that a run of so many seconds reaches, and which limit that is.
 
-    >>> share(Work(operations=50.0, bytes=5.0), 1.0, Limits(operations=100.0, bytes=100.0))
+    >>> share_of_limit(Work(operations=50.0, bytes=5.0), 1.0, Limits(operations=100.0, bytes=100.0))
     (0.5, 'matrix product')
     """
-    shares = {
+    least_seconds = {
         "matrix product": work.operations / limits.operations,
         "copy": work.bytes / limits.bytes,
     }
-    nearer = max(shares, key=lambda name: shares[name])
-    return shares[nearer] / seconds, nearer
+    nearer = max(least_seconds, key=lambda name: least_seconds[name])
+    return least_seconds[nearer] / seconds, nearer

@@ -6,10 +6,10 @@ The outputs of all forms are compared, bit for bit, before anything is timed. Th
 bytes, read and written together, as the fusion must: its predictions in, its two fields out. A form
 near ratio 1 therefore works at the speed of the memory.
 
-Forms exist only here, as others would write them: adding every window to the whole volume, and
+Some forms exist only here, as others would write them: adding every window to the whole volume, and
 `segment_sum` over slices; for boxes, a compiled scan that adds one after the other in place, and
-one scatter. These two compile anew for every size of the grid, which is not in their times; the
-package joins boxes on the host.
+one scatter. These last two compile anew for every size of the grid, which is not in their times;
+the package joins boxes on the host.
 
 The compiled forms return fresh, fully written volumes. NumPy's zeros are pages that the system
 fills only when they are touched, so where boxes leave most of a grid empty it does less work.
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from benchmarks import timing
+from benchmarks import command, timing
 from vfseg.inference.fusion import COUNT_DTYPE, RULES, Fused, fuse_boxes
 from vfseg.inference.overlap import METHODS, fastest, fuse_slices
 
@@ -175,11 +175,9 @@ def _race(
     copy = jax.jit(jnp.copy)
     competitors = {"copy": lambda: copy(source), **forms, "NumPy loop": loop}
     return timing.race(
-        f"{title}, {total / 1e6:.0f} MB in and out",
+        timing.Task(f"{title}, {total / 1e6:.0f} MB in and out", total / 1e9, "GB/s"),
         competitors,
         baseline="copy",
-        work=total / 1e9,
-        unit="GB/s",
         rounds=rounds,
     )
 
@@ -190,11 +188,11 @@ def _by(shape: tuple[int, ...]) -> str:
 
 def main() -> None:
     """Runs all sizes and prints one table each."""
-    args = timing.arguments(__doc__ or "")
+    args = command.arguments(__doc__ or "")
     rounds = 5 if args.quick else 25
     tables = [windows(*size, rounds) for size in (WINDOWS_QUICK if args.quick else WINDOWS)]
     tables += [boxes(*size, rounds) for size in (BOXES_QUICK if args.quick else BOXES)]
-    timing.publish(tables, args.json)
+    command.publish(tables, args.json)
     print(
         f"\nthe package uses {fastest(2)} for overlapping windows here, and joins boxes on the host"
     )

@@ -6,19 +6,16 @@ The store is synthetic and of a real size: 30 cases of 14 crops of 96^3 voxels, 
 compresses like CT (about 1.1 GB in memory, more than the cache of decoded crops). Windows are the
 quickstart's: sagittal, 5 slices, 4 targets a run, batches of 4 runs, shuffled over all crops.
 
-Each round runs every competitor once in a process of its own. Cold: the files are put out of the
-page cache with `posix_fadvise(DONTNEED)`, where the system has it; that is a request, and a disk or
-a hypervisor below may keep a copy all the same. Time runs from the first batch delivered to the
-last one; what it takes to start (arrays opened, threads or processes begun) stands beside it. Both
-read with the number of readers that the table names: threads in vfseg, processes in PyTorch. The
-DataLoader reads the same slices from the same zarr arrays, with TensorStore, through a Dataset as a
-user of PyTorch would write it.
+Each round runs every competitor once in a process of its own. Cold: the system is asked to drop the
+files from its page cache with `posix_fadvise(DONTNEED)`, where it has that; a disk or a hypervisor
+below may keep a copy all the same. Time runs from the first batch delivered to the last one; what
+it takes to start (arrays opened, threads or processes begun) is given beside it. Both use the
+number of readers that the table names: threads in vfseg, processes in PyTorch. The DataLoader reads
+the same slices from the same zarr arrays, with TensorStore, through a Dataset as a user of PyTorch
+would write it.
 """
 
-import argparse
-import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.prepare import in_process, installed
+from benchmarks import workers
 from vfseg.data.geometry import PLANE_AXES
 
 CASES, CROPS, CROP = 30, 14, (96, 96, 96)
@@ -36,10 +33,10 @@ BATCH, TARGETS, LENGTH = 4, 4, 5
 READERS = 2
 ROUNDS = 3
 STEP_SECONDS = 0.4  # of the quickstart on 2 cores, for quick runs
-NEEDED = 3.0  # the feed must deliver so many times what the step takes
+NEEDED = 3.0  # times what a training step takes: the least that the feed should deliver
 
 
-def make_store(store: Path, quick: bool) -> None:
+def make_store(store: str, quick: bool) -> None:
     """Crops with a fracture in every fourth, in a fifth of its slices."""
     from vfseg.crops.store import CaseRecord, CropRecord, write_case
 
@@ -62,14 +59,14 @@ def make_store(store: Path, quick: bool) -> None:
             }
             records.append(CropRecord("L1", 20, (0, 0, 0), int(mask.sum()), slices, affine=affine))
         name = f"case{case}"
-        write_case(store, CaseRecord(name, name, "", 1.25, shape, tuple(records)), arrays)
+        write_case(Path(store), CaseRecord(name, name, "", 1.25, shape, tuple(records)), arrays)
 
 
-def put_out_of_cache(store: Path) -> bool:
-    """Asks the system to forget the files; False where it cannot be asked."""
+def drop_from_cache(store: Path) -> bool:
+    """Asks the system to drop the files from its page cache; False where it cannot be asked."""
     if not hasattr(os, "posix_fadvise"):
         return False
-    os.sync()  # what is not on the disk yet cannot be forgotten
+    os.sync()  # what is not on the disk yet cannot be dropped
     for path in store.rglob("*"):
         if path.is_file():
             descriptor = os.open(path, os.O_RDONLY)
@@ -79,11 +76,18 @@ def put_out_of_cache(store: Path) -> bool:
 
 
 def source_of(store: Path):
-    """The sequence of runs that both competitors read."""
+    """The sequence of runs of slices that both competitors read."""
     from vfseg.crops.store import read_record
     from vfseg.crops.windows import RunSource, WindowSettings
 
-    settings = WindowSettings(("sagittal",), LENGTH, 1.25, TARGETS, BATCH, 0.5)
+    settings = WindowSettings(
+        planes=("sagittal",),
+        length=LENGTH,
+        stride_mm=1.25,
+        targets=TARGETS,
+        batch_size=BATCH,
+        positive_share=0.5,
+    )
     records = [read_record(store, path.name) for path in sorted(store.glob("case*"))]
     kept = [record for record in records if record is not None]
     return RunSource(store, kept, settings, seed=0, length=10**6)
@@ -101,7 +105,7 @@ def vfseg() -> Callable[[Path], Iterator]:
 
 
 class PlainDataset:
-    """What a user of PyTorch would write: open the arrays once a process, read the slices."""
+    """What a user of PyTorch would write: open the arrays once per process, read the slices."""
 
     def __init__(self, store: str, places: list[tuple[str, int, int]]):
         self._store, self._places, self._open = store, places, {}
@@ -135,7 +139,7 @@ class PlainDataset:
 
 
 def pytorch() -> Callable[[Path], Iterator]:
-    """Imports, then gives a DataLoader over the places that the source of vfseg goes through."""
+    """Imports, then gives a DataLoader over the places that the source of vfseg visits."""
     from torch.utils.data import DataLoader
 
     import vfseg.crops.windows  # noqa: F401
@@ -160,52 +164,47 @@ COMPETITORS = {"vfseg": vfseg, "PyTorch": pytorch}
 PACKAGES = {"vfseg": "vfseg", "PyTorch": "torch"}
 
 
-def worker(name: str, store: Path, batches: int) -> None:
-    """Runs one competitor and prints its seconds, and those until the first batch."""
-    competitor = COMPETITORS[name]()
-    put_out_of_cache(store)
+def worker(name: str, folder: str, batches: int) -> None:
+    """Runs one competitor; its answer is its seconds, and those until the first batch."""
+    competitor, store = COMPETITORS[name](), Path(folder)
+    drop_from_cache(store)
     begin = time.perf_counter()
     feed = competitor(store)
     next(feed)
     start = time.perf_counter()
     for _ in range(batches - 1):
         next(feed)
-    found = {"seconds": time.perf_counter() - start, "first": start - begin}
-    print(json.dumps(found), flush=True)
+    workers.answer({"seconds": time.perf_counter() - start, "first": start - begin})
     os._exit(0)  # readers that are still ahead need not be waited for
 
 
 def step_seconds(quick: bool) -> tuple[float, str]:
-    """Time of one training step of the quickstart, and where it is from."""
+    """Time of one training step of the quickstart, and where that figure comes from."""
     if quick:
         return STEP_SECONDS, f"{STEP_SECONDS} s, as measured for the quickstart on 2 cores"
-    from benchmarks.train_step import quickstart, steps_per_second
+    from benchmarks.configs import quickstart
+    from benchmarks.stepper import ADVERSARIAL, Stepper
+    from benchmarks.timing import median_seconds
 
-    return 1 / steps_per_second(quickstart()), "measured in this run by benchmarks.train_step"
+    return median_seconds(Stepper(quickstart(), phase=ADVERSARIAL), 10), "measured in this run"
 
 
 def main() -> None:
     """Makes the store, runs the competitors by turns, prints a table and the reserve."""
-    if sys.argv[1:2] == ["--make"]:
-        return make_store(Path(sys.argv[2]), bool(int(sys.argv[3])))
-    if sys.argv[1:2] == ["--worker"]:
-        return worker(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    from benchmarks import command, timing
+    from benchmarks.environment import installed
 
-    from benchmarks import timing
-
-    args: argparse.Namespace = timing.arguments(__doc__ or "")
+    args = command.arguments(__doc__ or "")
     batches = QUICK_BATCHES if args.quick else BATCHES
     names = [name for name in COMPETITORS if installed(PACKAGES[name])]
     seconds: dict[str, list[float]] = {name: [] for name in names}
     first: dict[str, list[float]] = {name: [] for name in names}
-    module = "benchmarks.input_pipeline"
     with tempfile.TemporaryDirectory() as folder:
-        in_process("--make", folder, int(args.quick), module=module)
-        cold = put_out_of_cache(Path(folder))
+        workers.call("benchmarks.input_pipeline", "make_store", folder, args.quick)
+        cold = drop_from_cache(Path(folder))
         for turn in range(1 if args.quick else ROUNDS):
-            for name in np.roll(names, -turn):
-                done = in_process("--worker", str(name), folder, batches, module=module)
-                found = json.loads(done)
+            for name in map(str, np.roll(names, -turn)):
+                found = workers.call("benchmarks.input_pipeline", "worker", name, folder, batches)
                 seconds[name].append(found["seconds"])
                 first[name].append(found["first"])
     remarks = {
@@ -215,16 +214,17 @@ def main() -> None:
         }
         for name in names
     }
-    table = timing.tabulate(
+    title = (
         f"{batches} batches of {BATCH} runs of {TARGETS} windows, {READERS} readers, shuffled, "
-        + ("files out of the page cache" if cold else "page cache not emptied"),
+        + ("files out of the page cache" if cold else "page cache not emptied")
+    )
+    table = timing.tabulate(
+        timing.Task(title, float((batches - 1) * BATCH * TARGETS), "windows/s"),
         seconds,
         baseline=names[-1],
-        work=float((batches - 1) * BATCH * TARGETS),
-        unit="windows/s",
         remarks=remarks,
     )
-    timing.publish([table], args.json)
+    command.publish([table], args.json)
     step, where = step_seconds(args.quick)
     needed = BATCH * TARGETS / step
     reserve = table.rows[0].rate / needed
@@ -234,7 +234,6 @@ def main() -> None:
     )
     if "PyTorch" not in names:
         print("PyTorch: not installed, its row is left out")
-    return None
 
 
 if __name__ == "__main__":

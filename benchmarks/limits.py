@@ -1,10 +1,10 @@
-"""What the device can do at best: operations a second in a large product, bytes in a large copy.
+"""The device's limits: operations per second in a large product, bytes per second in a large copy.
 
 `python -m benchmarks.limits [--device cpu|gpu] [--quick] [--json FILE]`
 
-Whoever is fastest sets the limit: XLA, NumPy (on a CPU), PyTorch where it is installed. The product
-is square, in float32 and, on an accelerator, in bfloat16; copied bytes are counted twice, read and
-written.
+The fastest of XLA, NumPy (on a CPU) and PyTorch (if it is installed) sets the limit. The matrices
+are square, in float32 and, if the device multiplies that, in bfloat16. Copied bytes are counted
+twice: they are read and written.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import timing
+from benchmarks import command, timing
 from benchmarks.counting import Limits
+from benchmarks.environment import installed
 
 SIZES = {"cpu": 2048, "gpu": 8192}
 COPIED = {"cpu": 2**28, "gpu": 2**30}  # bytes
@@ -23,9 +24,9 @@ QUICK_SIZE, QUICK_COPIED = 512, 2**24
 
 
 def measure(*, quick: bool) -> tuple[list[timing.Table], dict[str, Limits]]:
-    """Tables of products and copy, and the limits by dtype of the product."""
+    """Tables of the products and of the copy, and the limits by dtype of the product."""
     backend = jax.default_backend()
-    dtypes = ("float32", "bfloat16") if _knows_bfloat16() else ("float32",)
+    dtypes = ("float32", "bfloat16") if _multiplies_bfloat16() else ("float32",)
     n = QUICK_SIZE if quick else SIZES.get(backend, SIZES["gpu"])
     copied = QUICK_COPIED if quick else COPIED.get(backend, COPIED["gpu"])
     rounds = 3 if quick else 15
@@ -39,11 +40,11 @@ def measure(*, quick: bool) -> tuple[list[timing.Table], dict[str, Limits]]:
     return [*products, copy], limits
 
 
-def _knows_bfloat16() -> bool:
-    """Whether a competitor may compute in it; on a CPU that is PyTorch alone."""
+def _multiplies_bfloat16() -> bool:
+    """Whether the device has instructions for it; of a CPU, PyTorch knows."""
     if jax.default_backend() != "cpu":
         return True
-    if not timing.installed("torch"):
+    if not installed("torch"):
         return False
     from benchmarks.torch_modes import available
 
@@ -53,9 +54,8 @@ def _knows_bfloat16() -> bool:
 def _table(
     title: str, competitors: Mapping[str, Callable[[], Any]], work: float, unit: str, rounds: int
 ) -> timing.Table:
-    return timing.race(
-        title, competitors, baseline="XLA", work=work / 1e9, unit=f"G{unit}/s", rounds=rounds
-    )
+    task = timing.Task(title, work / 1e9, f"G{unit}/s")
+    return timing.race(task, competitors, baseline="XLA", rounds=rounds)
 
 
 def _products(n: int, dtype: str) -> dict[str, Callable[[], Any]]:
@@ -65,7 +65,7 @@ def _products(n: int, dtype: str) -> dict[str, Callable[[], Any]]:
     found: dict[str, Callable[[], Any]] = {"XLA": lambda: product(a, a)}
     if jax.default_backend() == "cpu" and dtype == "float32":
         found["NumPy"] = lambda: one @ one
-    if timing.installed("torch"):
+    if installed("torch"):
         from benchmarks.torch_modes import device, synchronised, torch
 
         b = torch.from_numpy(one).to(device(), getattr(torch, dtype))
@@ -81,7 +81,7 @@ def _copies(size: int) -> dict[str, Callable[[], Any]]:
     if jax.default_backend() == "cpu":
         target = np.zeros_like(source)
         found["NumPy"] = lambda: np.copyto(target, source)
-    if timing.installed("torch"):
+    if installed("torch"):
         from benchmarks.torch_modes import device, synchronised, torch
 
         a = torch.from_numpy(source).to(device())
@@ -92,8 +92,8 @@ def _copies(size: int) -> dict[str, Callable[[], Any]]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the tables."""
-    args = timing.arguments(__doc__ or "", argv)
-    timing.publish(measure(quick=args.quick)[0], args.json)
+    args = command.arguments(__doc__ or "", argv)
+    command.publish(measure(quick=args.quick)[0], args.json)
 
 
 if __name__ == "__main__":

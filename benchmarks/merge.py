@@ -3,12 +3,12 @@
     python -m benchmarks.merge [--device cpu|gpu] [--quick] [--json FILE]
 
 Every competitor gets the same float32 predictions on its device, windows of 4 slices at a stride of
-2, and returns their mean, a fresh volume, zero fill included. MONAI is the library itself,
-`sliding_window_inference` with a predictor that hands out the windows: it adds them, weighted, to a
-volume, counts in a second one, and divides. All means are the same to the last bit before anything
-is timed. The copy moves as many bytes, read and written together, as the task must: the
-predictions in, the mean out; into new memory, as the others, and on a CPU into memory in use too,
-which is several times as fast there. Needs 9 GB.
+2, and returns their mean in a new volume, the time to fill it with zeros included. MONAI is the
+library itself: `sliding_window_inference` with a predictor that hands out the windows adds them,
+weighted, to a volume, counts in a second one, and divides. Before anything is timed, all means are
+compared and must be the same to the last bit. The copy moves as many bytes, read and written
+together, as the task must: the predictions in, the mean out; into new memory, as the others do, and
+on a CPU also into memory in use, which is several times as fast there. Needs 9 GB.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from benchmarks import timing
+from benchmarks import command, timing
+from benchmarks.environment import installed
 from vfseg.inference.fusion import RULES
 from vfseg.inference.overlap import METHODS, fastest, fuse_slices
 
@@ -94,12 +95,12 @@ def competitors(
     }
     for method in METHODS:
         merges[f"vfseg, {method}"] = partial(merge, on_device, length=length, method=method)
-    if timing.installed("torch"):
+    if installed("torch"):
         from benchmarks.torch_modes import device, torch
 
         tensor = torch.from_numpy(windows).to(device())
         merges["PyTorch loop"] = partial(torch_loop, tensor, length)
-        if timing.installed("monai"):
+        if installed("monai"):
             merges["MONAI"] = partial(monai_merge, tensor, length)
     expected = numpy_loop(windows, length)
     for name, found in merges.items():
@@ -115,7 +116,7 @@ def competitors(
 
 
 def _waited_for(merges: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
-    if not timing.installed("torch"):
+    if not installed("torch"):
         return merges
     from benchmarks.torch_modes import synchronised
 
@@ -125,23 +126,24 @@ def _waited_for(merges: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table."""
-    args = timing.arguments(__doc__ or "", argv)
+    args = command.arguments(__doc__ or "", argv)
     volume = QUICK_VOLUME if args.quick else VOLUME
     found, total = competitors(volume)
-    table = timing.race(
+    title = (
         f"Windows of {SLICES} slices at stride {STRIDE} -> {'x'.join(map(str, volume[::-1]))}, "
-        f"{total / 1e6:.0f} MB in and out",
+        f"{total / 1e6:.0f} MB in and out"
+    )
+    table = timing.race(
+        timing.Task(title, total / 1e9, "GB/s"),
         found,
         baseline="copy",
-        work=total / 1e9,
-        unit="GB/s",
         rounds=QUICK_ROUNDS if args.quick else ROUNDS,
         warm_up=1,
     )
-    timing.publish([table], args.json)
+    command.publish([table], args.json)
     print(f"vfseg is {fastest(SLICES)} here")
     for name in ("torch", "monai"):
-        if not timing.installed(name):
+        if not installed(name):
             print(f"left out: {name}: not installed (pip install -e '.[bench]')")
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import timing
-from benchmarks.train_step import ADVERSARIAL, Stepper, quickstart
+from benchmarks import command
+from benchmarks.configs import quickstart
+from benchmarks.stepper import ADVERSARIAL, Stepper
 
 STEPS, SHOWN = 5, 10
 KINDS = ("convolution", "custom-call", "dot", "reduce", "gather", "scatter", "transpose", "copy")
@@ -102,10 +103,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Writes the trace and prints the list."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trace", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--device", choices=timing.PLATFORMS)
+    parser.add_argument("--device", choices=command.PLATFORMS)
     parser.add_argument("--quick", action="store_true", help="the tiny variant")
     args = parser.parse_args(argv)
-    timing.choose_device(args.device)
+    command.choose_device(args.device)
     run = Stepper(quickstart(4, "tiny" if args.quick else ""), phase=ADVERSARIAL)
     program = run.compiled().as_text() or ""
     print(report(operations(record(run, args.trace)), origins(program), kinds(program)))

@@ -2,11 +2,11 @@
 
     python -m benchmarks.results_table [--results DIR] [--write README.md]
 
-A file there is what `python -m benchmarks --json FILE` wrote on an idle machine. Each line of the
-table compares this package with the best of its peers in the same run; the ratio is taken round by
-round. Of several files for a kind of device the newest that holds a line counts; quick runs never
-do. Where nothing was measured, the place stays empty. Below it stands what has no peer
-(`results_alone`).
+The files there were written by `python -m benchmarks --json FILE` on an idle machine. Each line of
+the table compares this package with the fastest of its peers in the same run; the ratio is taken
+round by round. Of several files for a kind of device, each line is taken from the newest one that
+contains it; quick runs never count. What was not measured stays empty. Below follows the table of
+figures without a peer (`results_alone`).
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import results_alone
+from benchmarks.environment import BUSY
 from benchmarks.results_alone import figure
 
 RESULTS = Path(__file__).parent / "results"
@@ -26,15 +27,15 @@ BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
 BACKENDS = ("cpu", "gpu")
 
 
-class Line(NamedTuple):
-    """A claim.
+class Comparison(NamedTuple):
+    """A line of the table.
 
     Attributes:
         claim: what is done.
-        benchmark: where it is measured.
-        ours: pattern of the rows of this package; the best one counts.
-        peers: pattern of the rows it is compared with; the best one counts.
-        goal: least ratio aimed at on two CPU cores.
+        benchmark: the script that measures it.
+        ours: regular expression for the rows of this package; the fastest one counts.
+        peers: regular expression for the rows it is compared with; the fastest one counts.
+        goal: ratio to reach at least, on two CPU cores.
     """
 
     claim: str
@@ -45,110 +46,120 @@ class Line(NamedTuple):
 
 
 FLOAT32 = "(?!.*bfloat16).*"
-"""Modes of the twin that compute as exactly as this package does on a CPU."""
+"""Modes of the twin that compute in float32, as this package does on a CPU."""
 
-LINES = (
-    Line(
+COMPARISONS = (
+    Comparison(
         "Training as used: runs of 4 targets, against plain windows",
         "twin_training",
         "vfseg, runs of 4",
         "PyTorch, plain windows, .*",
         1.5,
     ),
-    Line(
+    Comparison(
         "The same, PyTorch in float32 too",
         "twin_training",
         "vfseg, runs of 4",
         f"PyTorch, plain windows, {FLOAT32}",
     ),
-    Line(
+    Comparison(
         "Training, the same work: plain windows",
         "twin_training",
         "vfseg, plain windows",
         "PyTorch, plain windows, .*",
         0.9,
     ),
-    Line(
+    Comparison(
         "Training, the same work: runs of 4",
         "twin_training",
         "vfseg, runs of 4",
         "PyTorch, runs of 4, .*",
         0.9,
     ),
-    Line(
+    Comparison(
         "The same, PyTorch in float32 too",
         "twin_training",
         "vfseg, runs of 4",
         f"PyTorch, runs of 4, {FLOAT32}",
     ),
-    Line(
+    Comparison(
         "Prediction as used: encode once, against plain windows",
         "twin_inference",
         "vfseg, encode once",
         "PyTorch, plain windows, .*",
         2.0,
     ),
-    Line(
+    Comparison(
         "The same, PyTorch in float32 too",
         "twin_inference",
         "vfseg, encode once",
         f"PyTorch, plain windows, {FLOAT32}",
     ),
-    Line(
+    Comparison(
         "Prediction, the same work: encode once",
         "twin_inference",
         "vfseg, encode once",
         "PyTorch, encode once, .*",
     ),
-    Line(
+    Comparison(
         "Prediction, the same work: plain windows",
         "twin_inference",
         "vfseg, plain windows",
         "PyTorch, plain windows, .*",
     ),
-    Line(
+    Comparison(
         "Merging windows into 512x512x800, beside a copy of as many bytes into new memory",
         "merge",
         "vfseg",
         "copy",
         0.5,
     ),
-    Line("The same, beside a copy into memory in use", "merge", "vfseg", "copy into memory in use"),
-    Line("The same, beside those who merge", "merge", "vfseg", "MONAI|PyTorch loop|NumPy loop"),
-    Line("Reading batches from a cold store", "input_pipeline", "vfseg", "PyTorch"),
-    Line("Preparing a CT of 512x512x1571", "prepare", "vfseg", "SimpleITK"),
-    Line("Augmenting a batch, strongly", "augment", "strong", "SciPy, .*"),
+    Comparison(
+        "The same, beside a copy into memory in use", "merge", "vfseg", "copy into memory in use"
+    ),
+    Comparison(
+        "The same, beside those who merge", "merge", "vfseg", "MONAI|PyTorch loop|NumPy loop"
+    ),
+    Comparison("Reading batches from a cold store", "input_pipeline", "vfseg", "PyTorch"),
+    Comparison("Preparing a CT of 512x512x1571", "prepare", "vfseg", "SimpleITK"),
+    Comparison("Augmenting a batch, strongly", "augment", "strong", "SciPy, .*"),
 )
 
 
-class Cell(NamedTuple):
-    """What a run says of a line.
+class Outcome(NamedTuple):
+    """What a run measured for a line.
 
     Attributes:
         rate: of this package, with its unit.
-        peer: name and rate of the best peer.
-        ratio: lower quartile, median and upper quartile of the peer's time over ours; above 1 this
-            package is faster.
-        share: of the device's nearer limit, as the benchmark says; empty where it does not.
-        run: where it was measured.
+        peer: name and rate of the fastest peer.
+        ratio: lower quartile, median and upper quartile of the peer's time divided by ours; above 1
+            this package is faster.
+        limit: how near this package comes to the device's nearer limit; empty if not measured.
+        run: environment of the run.
     """
 
     rate: str
     peer: str
     ratio: tuple[float, float, float]
-    share: str
+    limit: str
     run: Mapping[str, Any]
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:
-    """All results that were not quick, the newest first."""
+    """All results except those of quick runs, the newest first."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     kept = [result for result in found if not result["quick"]]
     return sorted(kept, key=lambda result: result["environment"]["date"], reverse=True)
 
 
-def cell(line: Line, results: Iterable[Mapping[str, Any]], backend: str) -> Cell | None:
-    """The newest measurement of a line on a backend; the last of several sizes."""
+def outcome(line: Comparison, results: Iterable[Mapping[str, Any]], backend: str) -> Outcome | None:
+    """What the newest run on a backend measured for a line; of several sizes, the last one.
+
+    Args:
+        line: of the table.
+        results: the newest first.
+        backend: "cpu" or "gpu".
+    """
     for result in results:
         if result["environment"]["backend"] != backend:
             continue
@@ -160,7 +171,7 @@ def cell(line: Line, results: Iterable[Mapping[str, Any]], backend: str) -> Cell
                 ratios = np.divide(peer["times"], own["times"])
                 low, median, high = np.percentile(ratios, [25, 50, 75])
                 unit = table["unit"]
-                return Cell(
+                return Outcome(
                     f"{figure(own['rate'])} {unit}",
                     f"{peer['name']}: {figure(peer['rate'])} {unit}",
                     (float(low), float(median), float(high)),
@@ -171,19 +182,19 @@ def cell(line: Line, results: Iterable[Mapping[str, Any]], backend: str) -> Cell
 
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
-    """For each kind of device the table, where its figures are from, and what has no peer."""
+    """For each kind of device: the table, where its figures come from, and the second table."""
     head = ["", "vfseg", "best peer", "times as fast (quartiles)", "of the device's limit", "goal"]
     parts = []
     for backend in BACKENDS:
         rows, runs = [], []
-        for line in LINES:
-            found = cell(line, results, backend)
+        for line in COMPARISONS:
+            found = outcome(line, results, backend)
             goal = f"≥ {line.goal:g}" if line.goal and backend == "cpu" else ""
             shown = [""] * 4
             if found:
                 low, median, high = found.ratio
                 ratio = f"**{median:.2f}** ({low:.2f}–{high:.2f})"
-                shown = [found.rate, found.peer, ratio, found.share]
+                shown = [found.rate, found.peer, ratio, found.limit]
                 runs.append(_described(found.run))
             rows.append([line.claim, *shown, goal])
         title = {"cpu": "CPU", "gpu": "GPU"}[backend]
@@ -196,15 +207,15 @@ def markdown(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write(readme: Path, table: str) -> None:
-    """Puts the table between the markers of a file.
+    """Replaces what stands between the markers of a file.
 
     Raises:
-        SystemExit: the markers are not there, once each and in order.
+        SystemExit: the file does not contain each marker once, in order.
     """
     text = readme.read_text()
     between = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     if text.count(BEGIN) != 1 or text.count(END) != 1 or not between.search(text):
-        raise SystemExit(f"{readme}: needs one line {BEGIN} and, below it, one line {END}")
+        raise SystemExit(f"{readme}: needs one line {BEGIN} and one line {END} below it")
     readme.write_text(between.sub(lambda _: f"{BEGIN}\n{table}\n{END}", text))
 
 
@@ -213,7 +224,7 @@ def _described(run: Mapping[str, Any]) -> str:
         f"{name} {run[name]}" for name in ("jax", "torch", "monai", "SimpleITK") if name in run
     ]
     device = run["processor"] if run["backend"] == "cpu" else run["device"]
-    busy = f", load {run['load_before']:.1f} before" if run["load_before"] > 0.5 else ""
+    busy = f", load {run['load_before']:.1f} before" if run["load_before"] > BUSY else ""
     return f"{device}, {', '.join(versions)}, {run['date'][:10]}, commit {run['commit']}{busy}"
 
 
@@ -221,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, or writes it into a file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="a file with the two markers")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="file with the two markers")
     args = parser.parse_args(argv)
     table = markdown(read_results(args.results))
     if args.write:

@@ -12,16 +12,16 @@ import json
 import os
 import socket
 import subprocess
-import sys
-import time
 from collections.abc import Sequence
+from typing import Any
 
 import jax
-import numpy as np
-from ml_collections import ConfigDict
 
-from benchmarks import timing
-from benchmarks.train_step import ADVERSARIAL, WINDOWS_PER_STEP, quickstart, stepper
+from benchmarks import command, timing, workers
+from benchmarks.configs import WINDOWS_PER_STEP, quickstart
+from benchmarks.stepper import ADVERSARIAL, Stepper
+from vfseg.config.config import Config
+from vfseg.processes import together
 
 TARGETS = 4
 CHANGES = {"batch": (8, 32), "T": (1, 3, 7), "crop": (64, 32)}  # quick runs take the first of each
@@ -30,41 +30,37 @@ ROUNDS, QUICK_ROUNDS = 7, 2
 STEPS, QUICK_STEPS = 10, 2  # of a process, after the first two
 
 
-def changed(variant: str, what: str = "", value: int = 0) -> ConfigDict:
+def config_with(what: str, value: int, variant: str) -> Config:
     """The quickstart's config with one thing changed: `batch` in windows, `T`, or `crop`."""
-    config = quickstart(TARGETS, variant)
-    if what == "batch":
-        config.windows.batch_size = value // TARGETS
-    elif what == "T":
-        config.windows.length = value
-    elif what == "crop":
-        config.prepare.crop_shape = (value,) * 3
-    return config
+    changes: dict[str, dict[str, Any]] = {
+        "batch": {"windows.batch_size": value // TARGETS},
+        "T": {"windows.length": value},
+        "crop": {"prepare.crop_shape": (value,) * 3},
+    }
+    return quickstart(TARGETS, variant, changes[what])
 
 
 def one_process(*, quick: bool) -> timing.Table:
     """Table of the step as it is, and with one thing changed."""
     variant = "tiny" if quick else ""
-    plain = changed(variant)
+    plain = quickstart(TARGETS, variant)
     length, edge = plain.windows.length, plain.prepare.crop_shape[0]
     base = f"batch {WINDOWS_PER_STEP}, T {length}, crop {edge}, 1 device"
-    competitors, work = {base: stepper(plain, phase=ADVERSARIAL)}, {base: float(WINDOWS_PER_STEP)}
+    competitors, work = {base: Stepper(plain, phase=ADVERSARIAL)}, {base: float(WINDOWS_PER_STEP)}
     for what, values in CHANGES.items():
         for value in values[:1] if quick else values:
-            config, name = changed(variant, what, value), f"{what} {value}"
-            competitors[name] = stepper(config, phase=ADVERSARIAL)
+            config, name = config_with(what, value, variant), f"{what} {value}"
+            competitors[name] = Stepper(config, phase=ADVERSARIAL)
             work[name] = float(config.windows.batch_size * TARGETS)
     many = min(jax.device_count(), plain.windows.batch_size)
     for parallel in ("jit", "pmap") if many > 1 else ():
         name = f"{many} devices, {parallel}"
-        competitors[name] = stepper(plain, phase=ADVERSARIAL, parallel=parallel, devices=many)
+        competitors[name] = Stepper(plain, phase=ADVERSARIAL, parallel=parallel, devices=many)
         work[name] = float(WINDOWS_PER_STEP)
     return timing.race(
-        "Training step, one thing changed at a time",
+        timing.Task("Training step, one thing changed at a time", work, "windows/s"),
         competitors,
         baseline=base,
-        work=work,
-        unit="windows/s",
         rounds=QUICK_ROUNDS if quick else ROUNDS,
     )
 
@@ -77,13 +73,9 @@ def processes(*, quick: bool) -> timing.Table:
     for _ in range(rounds):
         for count in PROCESSES:
             seconds[_counted(count)].append(joined(count, steps, variant))
-    return timing.tabulate(
-        "Training step, processes joined on loopback, one device each",
-        seconds,
-        baseline=_counted(1),
-        work=WINDOWS_PER_STEP,
-        unit="windows/s",
-    )
+    title = "Training step, processes joined on loopback, one device each"
+    task = timing.Task(title, WINDOWS_PER_STEP, "windows/s")
+    return timing.tabulate(task, seconds, baseline=_counted(1))
 
 
 def joined(count: int, steps: int, variant: str) -> float:
@@ -95,10 +87,9 @@ def joined(count: int, steps: int, variant: str) -> float:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "benchmarks.scaling", "--worker", address, str(count)]
     started = [
         subprocess.Popen(
-            [*command, str(index), str(steps), variant],
+            workers.command("benchmarks.scaling", "worker", address, count, index, steps, variant),
             env={**os.environ, "CUDA_VISIBLE_DEVICES": str(index)},
             stdout=subprocess.PIPE,
             text=True,
@@ -112,18 +103,11 @@ def joined(count: int, steps: int, variant: str) -> float:
 
 
 def worker(address: str, count: int, index: int, steps: int, variant: str) -> None:
-    """Joins the others, steps with them and prints the median seconds of a step."""
-    from vfseg.processes import together
-
+    """Joins the others and steps with them; its answer is the median seconds of a step."""
     jax.config.update("jax_num_cpu_devices", 1)
     with together(address, count, index):
-        run = stepper(quickstart(TARGETS, variant), phase=ADVERSARIAL, devices=count)
-        seconds = []
-        for _ in range(steps + 2):
-            begin = time.perf_counter()
-            jax.block_until_ready(run())
-            seconds.append(time.perf_counter() - begin)
-        print(json.dumps(float(np.median(seconds[2:]))), flush=True)
+        run = Stepper(quickstart(TARGETS, variant), phase=ADVERSARIAL, devices=count)
+        workers.answer(timing.median_seconds(run, steps))  # here: `together` ends the process
 
 
 def _counted(processes: int) -> str:
@@ -132,18 +116,13 @@ def _counted(processes: int) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints a table for one process and one for two."""
-    if sys.argv[1:2] == ["--worker"]:
-        address, count, index, steps, variant = sys.argv[2:7]
-        return worker(address, int(count), int(index), int(steps), variant)
-
-    args = timing.arguments(__doc__ or "", argv, cpu_devices=2)
+    args = command.arguments(__doc__ or "", argv, cpu_devices=2)
     tables = [one_process(quick=args.quick)]
     if jax.device_count() > 1:
         tables.append(processes(quick=args.quick))
     else:
-        print("left out: two processes: each needs a device of its own")
-    timing.publish(tables, args.json)
-    return None
+        print("left out: two processes, each of which needs a device of its own")
+    command.publish(tables, args.json)
 
 
 if __name__ == "__main__":

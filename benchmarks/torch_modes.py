@@ -1,4 +1,4 @@
-"""How PyTorch may run the twin: eager, `channels_last`, compiled, bfloat16; each where it can."""
+"""The modes in which PyTorch can run the twin: eager, `channels_last`, compiled, bfloat16."""
 
 import contextlib
 import functools
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import torch
 
-# One program a form and mode, all of the same Python code: PyTorch would stop at 8.
+# Every form and mode compiles the same Python code anew: PyTorch would stop at 8 programs.
 torch._dynamo.config.recompile_limit = 64
 
 
@@ -45,7 +45,7 @@ def device() -> torch.device:
     """The device on which JAX computes, as PyTorch calls it.
 
     Raises:
-        SystemExit: JAX has one that this PyTorch has not.
+        SystemExit: this PyTorch cannot use it.
     """
     if jax.default_backend() == "cpu":
         return torch.device("cpu")
@@ -58,13 +58,13 @@ def device() -> torch.device:
 
 
 def available(*, quick: bool) -> tuple[list[Mode], dict[str, str]]:
-    """All modes that run here, and why the others do not; a quick run compiles nothing.
+    """All modes that run here, and why the others do not; quick runs compile nothing.
 
     On a CPU, `torch.compile` lays activations out `channels_last` whatever they were, so there the
     two are not combined.
     """
-    compiled = "takes minutes, left out of quick runs" if quick else _why_not_compiled()
-    why = {"compiled": compiled, "bfloat16": _why_not_bfloat16()}
+    compiled = "takes minutes, left out of quick runs" if quick else why_not_compiled()
+    why = {"compiled": compiled, "bfloat16": why_not_bfloat16()}
     modes = [Mode(*flags) for flags in itertools.product((False, True), repeat=3)]
     missing = {name: reason for name, reason in why.items() if reason}
     if device().type == "cpu":
@@ -73,8 +73,8 @@ def available(*, quick: bool) -> tuple[list[Mode], dict[str, str]]:
 
 
 @functools.cache
-def _why_not_compiled() -> str:
-    """Compiles one sum, to see."""
+def why_not_compiled() -> str:
+    """The reason why PyTorch cannot compile here, found by compiling a sum; "" where it can."""
     if device().type == "cpu" and not any(map(shutil.which, ("g++", "clang++"))):
         return "no C++ compiler here"
     try:
@@ -84,8 +84,8 @@ def _why_not_compiled() -> str:
     return ""
 
 
-def _why_not_bfloat16() -> str:
-    """On a CPU it counts only where products of bfloat16 are an instruction."""
+def why_not_bfloat16() -> str:
+    """The reason for leaving bfloat16 out; "" where the processor has instructions for it."""
     if device().type == "cuda":
         return "" if torch.cuda.is_bf16_supported(including_emulation=False) else "GPU without it"
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -94,7 +94,7 @@ def _why_not_bfloat16() -> str:
 
 
 def synchronised(run: Callable[[], Any]) -> Callable[[], None]:
-    """`run` with its results waited for."""
+    """`run`, which then waits for its results."""
 
     def until_done() -> None:
         run()
@@ -106,7 +106,7 @@ def synchronised(run: Callable[[], Any]) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def exactly() -> Iterator[None]:
-    """Products in full float32 on an accelerator, where both frameworks would round for speed."""
+    """Multiplies in full float32 on accelerators, where both frameworks would round for speed."""
     if device().type == "cpu":
         yield
         return
@@ -117,5 +117,5 @@ def exactly() -> Iterator[None]:
 
 
 def _round_products(allowed: bool) -> None:
-    """To TF32, in PyTorch."""
+    """Whether PyTorch may round products to TF32."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed

@@ -4,36 +4,41 @@ As the package's step it computes the generator's forward pass once: the discrim
 its value, detached, and the generator then from the updated discriminator.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from benchmarks.torch_modes import Mode, device
 from benchmarks.torch_twin import Discriminator, Generator, load, to_channels, to_flax, windows
+from vfseg.config.config import Config
 
 SUPERVISED = ("l1", "dice", "cross_entropy")
 
 
 class TorchStep:
-    """A training step with everything it changes; call it with a batch, it returns the loss."""
+    """A training step with everything that it changes; called with a batch, it returns the loss."""
 
-    def __init__(self, config: ConfigDict, g_params: Any, d_params: Any, mode: Mode):
+    def __init__(self, config: Config, g_params: Any, d_params: Any, mode: Mode):
         """Copies the parameters.
 
         Args:
-            config: a training config; only what the quickstart uses is understood.
+            config: of the training; only what the quickstart uses is implemented.
             g_params: of the generator, from Flax.
             d_params: of the discriminator, from Flax.
             mode: how to run it.
         """
-        others = {name for name, weight in config.losses.items() if isinstance(weight, float)}
+        others = {
+            n
+            for n, weight in dataclasses.asdict(config.losses).items()
+            if isinstance(weight, float)
+        }
         others -= {*SUPERVISED, "adversarial"}
-        assert not any(config.losses[name] for name in others), others
+        assert not any(getattr(config.losses, name) for name in others), others
         train, self._losses, self._hu_windows = config.train, config.losses, config.hu_windows
         assert config.losses.adversarial_everywhere
         assert not train.weight_decay
@@ -124,7 +129,7 @@ class TorchStep:
 class TorchPredictor:
     """The twin predicts crops, slice by slice of one axis, edges repeated."""
 
-    def __init__(self, config: ConfigDict, g_params: Any, mode: Mode, *, encode_once: bool):
+    def __init__(self, config: Config, g_params: Any, mode: Mode, *, encode_once: bool):
         """Copies the parameters.
 
         Args:

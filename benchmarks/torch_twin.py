@@ -4,7 +4,7 @@ Layer for layer the same networks as `vfseg.models`, written as one would write 
 `n c h w` within. Only what the quickstart uses exists: the plain encoder, attention gates, a
 ConvLSTM that runs one way, GroupNorm in the discriminator. As the original, the generator takes
 runs of slices and encodes each slice once; plain windows are runs of a single window. So the twin
-knows both forms, and the trick is not sold as a framework's speed.
+has both forms, and what shared encoding saves is not taken for the speed of a framework.
 """
 
 import math
@@ -15,9 +15,9 @@ import flax
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ml_collections import ConfigDict
 from torch import Tensor, nn
 
+from vfseg.config.config import Config
 from vfseg.models.layers import group_count
 
 PRIOR = 0.01  # as `vfseg.models.attention_unet.Decoder.prior`
@@ -172,7 +172,7 @@ class Decoder(nn.Module):
 class Generator(nn.Module):
     """As `vfseg.models.generator.Generator`, windows of neighbouring slices (dilation 1)."""
 
-    def __init__(self, config: ConfigDict):
+    def __init__(self, config: Config):
         super().__init__()
         network, self.window = config.generator, config.windows.length
         assert network.encoder == "plain", network.encoder
@@ -209,7 +209,7 @@ class SameConv(nn.Conv2d):
 class Discriminator(nn.Module):
     """As `vfseg.models.discriminator.Discriminator`, without spectral norm."""
 
-    def __init__(self, config: ConfigDict):
+    def __init__(self, config: Config):
         super().__init__()
         assert not config.discriminator.spectral_norm
         before, features = len(config.hu_windows) + 1, config.discriminator.features

@@ -3,67 +3,37 @@
     python -m benchmarks.twin_inference [--device cpu|gpu] [--quick] [--json FILE]
 
 The network has the size of `configs/quickstart.py`; its weights are random, which changes no time.
-Both predict every slice of a stack of crops of 48x48x48, in two forms: with every slice encoded
-once, as the package does, and by plain windows, each of which encodes its five slices. The package
-predicts a crop on each core of a CPU, in both forms; PyTorch's operators use all cores. The answers
-of all, bfloat16 excepted, agree to 1e-4 before anything is timed.
+Both predict every slice of some crops of 48x48x48, in two forms: with every slice encoded once, as
+the package does, and by plain windows, each of which encodes its five slices. In both forms the
+package predicts one crop on each core of a CPU; PyTorch's operators use all cores. Before anything
+is timed, all answers, bfloat16 excepted, must agree to 1e-4.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
-from vfseg.training.recipe import compute_dtype, make_generator
 
-from benchmarks import timing, twin_race
+from benchmarks import command, twin_race
+from benchmarks.configs import QUICKSTART, read_config
 from benchmarks.counting import Work, of_compiled, of_torch
-from benchmarks.train_step import quickstart
+from benchmarks.environment import installed
+from benchmarks.plain_windows import PlainWindows
+from benchmarks.timing import Task
 from benchmarks.twin_training import TOLERANCE, restless_state
-from vfseg.crops.intensity import to_channels
+from vfseg.config.config import Config
+from vfseg.config.model import make_predictor
+from vfseg.config.recipe import compute_dtype
 from vfseg.data.geometry import PLANE_AXES
-from vfseg.inference.model import make_predictor
 
 FORMS = {"encode once": True, "plain windows": False}
 
 
-class PlainWindows:
-    """The package's network on every window for itself, one crop a call."""
-
-    def __init__(self, config: ConfigDict, g_params: Any):
-        """Compiles nothing yet."""
-        generator, length = make_generator(config), config.windows.length
-        self._params = jax.device_put(g_params)
-        self._offsets = np.arange(length) - length // 2
-
-        def predict(params: Any, windows: jax.Array) -> jax.Array:
-            channels = to_channels(windows, config.hu_windows)
-            logits: Any = generator.apply({"params": params}, channels)
-            return jax.nn.sigmoid(logits[:, 0])
-
-        self._predict = jax.jit(predict)
-
-    def windows(self, slices: np.ndarray) -> np.ndarray:
-        """Slices `n h w` -> windows `n t h w`, edges repeated."""
-        near = np.arange(len(slices))[:, None] + self._offsets
-        return slices[near.clip(0, len(slices) - 1)]
-
-    def __call__(self, slices: np.ndarray) -> np.ndarray:
-        """Probabilities `n h w` of slices `n h w`, int16 HU."""
-        return np.asarray(self._predict(self._params, jnp.asarray(self.windows(slices))))
-
-    def compiled(self, slices: np.ndarray) -> jax.stages.Compiled:
-        """The program, to look into."""
-        return self._predict.lower(self._params, self.windows(slices)).compile()
-
-
 def competitors(
-    config: ConfigDict, crops: int, *, quick: bool
+    config: Config, crops: int, *, quick: bool
 ) -> tuple[dict[str, Callable[[], list[np.ndarray]]], dict[str, Work], int]:
-    """Everything that is timed, what it costs, and how many slices that are.
+    """Everything that is timed, what it costs, and how many slices it predicts.
 
     Raises:
         AssertionError: two of them disagree.
@@ -96,10 +66,10 @@ def competitors(
         "vfseg, plain windows": of_compiled(plain.compiled(stacks[0])),
     }
     wanted = runs["vfseg, plain windows"]()
-    assert np.ptp(wanted) > 100 * TOLERANCE, "answers so much alike show nothing"
+    assert np.ptp(wanted) > 100 * TOLERANCE, "answers that hardly vary show nothing"
     tolerance = TOLERANCE if compute_dtype(config) == np.float32 else 5e-2
     np.testing.assert_allclose(once(), wanted, atol=tolerance)
-    if timing.installed("torch"):
+    if installed("torch"):
         from benchmarks.torch_modes import Mode, available, exactly
         from benchmarks.torch_step import TorchPredictor
 
@@ -116,25 +86,19 @@ def competitors(
                         )
                 runs[name] = lambda twin=twin: [twin(stack) for stack in stacks]
                 one_crop[name] = counted
-    work = {name: one.times(crops) for name, one in one_crop.items()}
-    return runs, work, crops * stacks.shape[1]
+    costs = {name: one.times(crops) for name, one in one_crop.items()}
+    return runs, costs, crops * stacks.shape[1]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints limits and table."""
-    args = timing.arguments(__doc__ or "", argv)
-    config = quickstart(variant="tiny" if args.quick else "")
+    args = command.arguments(__doc__ or "", argv)
+    config = read_config(QUICKSTART, "tiny" if args.quick else "")
     crops = 2 if args.quick else 7
-    runs, work, slices = competitors(config, crops, quick=args.quick)
-    twin_race.run(
-        f"Prediction of {crops} crops of {tuple(config.prepare.crop_shape)}, windows of 5 slices",
-        runs,
-        work,
-        dtype=str(compute_dtype(config)),
-        amount=slices,
-        unit="slices/s",
-        args=args,
-    )
+    runs, costs, slices = competitors(config, crops, quick=args.quick)
+    shape = tuple(config.prepare.crop_shape)
+    task = Task(f"Prediction of {crops} crops of {shape}, windows of 5 slices", slices, "slices/s")
+    twin_race.run(task, runs, costs, dtype=str(compute_dtype(config)), args=args)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
     python -m benchmarks.twin_training [--device cpu|gpu] [--quick] [--json FILE]
 
 Both networks begin with the same weights and see the same batches: 16 windows of 5 slices, 48x48,
-base 16, as `configs/quickstart.py` trains, with the discriminator and without augmentation. Before
-anything is timed, the loss and every gradient of a first step (the very program that is timed) must
-agree to 1e-4 of the largest entry of the gradient. bfloat16 rounds to 4e-3 and is left out of that.
+16 channels at full resolution, as `configs/quickstart.py` trains, with the discriminator and
+without augmentation. Before anything is timed, the loss and every gradient of a first step (the
+very program that is timed) must agree to 1e-4 of the largest entry of the gradient. bfloat16 rounds
+to 4e-3 and is left out of that comparison.
 
 The package runs as it trains: on a CPU every core is a device. PyTorch's operators use all cores by
-themselves. Both come in two forms, runs of 4 targets that share their encoding and plain windows;
-the twin also in every mode that runs here. Each row says how much of the device's nearer limit it
-reaches.
+themselves. Both run in two forms, runs of 4 targets that share their encoding and plain windows;
+the twin also in every mode that this machine allows. Each row says how much of the device's nearer
+limit it reaches.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,15 +22,15 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from ml_collections import ConfigDict
-from vfseg.training.recipe import compute_dtype
 
-from benchmarks import timing, twin_race
+from benchmarks import command, twin_race
+from benchmarks.configs import augmented
 from benchmarks.counting import Work, of_compiled, of_torch
-from benchmarks.train_step import ADVERSARIAL, WINDOWS_PER_STEP, Stepper, augmented, random_batches
+from benchmarks.environment import installed
+from benchmarks.stepper import ADVERSARIAL, Stepper, random_batches, step_task
+from vfseg.config.config import Config
+from vfseg.config.recipe import compute_dtype, initial_state
 from vfseg.processes import cores
-from vfseg.training.loop import initial_state
-from vfseg.training.stages import total_steps
 from vfseg.training.state import TrainState
 
 TOLERANCE = 1e-4
@@ -38,18 +40,19 @@ _BIASES_BEFORE_RELU = tuple(
 )
 
 
-def restless_state(config: ConfigDict, *, for_gradients: bool = True) -> TrainState:
-    """A state in which nothing is 0 or 1 any more, so that every gradient counts.
+def restless_state(config: Config, *, for_gradients: bool = True) -> TrainState:
+    """A state in which no parameter is 0 or 1 any more, so that every gradient counts.
 
-    Side inputs begin with kernels of 0, which would hide the ConvLSTM; and only in its last steps
-    has a training the whole weight of the adversarial term, which the twin has always.
+    Side inputs begin with kernels of 0, which would hide the ConvLSTM. The step is the last one of
+    the training: only then has the adversarial term its whole weight, as it always has in the twin.
 
-    For gradients also one in which rounding decides nothing. Where millions of inputs of ReLUs and
-    maxima lie around the place at which a gradient jumps, some lie within their rounding error, and
-    one that two programs see on different sides moves a gradient by some percent: the twin's too,
-    in float64, when its parameters change by a millionth. Hence biases in front of a ReLU are 3 or
-    -3, half of them each, for inputs of standard deviation 1. What is left of such places the seed
-    avoids. It was found by trial: of six, two made gradients agree to 1e-4.
+    For gradients, it is also a state in which rounding decides nothing. Of millions of inputs of
+    ReLUs and maxima, some lie within their rounding error of the place at which the gradient jumps.
+    If two programs see such an input on different sides of it, a gradient differs by some percent
+    (in the twin alone, and in float64, a change of its parameters by a millionth does the same).
+    Hence biases in front of a ReLU are 3 or -3, half of them each, for inputs of standard deviation
+    1. The seed avoids the places that remain. It was found by trial: of six, two made gradients
+    agree to 1e-4.
     """
     state, rng = initial_state(config), np.random.default_rng(SEED)
 
@@ -62,20 +65,13 @@ def restless_state(config: ConfigDict, *, for_gradients: bool = True) -> TrainSt
         jax.tree_util.tree_map_with_path(stir, params)
         for params in (state.g_params, state.d_params)
     )
-    step = np.full((), total_steps(config) - 1, np.int32)
+    step = np.full((), config.stages.total - 1, np.int32)
     return state.replace(step=step, g_params=g_params, d_params=d_params)
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     fan_in = np.prod(shape[:-1]) if len(shape) > 1 else 10
     return (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
-
-
-def float32(config: ConfigDict) -> ConfigDict:
-    """The same in float32, whatever the device would choose."""
-    config = ConfigDict(config.to_dict())
-    config.compute_dtype = "float32"
-    return config
 
 
 def first_step(run: Stepper) -> tuple[float, tuple[Any, Any]]:
@@ -93,7 +89,7 @@ def first_step(run: Stepper) -> tuple[float, tuple[Any, Any]]:
 
 
 def assert_same(got: Any, wanted: Any, tolerance: float = TOLERANCE) -> None:
-    """Every array of two trees agrees, to a share of the largest entry."""
+    """Compares every array of two trees; the tolerance is a fraction of its largest entry."""
     for (path, one), (_, other) in zip(
         jax.tree_util.tree_leaves_with_path(got),
         jax.tree_util.tree_leaves_with_path(wanted),
@@ -106,7 +102,7 @@ def assert_same(got: Any, wanted: Any, tolerance: float = TOLERANCE) -> None:
 
 
 def compared_twins(
-    config: ConfigDict, ours: Stepper, state: TrainState, *, quick: bool
+    config: Config, ours: Stepper, state: TrainState, *, quick: bool
 ) -> dict[str, Any]:
     """The twin's step in every mode that runs here, by name, each with one step behind it.
 
@@ -114,7 +110,7 @@ def compared_twins(
         config: of the training.
         ours: the package's step in float32, before its first step.
         state: with which `ours` begins.
-        quick: compiles none of them.
+        quick: leave out the modes that PyTorch compiles.
 
     Raises:
         AssertionError: one of them, bfloat16 excepted, does not compute what the package does.
@@ -136,26 +132,27 @@ def compared_twins(
 
 
 def competitors(
-    forms: Mapping[str, ConfigDict], *, quick: bool
+    forms: Mapping[str, Config], *, quick: bool
 ) -> tuple[dict[str, Callable[[], Any]], dict[str, Work]]:
     """Everything that is timed, and what it costs.
 
     Raises:
-        AssertionError: the twin does not do the same.
+        AssertionError: the twin does not compute what the package does.
     """
     runs: dict[str, Callable[[], Any]] = {}
-    work: dict[str, Work] = {}
+    costs: dict[str, Work] = {}
     twins: dict[str, dict[str, Any]] = {}
     for form, config in forms.items():
         state = restless_state(config)
         runs[f"vfseg, {form}"] = ours = Stepper(
             config, phase=ADVERSARIAL, devices=None, state=state
         )
-        work[f"vfseg, {form}"] = of_compiled(ours.compiled()).times(ours.devices)
-        if timing.installed("torch"):
+        costs[f"vfseg, {form}"] = of_compiled(ours.compiled()).times(ours.devices)
+        if installed("torch"):
             exact = ours
             if compute_dtype(config) != np.float32:
-                exact = Stepper(float32(config), phase=ADVERSARIAL, devices=None, state=state)
+                in_float32 = dataclasses.replace(config, compute_dtype="float32")
+                exact = Stepper(in_float32, phase=ADVERSARIAL, devices=None, state=state)
             twins[form] = compared_twins(config, exact, state, quick=quick)
     for form, modes in twins.items():
         from benchmarks.torch_modes import synchronised
@@ -165,8 +162,8 @@ def competitors(
         for mode, twin in modes.items():
             name = f"PyTorch, {form}, {mode}"
             runs[name] = synchronised(cycling(twin, batches))
-            work[name] = counted
-    return runs, work
+            costs[name] = counted
+    return runs, costs
 
 
 def cycling(step: Callable[[Any], Any], batches: Sequence[Any]) -> Callable[[], Any]:
@@ -177,24 +174,16 @@ def cycling(step: Callable[[Any], Any], batches: Sequence[Any]) -> Callable[[], 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints limits and table."""
-    args = timing.arguments(__doc__ or "", argv, cpu_devices=cores())
+    args = command.arguments(__doc__ or "", argv, cpu_devices=cores())
     variant = "tiny" if args.quick else ""
     forms = {
         "runs of 4": augmented({}, 4, variant),
         "plain windows": augmented({}, 1, variant),
     }
-    runs, work = competitors(forms, quick=args.quick)
+    runs, costs = competitors(forms, quick=args.quick)
     config = forms["runs of 4"]
-    twin_race.run(
-        f"Training step, {WINDOWS_PER_STEP} windows of 5 slices of {config.prepare.crop_shape[:2]},"
-        f" features {config.generator.features}",
-        runs,
-        work,
-        dtype=str(compute_dtype(config)),
-        amount=WINDOWS_PER_STEP,
-        unit="windows/s",
-        args=args,
-    )
+    task, dtype = step_task(config), str(compute_dtype(config))
+    twin_race.run(task, runs, costs, dtype=dtype, args=args)
 
 
 if __name__ == "__main__":

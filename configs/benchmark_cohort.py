@@ -15,6 +15,9 @@ from ml_collections import ConfigDict
 from vfseg.config.derive import derive
 from vfseg.synthesis.phantom.benchmark import BENCHMARK
 
+MASKS_SHA256 = "9ba1eaa8da33358ec570edd06d22baf1f41f63ab6cebc2018b02c1c3a6410270"
+"""`vfseg.synthesis.phantom.cohort_hash` of it: of its vertebra label maps and fracture masks."""
+
 QUICKSTART = Path(__file__).with_name("quickstart.py")
 
 

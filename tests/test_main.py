@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.cohort import ROOT
+from vfseg.commands.flags import MODES
 from vfseg.inference.fusion import FUSIONS
-from vfseg.main import MODES
 
 TINY = ["--config", "configs/quickstart.py:tiny"]
 

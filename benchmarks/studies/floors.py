@@ -1,27 +1,27 @@
 """Floors of a synthetic cohort: what CT values alone, or a shifted truth, score on its test split.
 
     python -m benchmarks.studies.floors --config configs/benchmark_cohort.py [--workdir DIR]
-        [--json FILE]
+                                        [--json FILE]
 
 Makes the cohort if it is absent, in the folder where a run of the same config looks for it, and
 compares its label maps and masks with the hash in the config file (MASKS_SHA256), if there is one.
-Exit status 1 if they differ: the figures are then not those of the committed cohort.
+The exit status is 1 if they differ: the figures are then not those of the committed cohort.
 """
 
 import argparse
 import json
-import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
-from vfseg.training.recipe import prepare_settings
 
-from benchmarks import timing
+from benchmarks.configs import constant, read_config
+from benchmarks.environment import environment
 from vfseg.crops.prepare import PrepareSettings, place_crops
-from vfseg.data.cases import Case, read_manifest
+from vfseg.data.cases import Case
+from vfseg.data.discovery import find_cases
 from vfseg.data.spine import find_vertebrae
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError
@@ -32,11 +32,15 @@ FINE_MM = 1.0
 """Cases are grouped by the cube root of their voxel's volume: up to this, and above."""
 
 BOUNDS = {"pr_auc_hu_threshold": 0.08, "pr_auc_vertebra_oracle": 0.17}
-"""What a cohort that is worth training on stays under."""
+"""A cohort with higher floors is too easy to be worth training on."""
 
 
 def measure(cases: Sequence[Case], settings: PrepareSettings) -> dict[str, Floors]:
-    """Floors of the test cases, fitted on the train cases: of all, and by voxel spacing."""
+    """Floors of the test cases, fitted on the train cases: of all, and by voxel spacing.
+
+    Raises:
+        UserError: a case without a fracture mask.
+    """
     fitted = Likelihood()
     for case in tqdm([c for c in cases if c.split == "train"], "fit", unit="case", disable=None):
         ct, _, truth, region = _read(case, settings)
@@ -57,7 +61,7 @@ def _read(
     case: Case, settings: PrepareSettings
 ) -> tuple[Volume, np.ndarray, np.ndarray, np.ndarray]:
     if case.fractures is None:
-        raise UserError(f"{case.case_id}: no fracture mask, so no floors.")
+        raise UserError(f"{case.case_id}: no fracture mask, and floors need one.")
     ct = read_ct(case.ct)
     vertebrae, labels = find_vertebrae(case, ct.geometry, settings)
     crops = place_crops(vertebrae, ct.geometry, settings)
@@ -86,16 +90,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     flags = parser.parse_args(argv)
     path, _, variant = flags.config.partition(":")
-    module = runpy.run_path(path)
-    config = module["get_config"](variant) if variant else module["get_config"]()
+    config = read_config(path, variant)
     name = "-".join(part for part in (Path(path).stem, variant) if part)
     directory = (flags.workdir or Path("runs") / name) / "cohort"
 
-    manifest = make_cohort(directory, config.phantom.to_dict())
-    expected = None if variant else module.get("MASKS_SHA256")
+    manifest = make_cohort(directory, config.phantom)
+    cases, left_out = find_cases(manifest)
+    for note in left_out:
+        print(note)
+    expected = None if variant else constant(path, "MASKS_SHA256")
     found = cohort_hash(directory)
-    groups = measure(read_manifest(manifest), prepare_settings(config))
-    where = timing.environment()
+    groups = measure(cases, config.prepare)
+    where = environment()
     print(", ".join(f"{key} {value}" for key, value in where.items()))
     print(f"masks {found}")
     if expected:

@@ -1,10 +1,10 @@
-"""Genant suggestions from label maps against known grades: published ones, and those of phantoms.
+"""The grades that heights in a label map suggest, beside known ones: published, and of phantoms.
 
     python -m benchmarks.studies.genant [--graded-masks DIR ...] [--phantoms COUNT] [--json FILE]
 
 A folder of graded masks holds tables of grades (CSV, see `vfseg.data.grades`) and, for each subject
-of theirs, one label map SUBJECT*vert*.nii.gz. Phantoms have known heights before any fracture and
-known losses; they are drawn from fixed seeds, two fractures to five levels.
+in them, one label map SUBJECT*vert*.nii.gz. Of phantoms the heights before any fracture and the
+losses are known; they are drawn with fixed seeds, two fractures in five levels.
 """
 
 import argparse
@@ -33,7 +33,14 @@ SPACINGS = (1.0, (2.0, 0.8, 0.8), 1.25, (0.8, 0.8, 3.0))
 
 
 class Graded(NamedTuple):
-    """One vertebra with a known grade, and what its heights suggest."""
+    """One vertebra with a known grade, and what its heights suggest.
+
+    Attributes:
+        case: its subject or phantom.
+        known: its grade, 0 to 3.
+        heights: in mm at `SITES`.
+        loss: of height, with the grade that it suggests.
+    """
 
     case: str
     known: int
@@ -42,7 +49,11 @@ class Graded(NamedTuple):
 
 
 def of_folder(folder: Path) -> list[Graded]:
-    """Vertebrae of a folder of label maps whose grades are published."""
+    """Vertebrae of a folder of label maps whose grades are published.
+
+    Raises:
+        UserError: no table of grades, or not one label map for a subject in it.
+    """
     tables = [path for path in sorted(folder.glob("*.csv")) if graded_subjects(path)]
     if not tables:
         raise UserError(f"{folder}: no table of grades. Give a folder with genant_grades.csv.")
@@ -53,7 +64,7 @@ def of_folder(folder: Path) -> list[Graded]:
             if len(files) != 1:
                 raise UserError(
                     f"{folder}: {len(files)} label maps {subject}*vert*.nii.gz, expected one. Name "
-                    f"it as the table {table.name} names its subject."
+                    f"it after its subject in the table {table.name}."
                 )
             known = read_grades(table, subject)
             measured = measure(read_labels(files[0]), str(files[0]))
@@ -132,7 +143,7 @@ def of_phantoms(count: int) -> tuple[list[Graded], dict[str, Any]]:
 
 
 def agreement(graded: Sequence[Graded]) -> dict[str, Any]:
-    """Confusion matrix (rows: known grade, columns: suggested), and what it comes to."""
+    """Confusion matrix (rows: known grade, columns: suggested), and counts taken from it."""
     matrix = np.zeros((4, 4), int)
     for vertebra in graded:
         matrix[vertebra.known, vertebra.loss.grade] += 1
@@ -155,7 +166,7 @@ def agreement(graded: Sequence[Graded]) -> dict[str, Any]:
 
 
 def report(title: str, graded: Sequence[Graded], every: bool) -> str:
-    """Agreement as text; every vertebra a line, or only those whose grades differ."""
+    """Agreement as text; a line for every vertebra, or only for those whose grades differ."""
     figures = agreement(graded)
     n, sick, well = figures["vertebrae"], figures["known_2_or_3"], figures["known_0"]
     lines = [f"\n{title}: {n} vertebrae", "case            level known got  loss a/m/p (95 %)"]
@@ -188,7 +199,7 @@ def report(title: str, graded: Sequence[Graded], every: bool) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measures what is asked for and prints it; returns the exit status."""
+    """Measures what the flags ask for and prints it; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--graded-masks", type=Path, nargs="+", default=[], metavar="DIR")
     parser.add_argument("--phantoms", type=int, default=8, metavar="COUNT", help="default 8")

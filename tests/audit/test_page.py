@@ -4,7 +4,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from tests.audit.test_audit import AFFINE, MIDDLES, SHAPE, audit, sheet, write_case
+from tests.audit.data_set import AFFINE, MIDDLES, SHAPE, audit, sheet, write_case
 from tests.report.test_page import Page
 from vfseg.audit import Audit, Finding, Place
 from vfseg.audit.figures import _on_slice

@@ -3,18 +3,16 @@
 Counts do not depend on how busy the machine is, so what a change costs shows here, not in timings.
 """
 
-import runpy
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.counting import Limits, Work, of_compiled, of_torch, share
-from benchmarks.train_step import SUPERVISED, Stepper
+from benchmarks.configs import QUICKSTART, read_config
+from benchmarks.counting import Limits, Work, of_compiled, of_torch, share_of_limit
+from benchmarks.stepper import SUPERVISED, Stepper
 from benchmarks.twin_training import restless_state
-from tests.cohort import ROOT
-from vfseg.inference.model import make_predictor
+from vfseg.config.model import make_predictor
 
 N, M, K = 8, 16, 32
 PRODUCT = 2 * N * M * K
@@ -35,21 +33,24 @@ def test_a_product_in_torch():
     assert of_torch(lambda: a.add_(a)) == (0, 3 * 4 * N * M)
 
 
-def test_the_share_is_that_of_the_nearer_limit():
+def test_the_share_of_the_limit_is_that_of_the_nearer_one():
     """Half a second of products or a quarter of copies, done in two seconds."""
     limits = Limits(operations=100.0, bytes=8.0)
-    assert share(Work(50.0, 2.0), 2.0, limits) == (0.25, "matrix product")
-    assert share(Work(5.0, 8.0), 2.0, limits) == (0.5, "copy")
+    assert share_of_limit(Work(50.0, 2.0), 2.0, limits) == (0.25, "matrix product")
+    assert share_of_limit(Work(5.0, 8.0), 2.0, limits) == (0.5, "copy")
 
 
 def config_of(targets):
     """Eight windows a step: two scales, gates, a ConvLSTM at each scale."""
-    config = runpy.run_path(str(ROOT / "configs" / "quickstart.py"))["get_config"]("tiny")
-    config.generator.features, config.generator.recurrent_features = FEATURES, STATES
-    config.prepare.crop_shape = (SIZE,) * 3
-    config.augment.left_right_flip = 0.0
-    config.windows.targets, config.windows.batch_size = targets, 8 // targets
-    return config
+    changes = {
+        "generator.features": FEATURES,
+        "generator.recurrent_features": STATES,
+        "prepare.crop_shape": (SIZE,) * 3,
+        "augment.left_right_flip": 0.0,
+        "windows.targets": targets,
+        "windows.batch_size": 8 // targets,
+    }
+    return read_config(QUICKSTART, "tiny", changes)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
-"""The table of what has no peer, from made-up results."""
+"""The table of figures without a peer, from made-up results."""
 
-from benchmarks.results_alone import LINES, markdown
+from benchmarks.results_alone import MEASUREMENTS, markdown
 
 
 def row(name, seconds=1.0, rate=1.0, **remarks):
@@ -37,7 +37,7 @@ def lines(results, backend="cpu"):
 def test_every_line_says_what_was_measured_and_what_was_aimed_at():
     full = result(**FULL)
     full["tables"].append({"benchmark": "scaling", "rows": PROCESSES})
-    claims = [line.claim for line in LINES]
+    claims = [line.claim for line in MEASUREMENTS]
     found = lines([full])
     whole, first, _, predictor, scaling, processes = (found[claim] for claim in claims)
     assert whole == ["19.3 s, 1.60 x CT", "≤ 60 s, 2 x CT"]
@@ -52,8 +52,8 @@ def test_every_line_says_what_was_measured_and_what_was_aimed_at():
 def test_the_newest_result_that_holds_a_line_counts():
     newer = result(inference=[row("whole program", 10.0)])
     found = lines([newer, result(**FULL)])
-    assert found[LINES[0].claim][0] == "10 s"
-    assert found[LINES[1].claim][0].startswith("cold 12 s")
+    assert found[MEASUREMENTS[0].claim][0] == "10 s"
+    assert found[MEASUREMENTS[1].claim][0].startswith("cold 12 s")
 
 
 def test_an_accelerator_has_memory_of_its_own_and_no_goals_of_a_cpu():

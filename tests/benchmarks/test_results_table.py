@@ -5,15 +5,17 @@ import json
 import pytest
 
 from benchmarks import results_table
-from benchmarks.results_table import BEGIN, END, Line, cell, markdown, read_results, write
-from benchmarks.timing import tabulate
+from benchmarks.results_table import BEGIN, END, Comparison, markdown, outcome, read_results, write
+from benchmarks.timing import Task, tabulate
 
-LINE = Line("training", "twin_training", "vfseg, runs of 4", "PyTorch, plain windows, .*", 1.5)
+LINE = Comparison(
+    "training", "twin_training", "vfseg, runs of 4", "PyTorch, plain windows, .*", 1.5
+)
 
 
 def result(seconds, backend="cpu", date="2030-01-01", **more):
     """As the harness writes it: one table of these times, 16 windows a run."""
-    table = tabulate("", seconds, baseline=next(iter(seconds)), work=16.0, unit="windows/s")
+    table = tabulate(Task("", 16.0, "windows/s"), seconds, baseline=next(iter(seconds)))
     plain = json.loads(json.dumps(table, default=vars))
     where = {
         "date": date,
@@ -37,7 +39,7 @@ TIMES = {
 
 def test_the_best_peer_counts_round_by_round():
     """3/1, 4/2, 8/4: median 2, quartiles 2 and 2.5; the twin's other form is another line."""
-    found = cell(LINE, [result(TIMES)], "cpu")
+    found = outcome(LINE, [result(TIMES)], "cpu")
     assert found.ratio == (2.0, 2.0, 2.5)
     assert found.peer == "PyTorch, plain windows, compiled: 4 windows/s"
     assert found.rate == "8 windows/s"
@@ -46,8 +48,8 @@ def test_the_best_peer_counts_round_by_round():
 def test_lines_of_float32_leave_out_what_computes_in_less():
     times = {**TIMES, "PyTorch, plain windows, compiled, bfloat16": [1.0, 1.0, 1.0]}
     line = LINE._replace(peers=f"PyTorch, plain windows, {results_table.FLOAT32}")
-    assert cell(LINE, [result(times)], "cpu").ratio[1] == 0.5
-    assert cell(line, [result(times)], "cpu") == cell(LINE, [result(TIMES)], "cpu")
+    assert outcome(LINE, [result(times)], "cpu").ratio[1] == 0.5
+    assert outcome(line, [result(times)], "cpu") == outcome(LINE, [result(TIMES)], "cpu")
 
 
 def test_the_newest_run_of_the_device_counts_and_quick_ones_never(tmp_path):
@@ -59,13 +61,13 @@ def test_the_newest_run_of_the_device_counts_and_quick_ones_never(tmp_path):
         "d": result(TIMES, backend="gpu", date="2030-01-05"),
     }.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(one))
-    assert cell(LINE, read_results(tmp_path), "cpu").rate == "4 windows/s"
+    assert outcome(LINE, read_results(tmp_path), "cpu").rate == "4 windows/s"
 
 
 def test_a_run_without_the_line_leaves_it_to_an_older_one():
     ours_only = {"vfseg, runs of 4": [1.0]}
-    assert cell(LINE, [result(ours_only), result(TIMES)], "cpu").rate == "8 windows/s"
-    assert cell(LINE, [result(ours_only)], "cpu") is None
+    assert outcome(LINE, [result(ours_only), result(TIMES)], "cpu").rate == "8 windows/s"
+    assert outcome(LINE, [result(ours_only)], "cpu") is None
 
 
 def test_what_was_not_measured_stays_empty():
@@ -73,7 +75,7 @@ def test_what_was_not_measured_stays_empty():
     assert "| **2.00** (2.00–2.50) |" in cpu
     assert "2 x Core, jax 1, 2030-01-01, commit abc" in cpu
     lines = [line for line in gpu.splitlines()[2:] if line.startswith("|")]
-    assert len(lines) == len(results_table.LINES)
+    assert len(lines) == len(results_table.COMPARISONS)
     for line in lines:
         assert set("".join(line.split("|")[2:])) == {" "}
     assert "Nothing was measured yet." in gpu

@@ -1,17 +1,16 @@
 """The PyTorch twin against the package: the same answers, losses and gradients."""
 
 import importlib.util
-import runpy
 
 import jax
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from vfseg.training.recipe import make_generator
 
-from benchmarks.train_step import ADVERSARIAL, Stepper
+from benchmarks.configs import QUICKSTART, read_config
+from benchmarks.stepper import ADVERSARIAL, Stepper
 from benchmarks.twin_training import assert_same, first_step, restless_state
-from tests.cohort import ROOT
+from vfseg.config.recipe import make_generator
 from vfseg.crops.intensity import to_channels
 
 torch_missing = importlib.util.find_spec("torch") is None
@@ -22,12 +21,12 @@ TOLERANCE = 1e-4  # of the largest entry
 @pytest.fixture(scope="module")
 def config():
     """Two scales, gates, a ConvLSTM at each; windows of 5."""
-    module = runpy.run_path(str(ROOT / "configs" / "quickstart.py"))
-    config = module["get_config"]("tiny")
-    config.discriminator.features = (4, 8, 8)
-    config.augment.left_right_flip = 0.0
-    config.losses.adversarial_everywhere = True
-    return config
+    changes = {
+        "discriminator.features": (4, 8, 8),
+        "augment.left_right_flip": 0.0,
+        "losses.adversarial_everywhere": True,
+    }
+    return read_config(QUICKSTART, "tiny", changes)
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +118,8 @@ def test_a_twin_with_another_weight_is_found_out(config, state, ours):
 def test_on_a_cpu_compiled_modes_do_not_repeat_the_layout(monkeypatch):
     from benchmarks import torch_modes
 
-    monkeypatch.setattr(torch_modes, "_why_not_compiled", lambda: "")
-    monkeypatch.setattr(torch_modes, "_why_not_bfloat16", lambda: "none here")
+    monkeypatch.setattr(torch_modes, "why_not_compiled", lambda: "")
+    monkeypatch.setattr(torch_modes, "why_not_bfloat16", lambda: "none here")
     found, missing = torch_modes.available(quick=False)
     assert list(map(str, found)) == ["eager", "compiled", "channels_last"]
     assert missing == {"bfloat16": "none here"}

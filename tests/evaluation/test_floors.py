@@ -1,13 +1,11 @@
 """Floors against slow twins, and against values that follow from the geometry."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from benchmarks.studies import floors as command
 from vfseg.data.geometry import geometry_from
 from vfseg.evaluation.floors import (
     BLUR_MM,
@@ -18,7 +16,6 @@ from vfseg.evaluation.floors import (
     fractured_vertebrae,
     moved,
 )
-from vfseg.synthesis.phantom import cohort_hash
 
 
 def case(seed, shape=(14, 16, 18)):
@@ -164,29 +161,3 @@ def test_without_a_fracture_there_is_no_floor():
     figures = floors.figures()
     assert figures.pop("prevalence") == 0
     assert set(figures.values()) == {None}
-
-
-def test_the_command_prints_a_table_and_tells_another_cohort(tmp_path, capsys):
-    base = command.Path(command.__file__).parents[2] / "configs" / "quickstart.py"
-    text = (
-        "import runpy\nMASKS_SHA256 = {hash!r}\n"
-        "def get_config():\n"
-        "    config = runpy.run_path({base!r})['get_config']('tiny')\n"
-        "    config.phantom.voxel_spacing = 2.0\n"
-        "    return config\n"
-    )
-    config = tmp_path / "small.py"
-    config.write_text(text.format(hash="0" * 64, base=str(base)))
-    flags = ["--config", str(config), "--workdir", str(tmp_path / "run")]
-    assert command.main(flags) == 1
-    assert "NOT the committed cohort" in capsys.readouterr().out
-    found = cohort_hash(tmp_path / "run" / "cohort")
-    config.write_text(text.format(hash=found, base=str(base)))
-    assert command.main([*flags, "--json", str(tmp_path / "floors.json")]) == 0
-    out = capsys.readouterr().out
-    assert "the committed cohort" in out
-    assert "pr_auc_vertebra_oracle" in out
-    written = json.loads((tmp_path / "floors.json").read_text())
-    assert written["masks"] == found
-    assert written["floors"]["all"]["cases"] == 1
-    assert written["floors"]["all"]["prevalence"] > 0

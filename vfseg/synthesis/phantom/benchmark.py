@@ -28,6 +28,3 @@ BENCHMARK = {
     "phantom.oblique_degrees": 15.0,
 }
 """Its settings, by dotted key of a config."""
-
-MASKS_SHA256 = "9ba1eaa8da33358ec570edd06d22baf1f41f63ab6cebc2018b02c1c3a6410270"
-"""`cohort_hash` of it: of its vertebra label maps and fracture masks."""

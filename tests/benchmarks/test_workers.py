@@ -1,0 +1,35 @@
+"""Functions called in processes of their own: arguments, results, failures."""
+
+import json
+import os
+
+import pytest
+
+from benchmarks import workers
+
+
+def report(text, number):
+    """What the other process is given and is."""
+    print("said by the way")
+    return {"process": os.getpid(), "given": [text, number]}
+
+
+def fail():
+    raise ValueError("broken")
+
+
+def test_a_function_runs_in_another_process(capfd):
+    found = workers.call(__name__, "report", "ä b", 2)
+    assert found["given"] == ["ä b", 2]
+    assert found["process"] != os.getpid()
+    assert capfd.readouterr().out == "said by the way\n"
+
+
+def test_a_failure_is_told_with_what_was_written():
+    with pytest.raises(SystemExit, match=r"fail\(\) failed:(.|\n)*ValueError: broken"):
+        workers.call(__name__, "fail")
+
+
+def test_the_command_line_names_function_and_arguments():
+    *_, module, function, arguments = workers.command("a.b", "f", 1, "", True)
+    assert (module, function, json.loads(arguments)) == ("a.b", "f", [1, "", True])
