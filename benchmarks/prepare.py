@@ -69,7 +69,8 @@ def make_case(folder: Path, shape: tuple[int, ...], spacing: tuple[float, ...]) 
 
 def vfseg() -> Callable[[Path], object]:
     """Imports, then gives the job."""
-    from vfseg.crops.prepare import PrepareSettings, fingerprint_of, prepare_case
+    from vfseg.crops.prepare import PrepareSettings, cut_case, fingerprint_of
+    from vfseg.crops.store import write_case
     from vfseg.data.cases import Case
 
     def job(folder: Path) -> None:
@@ -78,7 +79,7 @@ def vfseg() -> Callable[[Path], object]:
             Case("case", "patient", **paths),
             PrepareSettings(voxel_spacing=VOXEL_SPACING, crop_shape=CROP),
         )
-        prepare_case(case, settings, fingerprint_of(case, settings), folder / "store")
+        write_case(folder / "store", *cut_case(case, settings, fingerprint_of(case, settings)))
 
     return job
 
