@@ -21,8 +21,9 @@ from vfseg.training.recipe import prepare_settings
 
 from benchmarks import timing
 from vfseg.crops.prepare import PrepareSettings, place_crops
-from vfseg.data.cases import Case, read_manifest
-from vfseg.data.spine import find_vertebrae
+from vfseg.data.cases import Case
+from vfseg.data.discovery import find_cases
+from vfseg.data.spine import read_spine
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.floors import Floors, Likelihood, blurred, crop_region
@@ -59,11 +60,11 @@ def _read(
     if case.fractures is None:
         raise UserError(f"{case.case_id}: no fracture mask, so no floors.")
     ct = read_ct(case.ct)
-    vertebrae, labels = find_vertebrae(case, ct.geometry, settings)
-    crops = place_crops(vertebrae, ct.geometry, settings)
+    spine = read_spine(case, ct.geometry, settings)
+    crops = place_crops(spine.vertebrae, ct.geometry, settings)
     region = crop_region(crops, settings.crop_shape, ct.geometry, settings.voxel_spacing)
-    assert labels is not None  # a synthetic cohort has label maps
-    return ct, labels.array, read_labels(case.fractures).array, region
+    assert spine.labels is not None  # a synthetic cohort has label maps
+    return ct, spine.labels.array, read_labels(case.fractures).array, region
 
 
 def table(groups: dict[str, Floors]) -> str:
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     manifest = make_cohort(directory, config.phantom.to_dict())
     expected = None if variant else module.get("MASKS_SHA256")
     found = cohort_hash(directory)
-    groups = measure(read_manifest(manifest), prepare_settings(config))
+    groups = measure(find_cases(manifest)[0], prepare_settings(config))
     where = timing.environment()
     print(", ".join(f"{key} {value}" for key, value in where.items()))
     print(f"masks {found}")

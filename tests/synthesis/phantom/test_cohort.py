@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.synthesis.made import make_case, make_cohort
-from vfseg.data.cases import read_manifest
+from vfseg.data.discovery import find_cases
 from vfseg.data.levels import LEVELS
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.errors import UserError
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
 def test_the_manifest_lists_files_that_read_back_as_made(made):
     directory, manifest = made
     assert manifest == directory / "manifest.csv"
-    cases = read_manifest(manifest)
+    cases = find_cases(manifest)[0]
     assert [case.split for case in cases] == ["train", "train", "validation", "test"]
     assert len({case.patient_id for case in cases}) == 4
     settings = PhantomSettings(**TINY)
@@ -109,10 +109,10 @@ def test_more_cases_keep_the_old_ones_and_other_settings_do_not(tmp_path):
     before = cohort_hash(tmp_path)
     make_cohort(tmp_path, {**small, "test": 1}, progress=False)
     assert (case / "facts.json").stat().st_mtime_ns == written
-    assert len(read_manifest(tmp_path / "manifest.csv")) == 2
+    assert len(find_cases(tmp_path / "manifest.csv")[0]) == 2
     make_cohort(tmp_path, {**small, "seed": 4}, progress=False)
     assert (case / "facts.json").stat().st_mtime_ns != written
-    assert len(read_manifest(tmp_path / "manifest.csv")) == 1
+    assert len(find_cases(tmp_path / "manifest.csv")[0]) == 1
     assert cohort_hash(tmp_path) != before
 
 
