@@ -16,7 +16,7 @@ from vfseg.data.volume import read_ct, read_labels
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom import PhantomSettings, case_seed, cohort_hash
 from vfseg.synthesis.phantom import cohort as cohort_module
-from vfseg.synthesis.phantom.case import plan_case
+from vfseg.synthesis.phantom.plan import draw_plan, random_streams
 
 TINY = {
     "train": 2,
@@ -149,7 +149,9 @@ def fractured_levels(settings, split) -> set[str]:
     return {
         level
         for number in range(getattr(settings, split))
-        for level, spec in plan_case(case_seed(settings, split, number), settings).items()
+        for level, spec in draw_plan(
+            random_streams(case_seed(settings, split, number)), settings
+        ).specs.items()
         if spec is not None and spec.acute
     }
 

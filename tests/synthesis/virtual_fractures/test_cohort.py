@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tests.synthesis.made import fracture_case, make_virtual_cohort
+from tests.synthesis.made import make_virtual_cohort
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.data.volume import read_ct, read_labels, write_ct, write_labels
@@ -71,7 +71,9 @@ def test_marked_vertebrae_are_left_alone(stored, tmp_path):
     )
     write_labels(tmp_path / "in" / "mask.nii.gz", mask, labels.geometry)
     marked = replace(stored, fractures=tmp_path / "in" / "mask.nii.gz")
-    case = fracture_case(marked, tmp_path / "b", {**SETTINGS, "fracture_probability": 1.0}, 0)
+    settings = {**SETTINGS, "variants": 1, "fracture_probability": 1.0}
+    manifest = make_virtual_cohort([marked], tmp_path / "b", settings, progress=False)
+    (case,), _ = find_cases(manifest)
     facts = json.loads((case.ct.parent / "facts.json").read_text())
     assert [f["level"] for f in facts["fractures"]] == ["L4"]
     assert 1 in read_labels(case.fractures).array
