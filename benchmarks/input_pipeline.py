@@ -47,7 +47,6 @@ def make_store(store: str, quick: bool) -> None:
         arrays = {
             "ct": rng.normal(100, 30, (crops, *shape)).astype(np.int16),
             "fractures": np.zeros((crops, *shape), np.uint8),
-            "vertebrae": np.ones((crops, *shape), np.uint8),
         }
         middle = tuple(slice(int(0.4 * n), int(0.6 * n)) for n in shape)
         arrays["fractures"][(slice(None, None, 4), *middle)] = 1

@@ -49,7 +49,6 @@ def write_store(store, config, cases=2, crops=2):
             crop_shape=shape,
             crops=(crop,) * crops,
         )
-        arrays = {"ct": ct, "fractures": fractures, "vertebrae": np.ones_like(fractures)}
-        write_case(store, record, arrays)
+        write_case(store, record, {"ct": ct, "fractures": fractures})
         records.append(record)
     return records

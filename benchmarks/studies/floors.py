@@ -22,7 +22,7 @@ from benchmarks.environment import environment
 from vfseg.crops.prepare import PrepareSettings, place_crops
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
-from vfseg.data.spine import find_vertebrae
+from vfseg.data.spine import read_spine
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.floors import Floors, Likelihood, blurred, crop_region
@@ -63,11 +63,11 @@ def _read(
     if case.fractures is None:
         raise UserError(f"{case.case_id}: no fracture mask, and floors need one.")
     ct = read_ct(case.ct)
-    vertebrae, labels = find_vertebrae(case, ct.geometry, settings)
-    crops = place_crops(vertebrae, ct.geometry, settings)
+    spine = read_spine(case, ct.geometry, settings)
+    crops = place_crops(spine.vertebrae, ct.geometry, settings)
     region = crop_region(crops, settings.crop_shape, ct.geometry, settings.voxel_spacing)
-    assert labels is not None  # a synthetic cohort has label maps
-    return ct, labels.array, read_labels(case.fractures).array, region
+    assert spine.labels is not None  # a synthetic cohort has label maps
+    return ct, spine.labels.array, read_labels(case.fractures).array, region
 
 
 def table(groups: dict[str, Floors]) -> str:

@@ -11,7 +11,7 @@ from vfseg.audit import audit_cases
 from vfseg.audit.tables import spacing_table
 from vfseg.crops.prepare import PrepareSettings
 from vfseg.crops.windows import WindowSettings
-from vfseg.data.cases import check_manifest, read_manifest, write_manifest
+from vfseg.data.cases import check_manifest, write_manifest
 from vfseg.data.discovery import find_cases
 
 
@@ -99,7 +99,8 @@ def test_the_phantom_has_no_error(tmp_path):
     settings = {"train": 2, "validation": 1, "test": 1, "fracture_probability": 0.7, "seed": 1}
     manifest = make_cohort(tmp_path, {**settings, "levels_per_case": (3, 3)}, progress=False)
     phantom = PrepareSettings(voxel_spacing=1.25, crop_shape=(48, 48, 48))
-    result = audit_cases(read_manifest(manifest), phantom, progress=False)
+    cases, _ = find_cases(manifest)
+    result = audit_cases(cases, phantom, progress=False)
     assert not [f for f in result.findings if f.severity == "error"]
     assert len(result.usable) == 4
     assert sum(len(case.lesions or ()) for case in result.cases) > 0

@@ -13,6 +13,7 @@ from tests.crops.two_vertebrae import (
     SHAPE,
     SPACING,
     cut,
+    owners,
     ramp,
     sheet,
     write_files,
@@ -79,13 +80,12 @@ def test_what_lies_beyond_the_ct_is_padded_with_air_and_nothing_is_stretched(tmp
         np.testing.assert_array_equal(row[(w >= 1) & (w <= SHAPE[2] - 2)], 40)
         np.testing.assert_array_equal(row[(w < -2) | (w > SHAPE[2] + 1)], PADDING_HU)
         assert (row == PADDING_HU).sum() >= 30  # (128 - 60) / 2 less the rims
-    assert arrays["vertebrae"][0].any(axis=(0, 1)).sum() == 20  # 40 mm of bone remain 40 mm
+    assert owners(case, wide)[0].any(axis=(0, 1)).sum() == 20  # 40 mm of bone remain 40 mm
 
 
 def test_masks_tell_the_own_vertebra_from_its_neighbour(tmp_path):
     case, _ = write_files(tmp_path / "a")
-    _, arrays = cut(case)
-    upper, lower = arrays["vertebrae"]
+    upper, lower = owners(case)
     assert set(np.unique(upper)) == set(np.unique(lower)) == {0, 1, 2}
     d = np.arange(SETTINGS.crop_shape[0])[:, None, None]
     assert (d * (upper == 1)).max() > (d * (upper == 2)).max()  # the neighbour is below
@@ -125,7 +125,7 @@ def test_ids_above_255_are_numbered_anew_never_wrapped(tmp_path):
     assert set(np.unique(arrays["fractures"])) == {0, 1, 2}
     assert all(crop.fracture_voxels for crop in record.crops)
     own = [np.unique(f[(f != 0) & (v == 1)]).tolist()
-           for f, v in zip(arrays["fractures"], arrays["vertebrae"])]  # fmt: skip
+           for f, v in zip(arrays["fractures"], owners(case))]  # fmt: skip
     assert own == [[1], [2]]  # in the order of the ids in the file
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import gzip
 import itertools
-import os
 import threading
 
 import pytest
@@ -148,7 +147,7 @@ def test_cases_are_read_side_by_side_but_not_all_at_once(tmp_path, cohort, monke
             present.discard(case.case_id)
         return found
 
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(prepare, "cores", lambda: 8)
     monkeypatch.setattr(prepare, "_CASES_AT_ONCE", 2)
     monkeypatch.setattr(prepare, "cut_case", watched)
     prepare_cases(cohort, SETTINGS, tmp_path / "store")

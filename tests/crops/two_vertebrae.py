@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 from nibabel.affines import apply_affine
 
-from vfseg.crops.prepare import PrepareSettings, cut_case
+from vfseg.crops.prepare import PrepareSettings, cut_case, cut_owners, place_crops
 from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
-from vfseg.data.volume import write_ct, write_labels
+from vfseg.data.spine import read_spine
+from vfseg.data.volume import read_geometry, write_ct, write_labels
 
 SETTINGS = PrepareSettings(voxel_spacing=2.0, crop_shape=(40, 24, 32), vertebra_scheme="verse")
 SHAPE, SPACING = (56, 40, 48), (1.5, 2.0, 1.25)  # d h w: 84 x 80 x 60 mm
@@ -79,3 +80,11 @@ def sheet(label, value=1, dtype=np.uint8):
 
 def cut(case, settings=SETTINGS):
     return cut_case(case, settings, "f")
+
+
+def owners(case, settings=SETTINGS):
+    """Which vertebra the voxels of the crops lie in, `n d h w`."""
+    geometry = read_geometry(case.ct)
+    spine = read_spine(case, geometry, settings)
+    crops = place_crops(spine.vertebrae, geometry, settings)
+    return cut_owners(spine.labels, crops, spine.ids, settings)

@@ -5,6 +5,7 @@ tables are as long, are in `test_dicom.py` and `test_grades.py`.
 """
 
 import gzip
+import re
 
 import nibabel as nib
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from tests.data.test_cases import HEADER, manifest
 from tests.data.test_volume import SHAPE, save, values
 from vfseg.data.boxes import vertebrae_from_boxes
-from vfseg.data.cases import check_manifest, read_manifest
+from vfseg.data.cases import check_manifest
 from vfseg.data.discovery import find_cases
 from vfseg.data.geometry import geometry_from
 from vfseg.data.vertebra_labels import read_vertebra_labels
@@ -232,20 +233,24 @@ MANIFESTS = {
     "a comma too many": (["one,p1,,a.nii.gz,,,,,"], "line 2: more cells"),
     "too long a name": ([f"one,p1,{'x' * 300}.nii.gz,,,,,"], "line 2: ct 'xxx.*looked up"),
     "too long a path": ([f"one,p1,{'x/' * 3000}a.nii.gz,,,,,"], "line 2: ct 'x/x.*looked up"),
-    "nothing": ([], "no case"),
 }
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_manifests(name, tmp_path):
     lines, message = MANIFESTS[name]
-    path = manifest(tmp_path, *lines)
-    with pytest.raises(UserError, match=message) as caught:
-        read_manifest(path)
+    _, problems = check_manifest(manifest(tmp_path, *lines))
+    assert re.search(message, "\n".join(problems))
+
+
+def test_an_empty_manifest(tmp_path):
+    path = manifest(tmp_path)
+    with pytest.raises(UserError, match="no case") as caught:
+        check_manifest(path)
     assert str(path) in str(caught.value)
 
 
-LINES = {name: lines[-1] for name, (lines, _) in MANIFESTS.items() if lines}
+LINES = {name: lines[-1] for name, (lines, _) in MANIFESTS.items()}
 
 QUOTES = {
     "to the end": (['two,p2,"b.nii.gz,,,,,'], 3),
@@ -286,6 +291,16 @@ def test_the_other_cases_go_on(name, tmp_path):
     found, notes = find_cases(path)
     assert found == cases
     assert notes == (f"{path}: left out, {problems[0]}",)
+
+
+def test_all_problems_in_one_message(tmp_path):
+    path = manifest(tmp_path, *[f"c{i},p{i},no{i}.nii.gz,,,,," for i in range(14)])
+    with pytest.raises(UserError) as caught:
+        find_cases(path)
+    text = str(caught.value)
+    assert "no0.nii.gz" in text
+    assert "no7.nii.gz" in text
+    assert text.endswith("and 6 more")
 
 
 def test_nothing_usable_remains(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vfseg.data.cases import COLUMNS, Case, read_manifest, write_manifest
+from vfseg.data.cases import COLUMNS, Case, check_manifest, write_manifest
 from vfseg.errors import UserError
 
 HEADER = ",".join(COLUMNS)
@@ -15,6 +15,13 @@ def manifest(folder, *lines, header=HEADER, encoding="utf-8"):
     path = folder / "manifest.csv"
     path.write_text("\n".join([header, *lines]) + "\n", encoding=encoding)
     return path
+
+
+def read_manifest(path):
+    """The cases of a manifest without a wrong line."""
+    cases, problems = check_manifest(path)
+    assert problems == ()
+    return cases
 
 
 def test_reads_lines_and_empty_cells(tmp_path):
@@ -59,8 +66,8 @@ def test_a_dicom_series_and_a_folder_of_masks(tmp_path):
     (case,) = read_manifest(manifest(tmp_path, "one,p1,scan#1.2.7,masks,,,,"))
     assert (case.ct, case.vertebrae) == (tmp_path / "scan#1.2.7", tmp_path / "masks")
     for cells in ("no#1.2.7,", "a.nii.gz,masks#1"):
-        with pytest.raises(UserError, match="does not exist"):
-            read_manifest(manifest(tmp_path, f"one,p1,{cells},,,,"))
+        _, (problem,) = check_manifest(manifest(tmp_path, f"one,p1,{cells},,,,"))
+        assert "does not exist" in problem
 
 
 def test_files_outside_are_not_written(tmp_path):
@@ -79,30 +86,20 @@ def test_relative_manifest_path(tmp_path, monkeypatch):
     assert read_manifest("again.csv") == (case,)
 
 
-def test_all_problems_in_one_message(tmp_path):
-    path = manifest(tmp_path, *[f"c{i},p{i},no{i}.nii.gz,,,,," for i in range(14)])
-    with pytest.raises(UserError) as caught:
-        read_manifest(path)
-    text = str(caught.value)
-    assert "no0.nii.gz" in text
-    assert "no9.nii.gz" in text
-    assert text.endswith("and 4 more")
-
-
 def test_missing_column(tmp_path):
     path = manifest(tmp_path, "one,a.nii.gz", header="case_id,ct")
     with pytest.raises(UserError, match="lacks patient_id, vertebrae"):
-        read_manifest(path)
+        check_manifest(path)
 
 
 def test_not_a_manifest(tmp_path):
     with pytest.raises(UserError, match="no such manifest"):
-        read_manifest(tmp_path / "manifest.csv")
+        check_manifest(tmp_path / "manifest.csv")
     with pytest.raises(UserError, match="cannot be read"):
-        read_manifest(tmp_path)
+        check_manifest(tmp_path)
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(UserError, match="UTF-8"):
-        read_manifest(tmp_path / "x.csv")
+        check_manifest(tmp_path / "x.csv")
     (tmp_path / "y.csv").write_bytes(b"")
     with pytest.raises(UserError, match="lacks case_id"):
-        read_manifest(tmp_path / "y.csv")
+        check_manifest(tmp_path / "y.csv")

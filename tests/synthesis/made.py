@@ -17,10 +17,6 @@ def make_cohort(directory, settings=None, *, progress=True):
     return phantom.make_cohort(directory, _phantom(settings), progress)
 
 
-def fracture_case(case, folder, settings, seed):
-    return virtual_fractures.fracture_case(case, folder, VirtualFractureSettings(**settings), seed)
-
-
 def make_virtual_cohort(cases, folder, settings, *, progress=True):
     settings = VirtualFractureSettings(**settings)
     return virtual_fractures.make_virtual_cohort(cases, folder, settings, progress)

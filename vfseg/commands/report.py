@@ -8,7 +8,7 @@ from tqdm import tqdm
 from vfseg import processes
 from vfseg.commands.memory import check_config_of, read_summary
 from vfseg.commands.workdir import Run
-from vfseg.data.spine import find_vertebrae
+from vfseg.data.spine import read_spine
 from vfseg.data.volume import read_ct, read_labels, read_probability
 from vfseg.report.case import draw_case
 from vfseg.report.page import write_page
@@ -25,7 +25,7 @@ def report(run: Run) -> None:
     predicted = [c for c in run.standing_cases() if (workdir / "predictions" / c.case_id).is_dir()]
     for case in tqdm(predicted, "report", unit="case", disable=None):
         ct = read_ct(case.ct)
-        vertebrae, labels = find_vertebrae(case, ct.geometry, run.config.prepare)
+        vertebrae, labels, *_ = read_spine(case, ct.geometry, run.config.prepare)
         probability = read_probability(
             workdir / "predictions" / case.case_id / "probability.nii.gz"
         )

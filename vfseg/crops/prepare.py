@@ -5,8 +5,7 @@ device (`intensity.to_channels`), so that another window needs no second prepara
 """
 
 import dataclasses
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +26,7 @@ from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
 from vfseg.data.spine import SpineReading, read_spine
 from vfseg.data.volume import Volume, read_ct, read_geometry, read_labels
 from vfseg.errors import UserError
+from vfseg.processes import cores
 from vfseg.settings import Rule, above, whole
 
 _CASES_AT_ONCE = 4  # at most so many CTs are in memory, and no more than there are cores
@@ -99,6 +99,28 @@ def cut_labels(labels: Volume, crops: Sequence[Crop], settings: PrepareSettings)
     return np.stack(cuts)
 
 
+def cut_owners(
+    labels: Volume, crops: Sequence[Crop], spine: Collection[int], settings: PrepareSettings
+) -> np.ndarray:
+    """Which vertebra a voxel of a crop lies in: 1 its own, 2 another part of the spine, 0 none.
+
+    Args:
+        labels: label map.
+        crops: of its vertebrae.
+        spine: all ids of the map that are spine.
+        settings: how crops are cut.
+
+    Returns:
+        uint8 `n d h w`.
+    """
+    ids = cut_labels(labels, crops, settings)
+    owners = np.zeros(ids.shape, np.uint8)
+    owners[np.isin(ids, list(spine))] = 2
+    for owner, cut, crop in zip(owners, ids, crops):
+        owner[cut == crop.vertebra.label] = 1
+    return owners
+
+
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
     """A case that could not be prepared, and why.
@@ -125,7 +147,7 @@ def prepare_cases(
     Raises:
         UserError: no case is usable, or the store cannot be written.
     """
-    pool = ThreadPoolExecutor(max(1, min(_CASES_AT_ONCE, os.cpu_count() or 1)))
+    pool = ThreadPoolExecutor(min(_CASES_AT_ONCE, cores()))
     try:
         futures = [pool.submit(_up_to_date, case, settings, store) for case in cases]
         done = tqdm(as_completed(futures), "prepare", len(cases), unit="case", disable=None)
@@ -161,11 +183,6 @@ def _up_to_date(case: Case, settings: PrepareSettings, store: Path) -> CaseRecor
     return record
 
 
-def prepare_case(case: Case, settings: PrepareSettings, fingerprint: str, store: Path) -> None:
-    """Cuts the crops of one case and writes them to the store. Errors as in `cut_case`."""
-    write_case(store, *cut_case(case, settings, fingerprint))
-
-
 def cut_case(
     case: Case, settings: PrepareSettings, fingerprint: str
 ) -> tuple[CaseRecord, dict[str, np.ndarray]]:
@@ -180,16 +197,11 @@ def cut_case(
     geometry = read_geometry(case.ct)
     vertebrae, labels, spine, _ = read_spine(case, geometry, settings)
     crops = place_crops(vertebrae, geometry, settings)
-    shape = (len(crops), *settings.crop_shape)
-    owners = np.zeros(shape, np.uint8)
-    masked = labels is not None
+    owners: Sequence[np.ndarray | None] = [None] * len(crops)
     if labels is not None:
-        ids = cut_labels(labels, crops, settings)
-        owners[np.isin(ids, list(spine))] = 2
-        for owner, cut, crop in zip(owners, ids, crops):
-            owner[cut == crop.vertebra.label] = 1
+        owners = list(cut_owners(labels, crops, spine, settings))
         del labels
-    instances = np.zeros(shape, np.uint8)
+    instances = np.zeros((len(crops), *settings.crop_shape), np.uint8)
     if case.fractures is not None:
         fractures = read_labels(case.fractures)
         check_same_geometry(geometry, fractures.geometry, str(case.ct), str(case.fractures))
@@ -203,11 +215,11 @@ def cut_case(
         voxel_spacing=settings.voxel_spacing,
         crop_shape=settings.crop_shape,
         crops=tuple(
-            _record(crop, geometry, shown != 0, owner if masked else None, settings.voxel_spacing)
+            _record(crop, geometry, shown != 0, owner, settings.voxel_spacing)
             for crop, shown, owner in zip(crops, instances, owners)
         ),
     )
-    return record, {"ct": hounsfield, "fractures": instances, "vertebrae": owners}
+    return record, {"ct": hounsfield, "fractures": instances}
 
 
 def fingerprint_of(case: Case, settings: PrepareSettings) -> str:
@@ -219,7 +231,7 @@ def _record(
     crop: Crop,
     geometry: Geometry,
     shown: np.ndarray,
-    vertebrae: np.ndarray | None,
+    owners: np.ndarray | None,
     voxel_spacing: float,
 ) -> CropRecord:
     """What a crop shows: slices by all fractures in it, the vertebra's voxels by attribution."""
@@ -233,7 +245,7 @@ def _record(
         level=crop.vertebra.level,
         label=crop.vertebra.label,
         start=crop.start,
-        fracture_voxels=int(attribute(shown, vertebrae, voxel_spacing).sum()),
+        fracture_voxels=int(attribute(shown, owners, voxel_spacing).sum()),
         fractured_slices=slices,
         flags=crop.vertebra.flags,
         affine=tuple(tuple(row) for row in affine.tolist()),

@@ -1,7 +1,7 @@
 """The prepared crops of a case on disk: TensorStore arrays (zarr3, one shard a case) and a record.
 
-`STORE/CASE_ID/` holds the arrays `ct`, `fractures`, `vertebrae` (each `n d h w`, one crop a
-chunk) and `record.json`. A case appears complete or not at all.
+`STORE/CASE_ID/` holds the arrays `ct` and `fractures` (each `n d h w`, one crop a chunk) and
+`record.json`. A case appears complete or not at all.
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ import tensorstore as ts
 
 from vfseg.errors import UserError
 
-ARRAYS = {"ct": np.int16, "fractures": np.uint8, "vertebrae": np.uint8}
-_FORMAT = 2
+ARRAYS = {"ct": np.int16, "fractures": np.uint8}
+_FORMAT = 3
 _CACHE_BYTES = 2**30
 
 Affine = tuple[tuple[float, ...], ...]
@@ -77,8 +77,7 @@ def write_case(store: Path, record: CaseRecord, arrays: Mapping[str, np.ndarray]
     Args:
         store: folder of the store.
         record: of the case. What an interrupted run left of it is cleared away.
-        arrays: `ct` int16 HU, `fractures` uint8 instance ids, `vertebrae` uint8 (1 this vertebra,
-            2 another one), each `n d h w`.
+        arrays: `ct` int16 HU and `fractures` uint8 instance ids, each `n d h w`.
 
     Raises:
         UserError: the store cannot be written.
@@ -138,7 +137,6 @@ class CaseArrays:
     Attributes:
         ct: `n d h w` int16 HU.
         fractures: `n d h w` uint8 instance ids.
-        vertebrae: `n d h w` uint8, 1 this vertebra, 2 another one.
     """
 
     def __init__(self, store: Path, case_id: str):
@@ -147,7 +145,6 @@ class CaseArrays:
 
     ct: Any
     fractures: Any
-    vertebrae: Any
 
 
 def _create(path: Path, array: np.ndarray) -> Any:

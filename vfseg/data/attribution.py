@@ -10,7 +10,7 @@ FRACTURED_MM3 = 20.0
 """A vertebra is fractured where fractures fill at least this volume of what belongs to it."""
 
 
-def attribute(shown: np.ndarray, vertebrae: np.ndarray | None, voxel_spacing: float) -> np.ndarray:
+def attribute(shown: np.ndarray, owners: np.ndarray | None, voxel_spacing: float) -> np.ndarray:
     """The part of the fracture voxels that belongs to the crop's own vertebra.
 
     A voxel belongs to the nearest vertebra mask, if that lies within `ATTRIBUTION_MARGIN_MM`.
@@ -19,17 +19,17 @@ def attribute(shown: np.ndarray, vertebrae: np.ndarray | None, voxel_spacing: fl
 
     Args:
         shown: fracture voxels of the crop, bool `d h w`.
-        vertebrae: 1 this vertebra, 2 another one, `d h w`; None where there is no label map.
+        owners: 1 this vertebra, 2 another one, 0 none, `d h w`; None without a label map.
         voxel_spacing: mm.
     """
-    if vertebrae is None or not shown.any():
+    if owners is None or not shown.any():
         return shown
     reach = int(np.ceil(ATTRIBUTION_MARGIN_MM / voxel_spacing))
     (box,) = ndimage.find_objects(shown.astype(np.uint8))
     box = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in box)
     own, other = (
-        ndimage.distance_transform_edt(vertebrae[box] != owner, sampling=voxel_spacing)
-        if (vertebrae[box] == owner).any()
+        ndimage.distance_transform_edt(owners[box] != owner, sampling=voxel_spacing)
+        if (owners[box] == owner).any()
         else np.inf
         for owner in (1, 2)
     )

@@ -16,7 +16,6 @@ COLUMNS = ("case_id", "patient_id", "ct", "vertebrae", "boxes", "fractures", "gr
 SPLITS = ("train", "validation", "test")
 """Parts of a data set, in the order in which they are used."""
 _FILES = ("ct", "vertebrae", "boxes", "fractures", "grades")
-_SHOWN = 10
 _LONGEST_SHOWN = 80
 
 
@@ -45,23 +44,10 @@ class Case:
     split: str = ""
 
 
-def read_manifest(path: str | os.PathLike) -> tuple[Case, ...]:
-    """Read a manifest. It has all of `COLUMNS`; further columns are ignored, cells may be empty.
-
-    Raises:
-        UserError: as in `check_manifest`; or, for all lines together, what that finds.
-    """
-    cases, problems = check_manifest(path)
-    if problems:
-        more = len(problems) - _SHOWN
-        shown = [*problems[:_SHOWN]] + ([f"and {more} more"] if more > 0 else [])
-        raise UserError("\n  ".join([f"{path}: mend these lines of the manifest:", *shown]))
-    return cases
-
-
 def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """Read the sound lines of a manifest, and say what is wrong with the others.
 
+    A manifest has all of `COLUMNS`; further columns are ignored, cells may be empty.
     Wrong are: more cells than the first line has, an id that is empty, doubled (the first line of
     it counts) or unfit as a folder name, an unknown split, a patient in a second split, a path that
     is absolute, climbs out of the manifest's folder or does not exist.

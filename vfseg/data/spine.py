@@ -46,16 +46,6 @@ class Spine(NamedTuple):
     notes: tuple[str, ...]
 
 
-def find_vertebrae(case: Case, geometry: Geometry, settings: SpineReading):
-    """Vertebrae of a case, cranial to caudal, from its label map or else its boxes.
-
-    Returns:
-        The vertebrae, and the label volume (None where only boxes were given).
-    """
-    spine = read_spine(case, geometry, settings)
-    return spine.vertebrae, spine.labels
-
-
 def read_spine(case: Case, geometry: Geometry, settings: SpineReading) -> Spine:
     """Reads the label map of a case, or else its boxes.
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from tests.synthesis.made import make_case, make_cohort
-from vfseg.data.cases import read_manifest
+from vfseg.data.discovery import find_cases
 from vfseg.data.levels import LEVELS
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom import PhantomSettings, case_seed, cohort_hash
 from vfseg.synthesis.phantom import cohort as cohort_module
-from vfseg.synthesis.phantom.case import plan_case
+from vfseg.synthesis.phantom.plan import draw_plan, random_streams
 
 TINY = {
     "train": 2,
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
 def test_the_manifest_lists_files_that_read_back_as_made(made):
     directory, manifest = made
     assert manifest == directory / "manifest.csv"
-    cases = read_manifest(manifest)
+    cases = find_cases(manifest)[0]
     assert [case.split for case in cases] == ["train", "train", "validation", "test"]
     assert len({case.patient_id for case in cases}) == 4
     settings = PhantomSettings(**TINY)
@@ -109,10 +109,10 @@ def test_more_cases_keep_the_old_ones_and_other_settings_do_not(tmp_path):
     before = cohort_hash(tmp_path)
     make_cohort(tmp_path, {**small, "test": 1}, progress=False)
     assert (case / "facts.json").stat().st_mtime_ns == written
-    assert len(read_manifest(tmp_path / "manifest.csv")) == 2
+    assert len(find_cases(tmp_path / "manifest.csv")[0]) == 2
     make_cohort(tmp_path, {**small, "seed": 4}, progress=False)
     assert (case / "facts.json").stat().st_mtime_ns != written
-    assert len(read_manifest(tmp_path / "manifest.csv")) == 1
+    assert len(find_cases(tmp_path / "manifest.csv")[0]) == 1
     assert cohort_hash(tmp_path) != before
 
 
@@ -149,7 +149,9 @@ def fractured_levels(settings, split) -> set[str]:
     return {
         level
         for number in range(getattr(settings, split))
-        for level, spec in plan_case(case_seed(settings, split, number), settings).items()
+        for level, spec in draw_plan(
+            random_streams(case_seed(settings, split, number)), settings
+        ).specs.items()
         if spec is not None and spec.acute
     }
 

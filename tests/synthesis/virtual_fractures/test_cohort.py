@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tests.synthesis.made import fracture_case, make_virtual_cohort
-from vfseg.data.cases import Case, read_manifest
+from tests.synthesis.made import make_virtual_cohort
+from vfseg.data.cases import Case
+from vfseg.data.discovery import find_cases
 from vfseg.data.volume import read_ct, read_labels, write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.synthesis.virtual_fractures import VirtualFractureSettings
@@ -28,7 +29,7 @@ SETTINGS = {"variants": 2, "seed": 4, "vertebra_scheme": "verse"}
 
 def test_cohort_continues_and_is_the_same(stored, tmp_path):
     manifest = make_virtual_cohort([stored], tmp_path / "one", SETTINGS, progress=False)
-    cases = read_manifest(manifest)
+    cases = find_cases(manifest)[0]
     assert [c.case_id for c in cases] == ["a_000", "a_001"]
     assert {(c.patient_id, c.split) for c in cases} == {("p", "train")}
     voxels = [read_ct(c.ct).array for c in cases]
@@ -58,7 +59,7 @@ def test_a_case_that_cannot_be_used_is_left_out(stored, tmp_path):
     manifest = make_virtual_cohort(
         [bare, stored], tmp_path / "out", {**SETTINGS, "variants": 1}, progress=False
     )
-    assert [c.case_id for c in read_manifest(manifest)] == ["a_000"]
+    assert [c.case_id for c in find_cases(manifest)[0]] == ["a_000"]
     with pytest.raises(UserError, match="no vertebra label map"):
         make_virtual_cohort([bare], tmp_path / "none", SETTINGS, progress=False)
 
@@ -70,7 +71,9 @@ def test_marked_vertebrae_are_left_alone(stored, tmp_path):
     )
     write_labels(tmp_path / "in" / "mask.nii.gz", mask, labels.geometry)
     marked = replace(stored, fractures=tmp_path / "in" / "mask.nii.gz")
-    case = fracture_case(marked, tmp_path / "b", {**SETTINGS, "fracture_probability": 1.0}, 0)
+    settings = {**SETTINGS, "variants": 1, "fracture_probability": 1.0}
+    manifest = make_virtual_cohort([marked], tmp_path / "b", settings, progress=False)
+    (case,), _ = find_cases(manifest)
     facts = json.loads((case.ct.parent / "facts.json").read_text())
     assert [f["level"] for f in facts["fractures"]] == ["L4"]
     assert 1 in read_labels(case.fractures).array

@@ -7,18 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vfseg.data.geometry import geometry_from
-from vfseg.data.levels import LEVELS, SCHEMES
+from vfseg.data.levels import SCHEMES
 from vfseg.data.volume import Volume
-from vfseg.errors import UserError
-from vfseg.synthesis.phantom.fractures import (
-    Fracture,
-    FractureSpec,
-    draw_fracture,
-    draw_pattern,
-    draw_spec,
-)
+from vfseg.synthesis.phantom.fractures import Fracture, FractureSpec, draw_fracture
 from vfseg.synthesis.phantom.hardware import draw_hardware, paint_metal
 from vfseg.synthesis.phantom.painter import Painter
+from vfseg.synthesis.phantom.plan import draw_plan, random_streams
 from vfseg.synthesis.phantom.scanner import (
     Scanner,
     acquire,
@@ -30,7 +24,6 @@ from vfseg.synthesis.phantom.settings import PhantomSettings
 from vfseg.synthesis.phantom.shapes import Frame, Grid
 from vfseg.synthesis.phantom.spine import (
     SPINE,
-    TRANSITIONAL,
     Patient,
     Size,
     Vertebra,
@@ -42,12 +35,6 @@ from vfseg.synthesis.phantom.tissue import paint_disc, paint_surroundings
 
 VERSE_LABELS = {level: label for label, level in SCHEMES["verse"].items()}
 VERSE_LABELS |= {"T13": 28, "L6": 25}
-
-# One stream of random numbers per purpose; new ones go to the end, so that old ones stay.
-_STREAMS = (
-    *("plan", "spine", "fractures", "lookalikes", "tissue", "texture", "scanner", "noise"),
-    *("rare", "pattern"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,14 +101,8 @@ def make_case(
         UserError: a setting that cannot be, or a fracture at a level outside the case.
     """
     settings = settings or PhantomSettings()
-    if not isinstance(seed, np.random.SeedSequence):
-        seed = np.random.SeedSequence(seed)
-    # A SeedSequence counts its children; a fresh copy makes repeated calls equal.
-    seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-    rng = dict(zip(_STREAMS, map(np.random.default_rng, seed.spawn(len(_STREAMS)))))
-
-    levels, specs = _plan(rng, settings, fractures)
-    extra = _draw_transitional(rng["rare"], settings)
+    rng = random_streams(seed)
+    levels, specs, extra = draw_plan(rng, settings, fractures)
     patient = draw_patient(rng["spine"], sum(s is not None and s.acute for s in specs.values()))
     scanner = draw_scanner(rng["scanner"], settings)
     first, last = SPINE.index(levels[0]), SPINE.index(levels[-1])
@@ -163,37 +144,6 @@ def make_case(
     )
 
 
-def plan_case(
-    seed: np.random.SeedSequence, settings: PhantomSettings
-) -> dict[str, FractureSpec | None]:
-    """What `make_case` will draw at the levels of a case, without making it."""
-    seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-    rng = dict(zip(_STREAMS, map(np.random.default_rng, seed.spawn(len(_STREAMS)))))
-    return _plan(rng, settings, None)[1]
-
-
-def _plan(
-    rng: Mapping[str, np.random.Generator],
-    settings: PhantomSettings,
-    asked: Mapping[str, FractureSpec | None] | None,
-) -> tuple[tuple[str, ...], dict[str, FractureSpec | None]]:
-    levels = _draw_levels(rng["plan"], settings)
-    specs = _plan_fractures(rng["plan"], levels, settings, asked)
-    if asked is None:
-        split, burst = settings.split_fraction, settings.burst_fraction
-        for level, spec in specs.items():
-            if spec is not None:
-                specs[level] = draw_pattern(rng["pattern"], spec, split, burst)
-    return levels, specs
-
-
-def _draw_transitional(rng: np.random.Generator, settings: PhantomSettings) -> str | None:
-    share, which = rng.random(2)
-    if share >= settings.transitional_probability:
-        return None
-    return tuple(TRANSITIONAL)[int(which * len(TRANSITIONAL))]
-
-
 def _renumbered(
     mask: np.ndarray, facts: Sequence[VertebraFacts]
 ) -> tuple[np.ndarray, list[VertebraFacts]]:
@@ -206,40 +156,6 @@ def _renumbered(
         replace(f, instances=tuple(number[i] for i in f.instances if i in number)) for f in facts
     ]
     return table[mask], kept
-
-
-def _draw_levels(rng: np.random.Generator, settings: PhantomSettings) -> tuple[str, ...]:
-    low, high = (LEVELS.index(level) for level in settings.levels)
-    count = rng.integers(settings.levels_per_case[0], settings.levels_per_case[1] + 1)
-    start = rng.integers(low, high + 2 - count)
-    return LEVELS[start : start + count]
-
-
-def _plan_fractures(
-    rng: np.random.Generator,
-    levels: Sequence[str],
-    settings: PhantomSettings,
-    asked: Mapping[str, FractureSpec | None] | None,
-) -> dict[str, FractureSpec | None]:
-    if asked is not None:
-        for level in asked:
-            if level not in levels:
-                raise UserError(
-                    f"a fracture is asked for at {level}, but the case holds {levels[0]} to "
-                    f"{levels[-1]}. Widen `levels` and `levels_per_case`, or choose another level."
-                )
-        return {level: asked.get(level) for level in levels}
-    specs: dict[str, FractureSpec | None] = {}
-    for level in levels:
-        acute, old = rng.random(2)
-        spec = draw_spec(rng, settings.across_slices_fraction)
-        healed = FractureSpec(spec.kind, max(spec.height_loss, 0.2), spec.endplates, acute=False)
-        specs[level] = None
-        if acute < settings.fracture_rate(level):
-            specs[level] = spec
-        elif old < settings.old_deformity_probability:
-            specs[level] = healed
-    return specs
 
 
 def _draw_anatomy(

@@ -1,10 +1,8 @@
 """A synthetic cohort on disk: NIfTI files and a manifest, exactly as a user's data would arrive."""
 
 import contextlib
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterator
@@ -15,21 +13,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from vfseg.data.cases import SPLITS, Case, write_manifest
+from vfseg.data.cases import SPLITS, write_manifest
 from vfseg.data.levels import LEVELS
-from vfseg.data.volume import read_labels, write_ct, write_labels
+from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 from vfseg.files import atomic_file
+from vfseg.processes import cores
+from vfseg.synthesis.case_files import FACTS, FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.case import PhantomCase, make_case
 from vfseg.synthesis.phantom.settings import PhantomSettings
 
-_MANIFEST, _STATE, _FACTS = "manifest.csv", "cohort.json", "facts.json"
-_FILES = {
-    "ct": "ct.nii.gz",
-    "vertebrae": "vertebrae.nii.gz",
-    "fractures": "fractures.nii.gz",
-    "grades": "grades.csv",
-}
+_MANIFEST, _STATE = "manifest.csv", "cohort.json"
 
 
 def case_seed(settings: PhantomSettings, split: str, number: int) -> np.random.SeedSequence:
@@ -69,12 +63,12 @@ def make_cohort(
         for number in range(getattr(settings, split))
     ]
     _claim(directory, settings)
-    missing = [n for n in names if not (directory / "cases" / n[2] / _FACTS).exists()]
+    missing = [n for n in names if not (directory / "cases" / n[2] / FACTS).exists()]
     bar = tqdm(
         total=len(missing), desc="synthetic cases", unit="case", disable=None if progress else True
     )
     # NumPy and zlib let go of the interpreter's lock in their loops, so threads are enough.
-    with bar, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with bar, ThreadPoolExecutor(min(4, cores())) as pool:
         jobs = [
             pool.submit(_write_case, directory / "cases" / name, settings, split, number)
             for split, number, name in missing
@@ -90,12 +84,7 @@ def make_cohort(
     write_manifest(
         manifest,
         [
-            Case(
-                case_id=name,
-                patient_id=name,
-                split=split,
-                **{column: directory / "cases" / name / file for column, file in _FILES.items()},
-            )
+            case_in(directory / "cases" / name, patient_id=name, split=split)
             for split, _, name in names
         ],
     )
@@ -111,7 +100,7 @@ def cohort_hash(directory: str | os.PathLike) -> str:
     for folder in sorted((Path(directory) / "cases").iterdir()):
         digest.update(folder.name.encode())
         for column in ("vertebrae", "fractures"):
-            volume = read_labels(folder / _FILES[column])
+            volume = read_labels(folder / FILES[column])
             digest.update(repr(volume.shape).encode())
             digest.update(np.ascontiguousarray(volume.array).tobytes())
     return digest.hexdigest()
@@ -130,7 +119,7 @@ def _claim(directory: Path, settings: PhantomSettings) -> None:
             "would be overwritten. Choose an empty folder for the phantoms."
         )
     if found.get("fingerprint") != expected["fingerprint"]:
-        for facts in (directory / "cases").glob(f"*/{_FACTS}"):
+        for facts in (directory / "cases").glob(f"*/{FACTS}"):
             facts.unlink()
     with atomic_file(state) as file:
         file.write(json.dumps(expected, indent=1).encode())
@@ -138,24 +127,14 @@ def _claim(directory: Path, settings: PhantomSettings) -> None:
 
 def _write_case(folder: Path, settings: PhantomSettings, split: str, number: int) -> None:
     case = make_case(case_seed(settings, split, number), settings)
-    geometry = case.ct.geometry
-    write_ct(folder / _FILES["ct"], case.ct.array, geometry)
-    write_labels(folder / _FILES["vertebrae"], case.vertebrae.array, geometry)
-    write_labels(folder / _FILES["fractures"], case.fractures.array, geometry)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("subject", "verse_label", "vertebra", "genant_grade"))
-    for fact in case.facts:
-        if fact.level not in LEVELS:  # T13 and L6 are not graded
-            continue
-        grade = fact.spec.grade if fact.spec else 0
-        writer.writerow((folder.name, fact.label, fact.level, grade))
-    for name, text in (
-        (_FILES["grades"], table.getvalue()),
-        (_FACTS, json.dumps(_facts(case), indent=1)),
-    ):
-        with atomic_file(folder / name) as file:
-            file.write(text.encode())
+    grades = {
+        fact.level: fact.spec.grade if fact.spec else 0
+        for fact in case.facts
+        if fact.level in LEVELS  # T13 and L6 are not graded
+    }
+    write_case_files(
+        folder, case.ct, case.vertebrae.array, case.fractures.array, grades, _facts(case)
+    )
 
 
 def _facts(case: PhantomCase) -> dict[str, Any]:

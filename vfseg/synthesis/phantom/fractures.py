@@ -21,7 +21,6 @@ from vfseg.synthesis.phantom.spine import Size
 
 KINDS = ("wedge", "biconcave", "crush")
 SIGNS = ("condensation", "gap", "mixed")
-PATTERNS = ("endplate", "split", "burst")
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,6 @@ class Size:
         """Slope of the upper endplate against mid-height; the lower one has the negative."""
         return -float(np.tan(np.radians(self.wedge) / 2))
 
-    def rim_heights(self) -> tuple[float, float]:
-        """Heights of the anterior and the posterior wall in mm."""
-        half = self.tilt * self.depth
-        return self.height + half, self.height - half
-
 
 @dataclass(frozen=True, eq=False)
 class Vertebra:

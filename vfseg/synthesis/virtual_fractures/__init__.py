@@ -9,7 +9,6 @@ are those of the phantom.
 from vfseg.synthesis.phantom.fractures import FractureSpec
 from vfseg.synthesis.virtual_fractures.cohort import (
     VirtualFractureSettings,
-    fracture_case,
     make_virtual_cohort,
 )
 from vfseg.synthesis.virtual_fractures.fracture import (
@@ -25,7 +24,6 @@ __all__ = [
     "FracturedCase",
     "VirtualFractureSettings",
     "breakable_levels",
-    "fracture_case",
     "fracture_vertebra",
     "make_virtual_cohort",
 ]

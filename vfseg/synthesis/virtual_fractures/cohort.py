@@ -1,9 +1,7 @@
 """Training data with truth from healthy labelled CT: variants of each, with fractures drawn."""
 
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -19,13 +17,13 @@ from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.cases import Case, write_manifest
 from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.geometry import check_same_geometry
-from vfseg.data.levels import LEVELS, SCHEMES
+from vfseg.data.levels import LEVELS
 from vfseg.data.spine import SCHEME
 from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.data.volume import Volume, read_ct, read_labels, write_ct, write_labels
+from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError
-from vfseg.files import atomic_file
 from vfseg.settings import Settings, between, one_of, whole
+from vfseg.synthesis.case_files import FACTS, FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
 from vfseg.synthesis.phantom.settings import CLINICAL_RATES, RATES
 from vfseg.synthesis.virtual_fractures.fracture import (
@@ -37,14 +35,7 @@ from vfseg.synthesis.virtual_fractures.fracture import (
 # Raise it when the same settings begin to give other voxels, so that old variants are made again.
 VERSION = 1
 
-_FILES = {
-    "ct": "ct.nii.gz",
-    "vertebrae": "vertebrae.nii.gz",
-    "fractures": "fractures.nii.gz",
-    "grades": "grades.csv",
-}
-_FACTS, _MANIFEST = "facts.json", "manifest.csv"
-_VERSE = {level: label for label, level in SCHEMES["verse"].items()}
+_MANIFEST = "manifest.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,34 +67,6 @@ class VirtualFractureSettings(Settings, section="virtual_fractures"):
         return min(rate, 0.95)
 
 
-def fracture_case(
-    case: Case,
-    output_dir: str | os.PathLike,
-    settings: VirtualFractureSettings,
-    seed: int | np.random.SeedSequence,
-) -> Case:
-    """Break vertebrae of a healthy case, drawn by level, and write it to a folder.
-
-    Writes `ct.nii.gz`, `vertebrae.nii.gz` (ids and scheme of the source, organs included),
-    `fractures.nii.gz` (instances), `grades.csv` (Genant grades) and, last, `facts.json`. Broken are
-    whole vertebrae with a labelled neighbour above; vertebrae that the source's own fracture mask
-    marks are left alone, and their instances are kept.
-
-    Args:
-        case: with a CT and a vertebra label map.
-        output_dir: made if it does not exist; its name becomes the id of the new case.
-        settings: see `VirtualFractureSettings`.
-        seed: equal seeds give equal files.
-
-    Returns:
-        The new case, with the patient and the split of its source.
-
-    Raises:
-        UserError: no label map, volumes on different grids, no vertebra that can be broken.
-    """
-    return _write_variant(_Source.read(case, settings), Path(output_dir), settings, seed, "")
-
-
 def make_virtual_cohort(
     cases: Sequence[Case],
     directory: str | os.PathLike,
@@ -111,6 +74,10 @@ def make_virtual_cohort(
     progress: bool = True,
 ) -> Path:
     """Make the variants of all cases, or what is missing of them, and their manifest.
+
+    In each variant whole vertebrae with a labelled neighbour above are broken, drawn by level;
+    those that the case's own fracture mask marks are left alone, and their instances are kept. Ids
+    and scheme of the label map stay, organs included.
 
     A variant that stands, made of the same files with the same settings, is kept. A case that
     cannot be used is named in the log and left out. The seed of a variant is a function of
@@ -205,7 +172,7 @@ def _variants(case: Case, folder: Path, settings: VirtualFractureSettings, bar: 
     for number in range(settings.variants):
         target = folder / f"{case.case_id}_{number:03d}"
         if _stands(target, fingerprint):
-            made.append(_case_of(case, target))
+            made.append(case_in(target, case.patient_id, case.split))
         else:
             source = source or _Source.read(case, settings)
             seed = np.random.SeedSequence([settings.seed, identity], spawn_key=(number,))
@@ -218,13 +185,9 @@ def _write_variant(
     source: _Source,
     folder: Path,
     settings: VirtualFractureSettings,
-    seed: int | np.random.SeedSequence,
+    seed: np.random.SeedSequence,
     fingerprint: str,
 ) -> Case:
-    if not isinstance(seed, np.random.SeedSequence):
-        seed = np.random.SeedSequence(seed)
-    # A SeedSequence counts its children; a fresh copy makes repeated calls equal.
-    seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
     plan, *seeds = seed.spawn(1 + len(LEVELS))
     rng = np.random.default_rng(plan)
     ct, labels, fractures = source.ct, source.labels, source.fractures
@@ -245,46 +208,27 @@ def _write_variant(
         facts += broken.facts
     if not facts and settings.fewest:
         raise UserError(f"{source.case.case_id}: none of its vertebrae could be broken.")
-    (folder / _FACTS).unlink(missing_ok=True)
-    write_ct(folder / _FILES["ct"], ct.array, ct.geometry)
-    write_labels(folder / _FILES["vertebrae"], labels.array, ct.geometry)
     masks = np.zeros(ct.shape, np.uint8) if fractures is None else fractures.array
-    write_labels(folder / _FILES["fractures"], masks, ct.geometry)
-    grades = {fact.level: fact.spec.grade for fact in facts}
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("subject", "verse_label", "vertebra", "genant_grade"))
-    for vertebra in source.reading.vertebrae:
-        level = vertebra.level
-        writer.writerow((folder.name, _VERSE[level], level, grades.get(level, 0)))
+    drawn = {fact.level: fact.spec.grade for fact in facts}
+    grades = {v.level: drawn.get(v.level, 0) for v in source.reading.vertebrae}
     described = {
         "fingerprint": fingerprint,
         "source": source.case.case_id,
         "scheme": source.reading.scheme,
         "fractures": [_described(fact) for fact in reversed(facts)],
     }
-    for name, text in (
-        (_FILES["grades"], table.getvalue()),
-        (_FACTS, json.dumps(described, indent=1)),
-    ):
-        with atomic_file(folder / name) as file:
-            file.write(text.encode())
-    return _case_of(source.case, folder)
+    write_case_files(folder, ct, labels.array, masks, grades, described)
+    return case_in(folder, source.case.patient_id, source.case.split)
 
 
 def _described(fact: FractureFacts) -> dict[str, Any]:
     return dataclasses.asdict(fact) | {"grade": fact.spec.grade, "height_loss": fact.height_loss}
 
 
-def _case_of(source: Case, folder: Path) -> Case:
-    files = {column: folder / name for column, name in _FILES.items()}
-    return Case(folder.name, source.patient_id, split=source.split, **files)
-
-
 def _stands(folder: Path, fingerprint: str) -> bool:
     try:
-        facts = json.loads((folder / _FACTS).read_text())
+        facts = json.loads((folder / FACTS).read_text())
     except (OSError, ValueError):
         return False
-    complete = all((folder / name).exists() for name in _FILES.values())
+    complete = all((folder / name).exists() for name in FILES.values())
     return complete and facts.get("fingerprint") == fingerprint

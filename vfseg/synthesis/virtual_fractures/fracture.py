@@ -15,6 +15,7 @@ from vfseg.synthesis.phantom.fractures import Fracture, FractureSpec, draw_fract
 from vfseg.synthesis.phantom.shapes import Local
 from vfseg.synthesis.phantom.sheets import Sheet
 from vfseg.synthesis.phantom.spine import Size
+from vfseg.synthesis.seeds import fresh
 from vfseg.synthesis.virtual_fractures.body import (
     Body,
     along,
@@ -129,11 +130,7 @@ def fracture_vertebra(
     place = reading.vertebrae.index(vertebra)
     above = reading.vertebrae[place - 1] if place else None
     below = reading.vertebrae[place + 1] if place + 1 < len(reading.vertebrae) else None
-    if isinstance(seed, np.random.SeedSequence):  # a fresh copy: it counts its children
-        seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-    else:
-        seed = np.random.SeedSequence(seed)
-    shape_rng, noise_rng = map(np.random.default_rng, seed.spawn(2))
+    shape_rng, noise_rng = map(np.random.default_rng, fresh(seed).spawn(2))
 
     body = measure_body(labels, vertebra, above, below)
     trabecular = trabecular_hu(ct, labels, vertebra, body)
