@@ -93,9 +93,13 @@ def test_flags_that_do_not_fit_are_answered(tmp_path, flags, said):
 
 
 def test_folds_are_shared_out_among_processes_that_work_apart(tmp_path, compiled):
-    """Two tasks of SLURM, in workdirs that tell who did what: a fold each, trained on alone."""
-    tasks = [tmp_path / "task0", tmp_path / "task1"]
+    """Two tasks of SLURM, in workdirs that tell who did what: a fold each, trained on alone.
+
+    Both begin at once with an empty data folder: they make and prepare one cohort.
+    """
+    tasks, data = [tmp_path / "task0", tmp_path / "task1"], tmp_path / "data"
     flags = ["--distributed", "--folds", "--config.split.folds=2", "--config.stages.adversarial=0"]
+    flags.append(f"--data={data}")
     job = str(os.getpid())  # from which JAX takes the port
     slurm = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2"}
     slurm |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
@@ -112,6 +116,8 @@ def test_folds_are_shared_out_among_processes_that_work_apart(tmp_path, compiled
     assert list(first) == list(second) == [1, 2]
     assert first != second, "on other cases"
     assert (folds[0] / "splits.csv").read_text() == (folds[1] / "splits.csv").read_text()
+    assert (data / "cohort" / "manifest.csv").exists()
+    assert {path.name for path in (data / "store").iterdir()} >= {"train_000", "test_000"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from tests.cohort import tiny_config
 from tests.test_main import vfseg
+from vfseg.commands import ship as module
 from vfseg.commands.ship import CARD, _spaced, ship
 from vfseg.commands.workdir import Run
 from vfseg.config.shipped import PARAMETERS
@@ -24,6 +25,22 @@ def test_where_the_cts_come_from_must_be_said(tmp_path):
     )
     with pytest.raises(UserError, match=r"ABOUT\.md: no such file"):
         ship(Run(config, tmp_path))
+
+
+def test_of_several_processes_the_first_one_writes(tmp_path, monkeypatch):
+    """The others have done their part of the run: they touch no folder of the model."""
+    manifest = tmp_path / "manifest.csv"
+    manifest.with_name("ABOUT.md").write_text("Phantoms.")
+    config = tiny_config(**{"manifest": str(manifest), "virtual_fractures.variants": 1})
+    ran = []
+    monkeypatch.setattr(module, "run_all", ran.append)
+    monkeypatch.setattr(module.processes, "is_first", lambda: False)
+    ship(Run(config, tmp_path / "run"))
+    assert len(ran) == 1
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(module.processes, "is_first", lambda: True)
+    with pytest.raises(UserError, match="no checkpoints"):  # the first one goes on
+        ship(Run(config, tmp_path / "run"))
 
 
 def test_blocks_are_set_apart_and_tables_are_not():

@@ -3,12 +3,14 @@
 import gc
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.cohort import tiny_config, write_store
 from tests.full_disk import no_file_beyond
+from vfseg.config import recipe
 from vfseg.config.model import load_trained, open_model
 from vfseg.config.recipe import initial_state, training_plan
 from vfseg.errors import UserError
@@ -122,6 +124,28 @@ def test_other_networks_are_no_damage(workdir, changes, name):
     checkpoints = Checkpoints(workdir / "checkpoints")
     with pytest.raises(UserError, match=rf"{name} has shape .* config that wrote it"):
         checkpoints.restore(1, initial_state(tiny_config(**changes)))
+
+
+def test_the_mean_alone_is_read(workdir, state, monkeypatch):
+    """Its arrays are those of the whole checkpoint; no other array is asked for."""
+    checkpoints, asked = Checkpoints(workdir / "checkpoints"), []
+    load = ocp.load
+    monkeypatch.setattr(ocp, "load", lambda where, tree: asked.append(tree) or load(where, tree))
+    found = checkpoints.restore_mean(1, state.ema_params)
+    assert [list(tree["state"]) for tree in asked] == [["ema_params"]]
+    whole = checkpoints.restore(1, state).state.ema_params
+    jax.tree.map(np.testing.assert_array_equal, found, whole)
+
+
+def test_a_model_is_opened_without_discriminator_and_optimisers(workdir, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("a state of training was made")
+
+    save_thresholds(workdir / "checkpoints", 1, THRESHOLDS, "mean")
+    monkeypatch.setattr(recipe, "create_state", never)
+    monkeypatch.setattr(recipe, "Discriminator", never)
+    monkeypatch.setattr(recipe, "adam", never)
+    assert open_model(workdir).step == 1
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

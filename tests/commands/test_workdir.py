@@ -1,0 +1,74 @@
+"""A run finds out once what it is made from; a data folder serves runs that agree."""
+
+import pytest
+
+from tests.cohort import tiny_config, write_store
+from vfseg.commands import report as report_mode
+from vfseg.commands import workdir as module
+from vfseg.commands.memory import claim_data
+from vfseg.commands.workdir import Run
+from vfseg.crops import prepare
+from vfseg.data.cases import Case
+from vfseg.errors import UserError
+
+
+@pytest.fixture
+def counted(monkeypatch, tmp_path):
+    """A run whose cases are on no disk; counts how often they are looked for and prepared."""
+    config = tiny_config()
+    records = write_store(tmp_path / "store", config, cases=3)
+    calls = []
+
+    def find(path):
+        calls.append("find")
+        splits = ("train", "validation", "test")
+        return tuple(
+            Case(r.case_id, r.patient_id, path, split=s) for r, s in zip(records, splits)
+        ), ()
+
+    def prepare_cases(cases, settings, store):
+        calls.append("prepare")
+        return tuple(records), ()
+
+    monkeypatch.setattr(module, "find_cases", find)
+    monkeypatch.setattr(module, "make_cohort", lambda folder, settings: folder / "manifest.csv")
+    monkeypatch.setattr(module, "prepare_cases", prepare_cases)
+    return Run(config, tmp_path), calls
+
+
+def test_cases_are_found_and_prepared_once(counted):
+    run, calls = counted
+    for split in ("train", "validation", "test"):
+        (record,) = run.records(split)
+        assert record in run.prepared.records[split]
+    run.data_hash("train")
+    assert run.found.cases == run.prepared.cases
+    assert calls == ["find", "prepare"]
+
+
+def test_a_split_without_cases_is_named(counted):
+    run, _ = counted
+    run.prepared.records["test"] = ()
+    with pytest.raises(UserError, match="no usable case in the split 'test'"):
+        run.records("test")
+
+
+def test_runs_with_the_same_cases_share_a_data_folder(tmp_path):
+    claim_data(tiny_config(), tmp_path)
+    claim_data(tiny_config(**{"seed": 5, "train.log_every": 7, "split.folds": 3}), tmp_path)
+    with pytest.raises(UserError, match=r"other settings \(config\.prepare\.voxel_spacing\)"):
+        claim_data(tiny_config(**{"prepare.voxel_spacing": 2.0}), tmp_path)
+    with pytest.raises(UserError, match=r"config\.phantom\.seed.* --data"):
+        claim_data(tiny_config(**{"phantom.seed": 5}), tmp_path)
+
+
+def test_a_report_reads_no_ct_to_know_whether_it_changed(counted, monkeypatch, tmp_path):
+    """The page is drawn of what was evaluated: cases are looked up, not hashed nor prepared."""
+    run, calls = counted
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "summary.json").write_text('{"synthetic": true}')
+    monkeypatch.setattr(prepare, "case_fingerprint", lambda *_: pytest.fail("a CT was hashed"))
+    monkeypatch.setattr(report_mode, "write_page", lambda workdir, pictures: workdir / "page")
+    monkeypatch.setattr(report_mode, "print_results", lambda summary, page: None)
+    report_mode.report(run)
+    assert calls == ["find"]
