@@ -241,6 +241,7 @@ def _roll_fractures(case):
     ("arguments", "said"),
     [
         (["--config", "configs/none.py"], "configs/quickstart.py"),
+        (["--config=configs/none.py", "--config.seed=1"], "configs/none.py: no such file. There"),
         ([*TINY, "--config.train.patienc=3"], "Did you mean --config.train.patience?"),
         ([*TINY, "--config.train.patience=many"], "--config.train.patience=many"),
         ([*TINY, "--wrkdir=x"], "wrkdir"),

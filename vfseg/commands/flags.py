@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str]) -> None:
         rest, wrong = FLAGS(normal), None
     except Exception as error:  # whatever the user's own config file raises, too
         rest, wrong = [], error
-    path = _config_path().partition(":")[0]
+    path = (_config_path() or _named_config(normal)).partition(":")[0]
     if path and not Path(path).is_file():
         known = sorted(str(p) for p in Path("configs").glob("*.py"))
         hint = f" There are {', '.join(known)}." if known else ""
@@ -83,8 +83,14 @@ def _config_path() -> str:
     """PATH or PATH:VARIANT of the config; empty where none is named."""
     try:
         return config_flags.get_config_filename(FLAGS["config"]) or ""
-    except AttributeError:  # none was parsed
+    except (AttributeError, flags.Error):  # none was named
         return ""
+
+
+def _named_config(arguments: Sequence[str]) -> str:
+    """What is given with --config, where the flags cannot be parsed."""
+    joined = " ".join(f"{a}=" if a == "--config" else a for a in arguments)
+    return joined.partition("--config=")[2].strip().partition(" ")[0]
 
 
 def _without_traceback(message: str) -> str:
