@@ -23,9 +23,9 @@ from vfseg.crops.prepare import PrepareSettings, place_crops
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.data.spine import read_spine
-from vfseg.data.volume import Volume, read_ct, read_labels
+from vfseg.data.volume import read_ct, read_labels
 from vfseg.errors import UserError
-from vfseg.evaluation.floors import Floors, Likelihood, blurred, crop_region
+from vfseg.evaluation.floors import Floors, KnownVoxels, Likelihood, crop_region
 from vfseg.synthesis.phantom import cohort_hash, make_cohort
 
 FINE_MM = 1.0
@@ -43,13 +43,12 @@ def measure(cases: Sequence[Case], settings: PrepareSettings) -> dict[str, Floor
     """
     fitted = Likelihood()
     for case in tqdm([c for c in cases if c.split == "train"], "fit", unit="case", disable=None):
-        ct, _, truth, region = _read(case, settings)
-        fitted.add(ct.array, blurred(ct.array, ct.voxel_spacing), truth, region)
+        fitted.add(_read(case, settings))
     fine, coarse = Floors(), Floors()
     for case in tqdm([c for c in cases if c.split == "test"], "score", unit="case", disable=None):
-        ct, labels, truth, region = _read(case, settings)
-        group = fine if np.prod(ct.voxel_spacing) <= FINE_MM**3 else coarse
-        group.add(ct.array, labels, truth, region, ct.voxel_spacing, fitted)
+        voxels = _read(case, settings)
+        group = fine if np.prod(voxels.ct.voxel_spacing) <= FINE_MM**3 else coarse
+        group.add(voxels, fitted)
     return {
         "all": fine + coarse,
         f"to {FINE_MM:g} mm": fine,
@@ -57,9 +56,7 @@ def measure(cases: Sequence[Case], settings: PrepareSettings) -> dict[str, Floor
     }
 
 
-def _read(
-    case: Case, settings: PrepareSettings
-) -> tuple[Volume, np.ndarray, np.ndarray, np.ndarray]:
+def _read(case: Case, settings: PrepareSettings) -> KnownVoxels:
     if case.fractures is None:
         raise UserError(f"{case.case_id}: no fracture mask, and floors need one.")
     ct = read_ct(case.ct)
@@ -67,7 +64,7 @@ def _read(
     crops = place_crops(spine.vertebrae, ct.geometry, settings)
     region = crop_region(crops, settings.crop_shape, ct.geometry, settings.voxel_spacing)
     assert spine.labels is not None  # a synthetic cohort has label maps
-    return ct, spine.labels.array, read_labels(case.fractures).array, region
+    return KnownVoxels(ct, spine.labels.array, read_labels(case.fractures).array, region)
 
 
 def table(groups: dict[str, Floors]) -> str:

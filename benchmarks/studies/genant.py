@@ -23,7 +23,7 @@ from vfseg.data.levels import LEVELS
 from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.genant import HeightLoss, height_losses
-from vfseg.evaluation.heights import SITE_DEPTHS, SITES, Body, measure_bodies
+from vfseg.evaluation.heights import SITE_DEPTHS, SITES, MeasuredBody, measure_bodies
 from vfseg.synthesis.phantom import FractureSpec, PhantomCase, VertebraFacts, make_case
 from vfseg.synthesis.phantom.fractures import KINDS
 
@@ -76,11 +76,11 @@ def of_folder(folder: Path) -> list[Graded]:
     return graded
 
 
-def measure(labels: Volume, source: str) -> list[tuple[Body, HeightLoss]]:
+def measure(labels: Volume, source: str) -> list[tuple[MeasuredBody, HeightLoss]]:
     """Measured bodies of a label map and their losses of height."""
     bodies = measure_bodies(labels, read_vertebrae(labels, None, source).vertebrae)
     losses = height_losses(bodies)
-    return [(body, losses[body.level]) for body in bodies if isinstance(body, Body)]
+    return [(body, losses[body.level]) for body in bodies if isinstance(body, MeasuredBody)]
 
 
 def phantom(number: int) -> PhantomCase:

@@ -1,18 +1,20 @@
 """A small CT with two box-shaped vertebrae, fractures in them, and maps of any quality."""
 
-import dataclasses
 import functools
 
 import numpy as np
 
+from vfseg.data.box import whole
 from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
+from vfseg.data.instances import separated
 from vfseg.data.levels import Vertebra
 from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
-from vfseg.evaluation.case_scores import measure_case
-from vfseg.evaluation.evaluate import slice_units
+from vfseg.evaluation.case_scores import KnownCase, measure_case
 from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.slices import SliceScores, slice_units
+from vfseg.evaluation.truth import KnownFractures
 from vfseg.inference.case_map import Slab
 from vfseg.inference.thresholds import Thresholds
 from vfseg.inference.views import View
@@ -26,7 +28,7 @@ THRESHOLDS = Thresholds(
 )
 
 
-def spine():
+def _spine():
     geometry = geometry_from(SHAPE[::-1], np.diag([SPACING, SPACING, SPACING, 1]))
     labels = np.zeros(SHAPE, np.uint8)
     vertebrae = []
@@ -41,6 +43,9 @@ def spine():
     return Spine(tuple(vertebrae), Volume(labels, geometry), [20, 21], ())
 
 
+SPINE = _spine()
+
+
 def sheet(*places):
     """Instances 1, 2, ...: sheets of 2 x 10 x 10 voxels (1.6 mL) from these d on."""
     truth = np.zeros(SHAPE, np.uint8)
@@ -49,31 +54,33 @@ def sheet(*places):
     return truth
 
 
-def measured(truth, probability, name="case", *, thresholds=THRESHOLDS, patient=None, **change):
+def measured(
+    truth,
+    probability,
+    name="case",
+    *,
+    thresholds=THRESHOLDS,
+    patient=None,
+    marked=True,
+    spine=SPINE,
+):
     """CaseScores of a map whose crops cover all but the outermost voxels."""
-    read = spine()
     region = np.zeros(SHAPE, bool)
     region[1:-1, 1:-1, 1:-1] = True
     probability = np.where(region, probability, 0).astype(np.float32)
-    slices = ScoreHistogram()
-    slices.add(probability, truth, region)
-    ct = Volume(np.full(SHAPE, 100, np.int16), read.labels.geometry)
+    ct = Volume(np.full(SHAPE, 100, np.int16), SPINE.labels.geometry)
     case = Case(name, patient or name, None)
-    arguments = {"marked": True, "thresholds": thresholds} | change
-    scores = measure_case(
-        case,
-        f"fingerprint of {name}",
-        slices,
-        ct,
-        arguments.pop("spine", read),
-        truth,
+    fractures = KnownFractures(separated(truth, marked), {}, {})
+    histogram = ScoreHistogram()
+    histogram.add(probability, truth, region)
+    units = slice_units(probability[None], truth[None], View(0, False, (0, 0, 0)))
+    return measure_case(
+        KnownCase(case, f"fingerprint of {name}", ct, spine, fractures),
+        SliceScores(histogram, tuple(units)),
         Slab(probability, region, None),
-        (0, 0, 0),
-        **arguments,
+        whole(SHAPE),
+        thresholds,
     )
-    axial = View(0, False, (0, 0, 0))
-    units = slice_units(probability[None], truth[None], axial)
-    return dataclasses.replace(scores, slice_units=tuple(units))
 
 
 @functools.cache

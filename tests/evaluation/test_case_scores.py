@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tests.evaluation.scene import SHAPE, measured, sheet, spine
+from tests.evaluation.scene import SHAPE, SPINE, measured, sheet
 from vfseg.data.probability import reaches
 from vfseg.evaluation.case_scores import predicted_mask
 
@@ -58,7 +58,7 @@ def test_a_fracture_outside_every_crop_is_counted_and_told(caplog):
     assert scores.lesions.not_shown == 1
     assert len(scores.lesions.lesions) == 1
     assert f"{2 * 24} of {200 + 2 * 24} fracture voxels lie outside" in caplog.text
-    assert "1 whole fractures lie outside" in caplog.text
+    assert "wholly outside every crop, and are not among its lesions: 1" in caplog.text
 
 
 def test_a_binary_mask_is_taken_apart():
@@ -68,7 +68,7 @@ def test_a_binary_mask_is_taken_apart():
 
 
 def test_with_boxes_alone_the_box_is_measured_and_said():
-    boxes = spine()._replace(labels=None, ids=())
+    boxes = SPINE._replace(labels=None, ids=())
     truth = sheet(6)
     scores = measured(truth, truth > 0, spine=boxes)
     assert {v.measured_in for v in scores.vertebrae} == {"box"}

@@ -1,5 +1,9 @@
 """The evaluator on a case on disk, with a predictor that knows its answer."""
 
+import gc
+import weakref
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -9,11 +13,14 @@ from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
 from vfseg.data.volume import write_ct, write_labels
 from vfseg.errors import UserError
-from vfseg.evaluation.evaluate import Evaluator, slice_units
-from vfseg.inference.views import View, Views
+from vfseg.evaluation.evaluate import Evaluator
+from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.thresholds import choose, of_highest_dice
+from vfseg.inference.views import Views
 
 SETTINGS = PrepareSettings(voxel_spacing=2.0, crop_shape=(16, 16, 16), vertebra_scheme="verse")
 SHAPE = (36, 24, 24)
+EMPTY = ScoreHistogram()
 
 
 def write_case(folder, name, fractured=True):
@@ -52,10 +59,11 @@ def prepared(tmp_path_factory):
 def test_slices_are_scored_in_the_plain_views_alone(prepared):
     _, records, evaluator = prepared
     found = list(evaluator.predict_slices(records, "test"))
-    for record, predictions, scores, _ in found:
+    for record, predictions, scores in found:
         assert predictions.shape == (len(record.crops), 4, 16, 16, 16)
-        assert scores.counts.sum() == 2 * len(record.crops) * 16**3  # two planes, unmirrored
-        assert not scores.counts[:, 0].any()  # a mirrored view would be 0
+        counts = scores.histogram.counts
+        assert counts.sum() == 2 * len(record.crops) * 16**3  # two planes, unmirrored
+        assert not counts[:, 0].any()  # a mirrored view would be 0
 
 
 def test_validation_chooses_and_the_test_case_is_scored_with_that(prepared, tmp_path):
@@ -84,21 +92,64 @@ def test_validation_chooses_and_the_test_case_is_scored_with_that(prepared, tmp_
     }
 
 
+class Alive:
+    """How many of the arrays that were handed out still are in memory."""
+
+    def __init__(self):
+        self.references = []
+
+    def number(self):
+        gc.collect()
+        return sum(reference() is not None for reference in self.references)
+
+    def alone(self, array):
+        """Hands out an array; no other may be left."""
+        assert self.number() == 0
+        self.references.append(weakref.ref(array))
+        return array
+
+
+@pytest.mark.parametrize("fusion", ["mean", "vote"])
+def test_one_case_at_a_time_is_in_memory_and_predicted_once(prepared, monkeypatch, fusion):
+    cases, records, evaluator = prepared
+    records = [records[number] for number in (0, 1, 2, 0, 1)]
+    evaluator = replace(evaluator, fusion=fusion)
+    # What it must come to: everything in memory at once.
+    predicted = list(evaluator.predict_slices(records, "validation"))
+    of_slices = of_highest_dice(sum((p.scores.histogram for p in predicted), EMPTY), "slice")
+    scores = evaluator.score(cases, predicted, of_slices)
+    units = [(v.score, v.fractured) for s in scores for v in s.vertebrae]
+    wanted = choose(of_slices, sum((s.voxels for s in scores), EMPTY), units)
+
+    alive, load = Alive(), np.load
+
+    class Watched(Oracle):
+        def slices(self, g_params, crops):
+            return alive.alone(super().slices(g_params, crops))
+
+    monkeypatch.setattr(np, "load", lambda *args, **options: alive.alone(load(*args, **options)))
+    found = replace(evaluator, predictor=Watched()).choose_thresholds(cases, records)
+    assert found == wanted
+    assert len(alive.references) == 2 * len(records)  # predicted once, read back once
+    assert alive.number() == 0
+    assert sorted(path.name for path in evaluator.store.iterdir()) == ["no", "one", "two"]
+
+
+def test_scored_cases_do_not_pile_up(prepared):
+    cases, records, evaluator = prepared
+    alive = Alive()
+
+    def predicted():
+        for record in [*records, *records]:
+            case = next(evaluator.predict_slices([record], "test"))
+            alive.alone(case.predictions)
+            yield case
+            del case
+
+    assert len(evaluator.score(cases, predicted(), 0.5)) == 6
+
+
 def test_validation_without_a_fracture_chooses_nothing(prepared):
     cases, records, evaluator = prepared
     with pytest.raises(UserError, match="validation cases show no fracture"):
         evaluator.choose_thresholds(cases, records[2:])
-
-
-def test_a_slice_has_its_highest_prediction_and_any_truth():
-    """Slices of the view follow each other along d, h or w; everything else is one slice."""
-    rng = np.random.default_rng(0)
-    predictions = rng.uniform(size=(2, 3, 4, 5)).astype(np.float32)
-    truth = np.zeros((2, 3, 4, 5), np.uint8)
-    truth[1, 2, 1, 4] = 3
-    for axis in range(3):
-        units = slice_units(predictions, truth, View(axis, False, (0, 0, 0)))
-        crops = [np.moveaxis(crop, axis, 0) for crop in predictions]
-        assert [score for score, _ in units] == [float(s.max()) for crop in crops for s in crop]
-        positive = [number for number, (_, shown) in enumerate(units) if shown]
-        assert positive == [predictions.shape[axis + 1] + (2, 1, 4)[axis]]

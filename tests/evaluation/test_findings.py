@@ -1,6 +1,6 @@
 import numpy as np
 
-from tests.evaluation.scene import SHAPE, THRESHOLDS, measured, sheet, spine
+from tests.evaluation.scene import SHAPE, SPINE, THRESHOLDS, measured, sheet
 from vfseg.data.volume import Volume
 from vfseg.evaluation.findings import list_findings
 from vfseg.inference.boxed_map import BoxedMap
@@ -16,9 +16,8 @@ def test_a_user_s_ct_is_listed_as_an_evaluated_one():
     box = (slice(1, 39), slice(1, 23), slice(1, 23))
     boxed = BoxedMap(SHAPE, box)
     boxed.fill(box, probability[box])
-    read = spine()
-    ct = Volume(np.zeros(SHAPE, np.int16), read.labels.geometry)
-    found = Prediction(ct, read, boxed, None, 0.0, 1)
+    ct = Volume(np.zeros(SHAPE, np.int16), SPINE.labels.geometry)
+    found = Prediction(ct, SPINE, boxed, None, 0.0, 1)
     listed = list_findings("case", found, THRESHOLDS.fused, THRESHOLDS.vertebra)
     wanted = measured(truth, probability)
     assert len(listed.lesions) == len(wanted.lesion_rows) == 2

@@ -7,9 +7,11 @@ import pytest
 from scipy import ndimage
 
 from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import Volume
 from vfseg.evaluation.floors import (
     BLUR_MM,
     Floors,
+    KnownVoxels,
     Likelihood,
     blurred,
     crop_region,
@@ -30,7 +32,12 @@ def case(seed, shape=(14, 16, 18)):
     ct[truth > 0] += 150
     region = np.zeros(shape, bool)
     region[:, 2:-2, 2:-2] = True
-    return ct, labels, truth, region
+    return KnownVoxels(in_millimetres(ct), labels, truth, region)
+
+
+def in_millimetres(ct, spacing=(1.0, 1.0, 1.0)):
+    """A CT of this voxel spacing (d, h, w)."""
+    return Volume(ct, geometry_from(ct.shape[::-1], np.diag([*spacing[::-1], 1.0])))
 
 
 def crop(*start):
@@ -56,7 +63,7 @@ def test_the_blur_is_in_millimetres():
     ct = np.zeros((31, 31, 31), np.int16)
     ct[15, 15, 15] = 30_000
     spacing = np.array([1.0, 0.8, 1.25])
-    smooth = blurred(ct, spacing)
+    smooth = blurred(in_millimetres(ct, spacing))
     assert smooth.sum() == pytest.approx(30_000, rel=1e-3)
     for axis in range(3):
         profile = smooth.sum(tuple({0, 1, 2} - {axis}))
@@ -69,9 +76,10 @@ def test_the_blur_is_in_millimetres():
 
 def test_the_likelihood_is_the_ratio_of_two_densities():
     fitted = Likelihood()
-    ct, _, truth, region = case(1)
-    smooth = blurred(ct, np.ones(3))
-    fitted.add(ct, smooth, truth, region)
+    known = case(1)
+    ct, truth, region = known.ct.array, known.truth, known.region
+    smooth = blurred(known.ct)
+    fitted.add(known)
     assert fitted.counts.sum() == region.sum()
     assert fitted.counts[1].sum() == np.count_nonzero(truth[region])
 
@@ -86,13 +94,14 @@ def test_the_likelihood_is_the_ratio_of_two_densities():
         )
         return (same + 1) / (chosen.sum() + 60 * 60)
 
-    scores = fitted.score(ct, smooth)
+    scores = fitted.score(known.ct)
     assert scores.dtype == np.float32
     for index in ((4, 5, 6), (10, 8, 8), (0, 0, 0)):
         a, b = (density(p, ct[index], smooth[index]) for p in (True, False))
         assert scores[index] == pytest.approx(a / (a + b), rel=1e-5)
-    far = fitted.score(np.array([-3000, 3000], np.int16), np.array([-3000.0, 3000.0], np.float32))
-    np.testing.assert_allclose(far, 0.5, atol=0.35)  # nothing was seen there
+    for hounsfield in (-3000, 3000):  # nothing was seen there
+        far = fitted.score(in_millimetres(np.full((2, 2, 2), hounsfield, np.int16)))
+        np.testing.assert_allclose(far, 0.5, atol=0.35)
 
 
 def test_an_oracle_needs_twenty_cubic_millimetres_in_the_vertebra_itself():
@@ -117,11 +126,11 @@ def test_moving_equals_a_general_shift(axis, voxels):
 
 
 def test_dice_of_a_moved_slab_follows_from_its_thickness():
-    ct, labels, truth, region = case(2)
-    truth[...] = 0
-    truth[5:8, 4:12, 4:14] = 1  # 3 by 8 by 10 voxels, inside the region
+    known = case(2)
+    known.truth[...] = 0
+    known.truth[5:8, 4:12, 4:14] = 1  # 3 by 8 by 10 voxels, inside the region
     floors = Floors()
-    floors.add(ct, labels, truth, region, np.ones(3), Likelihood())
+    floors.add(known, Likelihood())
     figures = floors.figures()
     for name, size in zip("dhw", (3, 8, 10)):
         # One voxel on: size - 1 in common. Half a voxel: one voxel thicker, size in common.
@@ -132,19 +141,17 @@ def test_dice_of_a_moved_slab_follows_from_its_thickness():
 def test_floors_of_cases_add_up_and_rise_with_what_is_known():
     fitted = Likelihood()
     for seed in (1, 2):
-        ct, _, truth, region = case(seed)
-        fitted.add(ct, blurred(ct, np.ones(3)), truth, region)
+        fitted.add(case(seed))
     parts, total = [], Floors()
     for seed in (3, 4):
         parts.append(Floors())
         for floors in (parts[-1], total):
-            ct, labels, truth, region = case(seed)
-            floors.add(ct, labels, truth, region, np.ones(3), fitted)
+            floors.add(case(seed), fitted)
     figures = (parts[0] + parts[1]).figures()
     assert figures == total.figures()
     assert total.cases == (parts[0] + parts[1]).cases == 2
-    _, _, truth, region = case(3)
-    assert figures["prevalence"] == pytest.approx((truth[region] > 0).mean())
+    known = case(3)
+    assert figures["prevalence"] == pytest.approx((known.truth[known.region] > 0).mean())
     assert (
         figures["prevalence"]
         < figures["pr_auc_hu_threshold"]
@@ -155,9 +162,9 @@ def test_floors_of_cases_add_up_and_rise_with_what_is_known():
 
 
 def test_without_a_fracture_there_is_no_floor():
-    ct, labels, truth, region = case(5)
+    known = case(5)
     floors = Floors()
-    floors.add(ct, labels, 0 * truth, region, np.ones(3), Likelihood())
+    floors.add(known._replace(truth=0 * known.truth), Likelihood())
     figures = floors.figures()
     assert figures.pop("prevalence") == 0
     assert set(figures.values()) == {None}

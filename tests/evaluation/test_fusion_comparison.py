@@ -8,9 +8,9 @@ from vfseg.crops.store import CaseArrays
 from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
 from vfseg.data.volume import write_ct, write_labels
-from vfseg.evaluation.evaluate import SlicesOfCase
 from vfseg.evaluation.fusion_comparison import METRICS, compare_fusions
 from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.slices import SliceScores, SlicesOfCase
 from vfseg.inference.fusion import FUSIONS
 from vfseg.inference.views import Views
 
@@ -37,7 +37,7 @@ def scene(tmp_path):
         wrong = right.copy()
         wrong[4:8] = 0.95
         answers = np.stack([right, right, wrong])[None]
-        predicted.append(SlicesOfCase(record, answers, ScoreHistogram()))
+        predicted.append(SlicesOfCase(record, answers, SliceScores(ScoreHistogram())))
     return cases, predicted
 
 

@@ -5,9 +5,8 @@ import pytest
 
 from vfseg.data.grades import GENANT_LOSSES, genant_grade
 from vfseg.data.levels import LEVELS
-from vfseg.evaluation import genant
-from vfseg.evaluation.genant import height_losses
-from vfseg.evaluation.heights import SITE_DEPTHS, Body, Unmeasured
+from vfseg.evaluation.genant import SPREAD, USUAL_MM, WEDGE_DEGREES, height_losses
+from vfseg.evaluation.heights import SITE_DEPTHS, MeasuredBody, Unmeasured
 
 # Wedging in degrees of women and men at T9, T11, L1 and L5: PMC2899959, table 1.
 PUBLISHED_WEDGE = {"T9": (2.8, 4.8), "T11": (4.6, 5.4), "L1": (2.6, 4.1), "L5": (-7.8, -4.6)}
@@ -16,11 +15,11 @@ DEPTH = 30.0
 
 def healthy(level, posterior=None, *, depth=DEPTH, uncertainty=0.4):
     """A body with the usual posterior height and wedging of its level, and no hollow."""
-    back = genant._USUAL_MM[level] if posterior is None else posterior
-    slope = np.tan(np.radians(genant._WEDGE_DEGREES[level]))
+    back = USUAL_MM[level] if posterior is None else posterior
+    slope = np.tan(np.radians(WEDGE_DEGREES[level]))
     ahead = np.array([SITE_DEPTHS[2] - share for share in SITE_DEPTHS]) * depth
     nothing = np.zeros(1)
-    return Body(
+    return MeasuredBody(
         level=level,
         centre=np.zeros(3),
         axes=np.eye(3),
@@ -40,14 +39,12 @@ def lowered(body, *shares):
 
 def test_the_wedging_is_the_published_one():
     for level, both in PUBLISHED_WEDGE.items():
-        assert genant._WEDGE_DEGREES[level] == pytest.approx(np.mean(both))
+        assert WEDGE_DEGREES[level] == pytest.approx(np.mean(both))
 
 
 def test_a_healthy_spine_of_any_size_has_lost_nothing():
     for scale in (0.85, 1.2):
-        spine = [
-            healthy(level, scale * genant._USUAL_MM[level], depth=scale * DEPTH) for level in LEVELS
-        ]
+        spine = [healthy(level, scale * USUAL_MM[level], depth=scale * DEPTH) for level in LEVELS]
         for loss in height_losses(spine).values():
             np.testing.assert_allclose(loss.loss, 0, atol=1e-12)
             assert (loss.grade, loss.shape) == (0, "")
@@ -114,11 +111,11 @@ def test_the_interval_is_that_of_independent_errors():
     spine[1] = replace(spine[1], heights=np.array([24.0, 16.8, 24.0]))
     loss = height_losses(spine)["L2"]
     # d(1 - h / e) with e the mean of two neighbours: sigma_h / e and h / e * sigma_e / e.
-    scales = [genant._USUAL_MM["L2"] / genant._USUAL_MM[n] for n in ("L1", "L3")]
+    scales = [USUAL_MM["L2"] / USUAL_MM[n] for n in ("L1", "L3")]
     expected = loss.expected[1]
     error = 0.6 * np.hypot(*scales) / 2
     sigma = np.sqrt(
-        (0.6 / expected) ** 2 + (16.8 * error / expected**2) ** 2 + genant._SPREAD**2
+        (0.6 / expected) ** 2 + (16.8 * error / expected**2) ** 2 + SPREAD**2
     )  # fmt: skip
     assert loss.uncertainty[1] == pytest.approx(sigma)
     value = 1 - 16.8 / expected

@@ -4,7 +4,7 @@ import pytest
 from tests.evaluation.spines import DEPTH, WIDTH, Block, build, vertebrae_of
 from vfseg.data.geometry import geometry_from
 from vfseg.data.volume import Volume
-from vfseg.evaluation.heights import SITE_DEPTHS, Body, Unmeasured, measure_bodies
+from vfseg.evaluation.heights import SITE_DEPTHS, MeasuredBody, Unmeasured, measure_bodies
 
 SPINE = [Block("L1", 25, 26), Block("L2", 17, 26), Block("L3", 27, 27, dent=8)]
 
@@ -121,7 +121,7 @@ def test_cut_vertebrae_and_fragments_are_not_measured():
     cut = Volume(array, geometry_from(array.shape, labels.affine))
     l1, l2, l3 = measure(cut)
     assert l1 == Unmeasured("L1", "cut by the border of the CT")
-    assert isinstance(l2, Body)
+    assert isinstance(l2, MeasuredBody)
     assert l3 == Unmeasured("L3", "only a fragment is labelled")
 
 

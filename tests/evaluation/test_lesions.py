@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from vfseg.data.box import box_between
 from vfseg.evaluation.lesions import (
     CaseLesions,
+    Detections,
     Lesion,
     components,
     false_positives_per_case,
@@ -17,6 +19,7 @@ from vfseg.evaluation.lesions import (
     sensitivity_at,
 )
 from vfseg.evaluation.statistics import resampled_values
+from vfseg.evaluation.truth import KnownFractures
 
 
 def case_of(found, false):
@@ -74,12 +77,19 @@ def test_matching_equals_sets_of_voxels(seed):
     mask = (truth > 0) & (rng.random(shape) < 0.4) | (rng.random(shape) < 0.05)
     found = components(mask, 5.0)
     probability = rng.random(shape).astype(np.float32)
-    volumes = np.bincount(truth.ravel(), minlength=5)
-    volumes[4] += 30  # a part of it lies outside the box
     region = np.ones(shape, bool)
     region[0] = False
+    in_ct = np.zeros((8, 8, 20), np.uint8)
+    box = box_between((0, 0, 5), (8, 8, 13))
+    in_ct[box] = truth
+    in_ct[:5, :6, 19] = 4  # a part of it lies outside the box
+    volumes = np.bincount(in_ct.ravel(), minlength=5)
     result = match_lesions(
-        found, truth, probability, mask, volumes, region, 5.0, {1: "L1"}, {2: "burst"}
+        Detections(box, probability, mask, found),
+        KnownFractures(in_ct, {}, {2: "burst"}),
+        {1: "L1"},
+        region,
+        5.0,
     )
     sets = {c: set(map(tuple, np.argwhere(found == c))) for c in range(1, found.max() + 1)}
     highest = {c: max(probability[v] for v in voxels) for c, voxels in sets.items()}

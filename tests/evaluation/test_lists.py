@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 
 from tests.evaluation.spines import DEPTH, Block, build, vertebrae_of
+from vfseg.data.box import box_between, whole
+from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
-from vfseg.evaluation.lists import (
-    LESION_COLUMNS,
-    NO_LABEL_MAP,
-    VERTEBRA_COLUMNS,
-    lesion_rows,
-    vertebra_rows,
-)
+from vfseg.evaluation.heights import NO_LABEL_MAP, measure_spine
+from vfseg.evaluation.lesions import Detections
+from vfseg.evaluation.lists import LESION_COLUMNS, VERTEBRA_COLUMNS, lesion_rows, vertebra_rows
 
 LEVELS = ("T12", "L1", "L2", "L3")
 
@@ -25,8 +23,12 @@ def spine():
     return labels, vertebrae_of(labels), centres
 
 
+def measured(labels, vertebrae):
+    return measure_spine(Spine(tuple(vertebrae), labels, [v.label for v in vertebrae], ()))
+
+
 def rows_of(labels, vertebrae, scores, **more):
-    rows = vertebra_rows("case", labels, vertebrae, scores, 0.5, **more)
+    rows = vertebra_rows("case", measured(labels, vertebrae), scores, 0.5, **more)
     return {row["level"]: row for row in rows}
 
 
@@ -109,13 +111,15 @@ def with_lesions(labels, centre):
     return components, probability
 
 
+def detections(probability, components):
+    return Detections(whole(components.shape), probability, components > 0, components)
+
+
 def test_lesions_are_placed_in_their_vertebra(spine):
     labels, vertebrae, centres = spine
     components, probability = with_lesions(labels, centres[1])
-    uncertainty = 1 - probability
-    rows = lesion_rows(
-        "case", probability, components, labels, vertebrae, labels.geometry, uncertainty
-    )
+    found = detections(probability, components)._replace(uncertainty=1 - probability)
+    rows = lesion_rows("case", found, measured(labels, vertebrae), labels.geometry)
     assert [row["lesion"] for row in rows] == [4, 3, 2, 1]  # the most probable first
     for row in rows:
         number = row["lesion"]
@@ -135,33 +139,27 @@ def test_lesions_are_placed_in_their_vertebra(spine):
 def test_a_box_of_the_map_gives_the_same_rows(spine):
     labels, vertebrae, centres = spine
     components, probability = with_lesions(labels, centres[1])
-    whole = lesion_rows("case", probability, components, labels, vertebrae, labels.geometry)
-    start = np.argwhere(components).min(axis=0) - 1
-    box = tuple(slice(a, None) for a in start)
-    part = lesion_rows(
-        "case",
-        *(probability[box], components[box], labels, vertebrae, labels.geometry),
-        start=tuple(start),
-    )
-    assert part == whole
-    assert {row["uncertainty"] for row in whole} == {None}
+    all_of_it, spine = detections(probability, components), measured(labels, vertebrae)
+    rows = lesion_rows("case", all_of_it, spine, labels.geometry)
+    box = box_between(np.argwhere(components).min(axis=0) - 1, labels.shape)
+    part = Detections(box, *(array[box] for array in all_of_it[1:4]))
+    assert lesion_rows("case", part, spine, labels.geometry) == rows
+    assert {row["uncertainty"] for row in rows} == {None}
 
 
 def test_lesions_outside_every_vertebra_have_no_level(spine):
     labels, vertebrae, _ = spine
     components = np.zeros(labels.shape, np.int32)
     components[2:4, 2:4, 2:4] = 2  # id 1 is absent
-    (row,) = lesion_rows(
-        "case",
-        *(np.full(labels.shape, 0.7), components, labels, vertebrae, labels.geometry),
-    )
+    found = detections(np.full(labels.shape, 0.7), components)
+    (row,) = lesion_rows("case", found, measured(labels, vertebrae), labels.geometry)
     assert (row["lesion"], row["level"], row["height"], row["depth"]) == (2, None, None, None)
 
 
 def test_boxes_that_overlap_leave_the_nearest_centre_to_decide(spine):
     labels, vertebrae, centres = spine
-    whole = [replace(v, start=(0, 0, 0), stop=labels.shape, centre=c) for v, c in
-             zip(vertebrae, centres)]  # fmt: skip
-    components, probability = with_lesions(labels, centres[3])
-    rows = lesion_rows("case", probability, components, None, whole, labels.geometry)
+    everywhere = [replace(v, start=(0, 0, 0), stop=labels.shape, centre=c) for v, c in
+                  zip(vertebrae, centres)]  # fmt: skip
+    found = detections(*with_lesions(labels, centres[3])[::-1])
+    rows = lesion_rows("case", found, measured(None, everywhere), labels.geometry)
     assert {(row["level"], row["height"], row["depth"]) for row in rows} == {("L3", None, None)}

@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from tests.evaluation.scene import SHAPE, SPACING, spine
+from tests.evaluation.scene import SPINE
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
+from vfseg.data.geometry import geometry_from
 from vfseg.data.levels import Vertebra
+from vfseg.data.spine import Spine
+from vfseg.data.volume import Volume
 from vfseg.evaluation.regions import nearer_within, vertebra_regions
 
 
@@ -29,9 +32,10 @@ def test_a_voxel_belongs_to_the_nearest_part_of_the_spine_within_two_millimetres
         return np.sqrt(((grid[:, None] - points) ** 2).sum(-1)).min(1).reshape(labels.shape)
 
     nearest = {label: distance(label) for label in (20, 21, 26)}
-    found = vertebra_regions(
-        [vertebra(labels, 20), vertebra(labels, 21)], labels, [20, 21, 26], labels.shape, spacing
-    )
+    geometry = geometry_from(labels.shape[::-1], np.diag([*spacing[::-1], 1]))
+    vertebrae = vertebra(labels, 20), vertebra(labels, 21)
+    read = Spine(vertebrae, Volume(labels, geometry), [20, 21, 26], ())
+    found = vertebra_regions(read, geometry)
     for region in found:
         own = nearest[region.vertebra.label]
         others = np.min([d for label, d in nearest.items() if label != region.vertebra.label], 0)
@@ -60,9 +64,10 @@ def test_growing_side_by_side_is_what_distance_transforms_say(seed):
 
 
 def test_where_only_boxes_are_known_the_box_is_the_region():
-    read = spine()
-    regions = list(vertebra_regions(read.vertebrae, None, (), SHAPE, np.full(3, SPACING)))
-    for vertebra_, region in zip(read.vertebrae, regions):
+    boxes = SPINE._replace(labels=None, ids=())
+    regions = list(vertebra_regions(boxes, SPINE.labels.geometry))
+    for vertebra_, region in zip(boxes.vertebrae, regions, strict=True):
+        assert region.measured_in == "box"
         assert region.inside.all()
         assert tuple(side.start for side in region.box) == vertebra_.start
         assert tuple(side.stop for side in region.box) == vertebra_.stop

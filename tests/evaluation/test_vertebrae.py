@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tests.evaluation.scene import SPACING, sheet, spine
+from tests.evaluation.scene import SPINE, sheet
 from vfseg.data.probability import reaches
 from vfseg.evaluation.metrics import average_precision, recall
 from vfseg.evaluation.regions import vertebra_regions
@@ -28,20 +28,15 @@ units = st.lists(
 
 
 def scored(truth, probability, mask=None):
-    read = spine()
     return [
         score_vertebra(
             region,
             probability[region.box],
             truth[region.box],
             None if mask is None else mask[region.box],
-            SPACING**3,
-            grades={"L1": 2},
-            measured_in="mask",
+            {"L1": 2}.get(region.vertebra.level),
         )
-        for region in vertebra_regions(
-            read.vertebrae, read.labels.array, read.ids, truth.shape, np.full(3, SPACING)
-        )
+        for region in vertebra_regions(SPINE, SPINE.labels.geometry)
     ]
 
 

@@ -8,7 +8,7 @@ from vfseg import processes
 from vfseg.commands.workdir import Run
 from vfseg.config.model import Trained, load_trained, make_predictor
 from vfseg.evaluation.compare import compare_runs, comparison_text
-from vfseg.evaluation.evaluate import Evaluator, together
+from vfseg.evaluation.evaluate import Evaluator, gather_scores
 from vfseg.evaluation.fusion_comparison import compare_fusions, fusion_text
 from vfseg.evaluation.measures import read_states
 from vfseg.evaluation.summary import summarise, write_evaluation
@@ -31,7 +31,7 @@ def evaluate(run: Run) -> None:
     predicted = evaluator.predict_slices(processes.share(test), "test")
     output = run.workdir / "predictions"
     own = evaluator.score(cases, predicted, thresholds.slice, thresholds=thresholds, output=output)
-    scores = together(own)
+    scores = gather_scores(own)
     if not processes.is_first():
         return
     save_thresholds(run.checkpoints, trained.step, thresholds, config.inference.fusion)

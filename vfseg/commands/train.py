@@ -11,8 +11,9 @@ from vfseg.config.model import make_predictor
 from vfseg.config.recipe import training_plan
 from vfseg.crops.store import CaseArrays
 from vfseg.data.geometry import PLANE_AXES
-from vfseg.evaluation.evaluate import Evaluator, SlicesOfCase
+from vfseg.evaluation.evaluate import Evaluator
 from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.slices import SlicesOfCase
 from vfseg.training import loop
 from vfseg.training.samples import best_slice, side_by_side
 
@@ -37,7 +38,7 @@ def train(run: Run) -> None:
             make_predictor(config), g_params, run.store, config.inference.fusion, config.prepare
         )
         for case in evaluator.predict_slices(processes.share(validation), "validate"):
-            histogram += case.scores
+            histogram += case.scores.histogram
             if len(pictures) < _PICTURES:
                 pictures.append(_picture(run, case))
         score = sum(processes.gather(histogram), ScoreHistogram()).average_precision()

@@ -77,7 +77,7 @@ def reliability_states(counts: np.ndarray, temperature: float = 1.0) -> np.ndarr
 
 
 def calibration_error(states: np.ndarray, lowest: int = 0) -> np.ndarray:
-    """ECE = sum over bins of |observed share - mean score| x share of the voxels.
+    """ECE = sum over bins of |observed fraction - mean score| x fraction of the voxels.
 
     Args:
         states: table "... 3 15", see `reliability_states`.
@@ -98,7 +98,7 @@ def suspected_error(states: np.ndarray) -> np.ndarray:
 
 
 def reliability_curve(states: np.ndarray) -> list[list[float]]:
-    """[mean score, observed share, voxels] of each bin that holds any.
+    """[mean score, observed fraction, voxels] of each bin that holds any.
 
     Args:
         states: table "3 15" of all cases.

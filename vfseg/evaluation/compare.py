@@ -61,8 +61,8 @@ def compare_states(own: States, other: States, *, seed: int) -> list[dict[str, A
 
     Returns:
         For each figure {"level", "name", "this", "other", "difference", "ci95", "in_favour"}: the
-        difference is this - other; the last is the share of resamples, 0..1, in which this run is
-        better (ties count half). The last two are null under 5 patients.
+        difference is this - other; the last is the fraction of resamples, 0..1, in which this run
+        is better (ties count half). The last two are null under 5 patients.
     """
     return [
         _difference(measure, own, other, seed)

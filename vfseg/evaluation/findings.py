@@ -6,8 +6,9 @@ import numpy as np
 
 from vfseg.data.box import part_of
 from vfseg.data.probability import reaches
-from vfseg.evaluation.lesions import components
-from vfseg.evaluation.lists import bodies_of, lesion_rows, vertebra_rows
+from vfseg.evaluation.heights import measure_spine
+from vfseg.evaluation.lesions import Detections, components
+from vfseg.evaluation.lists import lesion_rows, vertebra_rows
 from vfseg.evaluation.regions import vertebra_regions
 from vfseg.evaluation.vertebrae import vertebra_score
 from vfseg.inference.case import Prediction
@@ -38,29 +39,20 @@ def list_findings(
     """
     ct, spine, box = found.ct, found.spine, found.probability.box
     probability = found.probability[box]
-    labels = None if spine.labels is None else spine.labels.array
-    regions = vertebra_regions(spine.vertebrae, labels, spine.ids, ct.shape, ct.voxel_spacing)
     scores = {
         region.vertebra.level: vertebra_score(part_of(probability, box, region.box)[region.inside])
-        for region in regions
+        for region in vertebra_regions(spine, ct.geometry)
     }
-    mask = reaches(probability, threshold) & (probability > 0)
-    uncertainty = None if found.uncertainty is None else found.uncertainty[box]
-    lesions = components(mask, float(np.prod(ct.voxel_spacing)))
-    bodies = bodies_of(spine.labels, spine.vertebrae)
+    mask = reaches(probability, threshold) & (probability > 0)  # 0 outside every crop
+    lesions = Detections(
+        box=box,
+        probability=probability,
+        mask=mask,
+        components=components(mask, float(np.prod(ct.voxel_spacing))),
+        uncertainty=None if found.uncertainty is None else found.uncertainty[box],
+    )
+    measured = measure_spine(spine)
     return Findings(
-        vertebra_rows(
-            case_id, spine.labels, spine.vertebrae, scores, vertebra_threshold, bodies=bodies
-        ),
-        lesion_rows(
-            case_id,
-            probability,
-            lesions,
-            spine.labels,
-            spine.vertebrae,
-            ct.geometry,
-            uncertainty,
-            start=[side.start for side in box],
-            bodies=bodies,
-        ),
+        vertebra_rows(case_id, measured, scores, vertebra_threshold),
+        lesion_rows(case_id, lesions, measured, ct.geometry),
     )

@@ -1,7 +1,8 @@
 """What a scorer without any idea of a fracture's shape reaches: the floors of a cohort.
 
 A cohort teaches something only where these are low. All are taken inside the union of the crops of
-T4-L5, in the grid of the CT, by the code that scores the models.
+T4-L5, in the grid of the CT, by the code that scores the models. `benchmarks/studies/floors.py`
+computes them; a run needs only the first.
 
 - Hounsfield threshold: see `hounsfield_floor`.
 - Hounsfield likelihood: ratio of the densities of (HU, blurred HU) within and outside fractures,
@@ -14,14 +15,17 @@ T4-L5, in the grid of the CT, by the code that scores the models.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from vfseg.crops.prepare import Crop
 from vfseg.data.attribution import FRACTURED_MM3
+from vfseg.data.box import box_between
 from vfseg.data.geometry import Geometry
 from vfseg.data.resample import sample_nearest
+from vfseg.data.volume import Volume
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
 from vfseg.evaluation.metrics import ScoreHistogram
 
@@ -49,15 +53,31 @@ def crop_region(
     origin = starts.min(0)
     covered = np.zeros(starts.max(0) - origin + np.asarray(crop_shape), np.uint8)
     for start in starts - origin:
-        covered[tuple(slice(a, a + n) for a, n in zip(start, crop_shape))] = 1
+        covered[box_between(start, start + crop_shape)] = 1
     step = geometry.voxel_spacing / voxel_spacing
     return sample_nearest(covered, -origin, step, geometry.shape).astype(bool)
 
 
-def blurred(ct: np.ndarray, voxel_spacing: np.ndarray) -> np.ndarray:
-    """The CT after a Gaussian of SD `BLUR_MM`, float32 HU."""
-    sigma = BLUR_MM / np.asarray(voxel_spacing)
-    return ndimage.gaussian_filter(ct, sigma, output=np.float32, truncate=2.5, mode="nearest")
+def blurred(ct: Volume) -> np.ndarray:
+    """The CT after a Gaussian of SD `BLUR_MM`, float32 HU `d h w`."""
+    sigma = BLUR_MM / ct.voxel_spacing
+    return ndimage.gaussian_filter(ct.array, sigma, output=np.float32, truncate=2.5, mode="nearest")
+
+
+class KnownVoxels(NamedTuple):
+    """A case as the floors see it; the arrays lie on the grid of the CT.
+
+    Attributes:
+        ct: int16 HU.
+        labels: vertebra ids, `d h w`.
+        truth: fracture instances, `d h w`; not 0 is positive.
+        region: where it counts, bool `d h w`; see `crop_region`.
+    """
+
+    ct: Volume
+    labels: np.ndarray
+    truth: np.ndarray
+    region: np.ndarray
 
 
 @dataclass(eq=False)
@@ -70,23 +90,24 @@ class Likelihood:
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros((2, _BINS, _BINS), np.int64))
 
-    def add(self, ct: np.ndarray, smooth: np.ndarray, truth: np.ndarray, where: np.ndarray) -> None:
-        """Counts more voxels: HU, blurred HU, truth (not 0 is positive), all `d h w`."""
-        cells = _bin(ct[where]) * _BINS + _bin(smooth[where])
-        cells += _BINS * _BINS * (truth[where] != 0)
+    def add(self, case: KnownVoxels) -> None:
+        """Counts the voxels of one more case."""
+        where, smooth = case.region, blurred(case.ct)
+        cells = _bin(case.ct.array[where]) * _BINS + _bin(smooth[where])
+        cells += _BINS * _BINS * (case.truth[where] != 0)
         counted = np.bincount(cells, minlength=self.counts.size)
         self.counts += counted.reshape(self.counts.shape)
 
-    def score(self, ct: np.ndarray, smooth: np.ndarray) -> np.ndarray:
-        """Likelihood ratio r as a share, r / (1 + r), float32 in [0, 1].
+    def score(self, ct: Volume) -> np.ndarray:
+        """Likelihood ratio r as a fraction, r / (1 + r), float32 `d h w` in [0, 1].
 
         r = P(HU, blurred HU | fracture) / P(HU, blurred HU | none).
 
         Every cell gets one count more, so that none is empty.
         """
         density = (self.counts + 1) / (self.counts + 1).sum((1, 2), keepdims=True)
-        share = (density[1] / density.sum(0)).astype(np.float32)
-        return share[_bin(ct), _bin(smooth)]
+        fraction = (density[1] / density.sum(0)).astype(np.float32)
+        return fraction[_bin(ct.array), _bin(blurred(ct))]
 
 
 def _bin(hounsfield: np.ndarray) -> np.ndarray:
@@ -136,29 +157,18 @@ class Floors:
     overlap: np.ndarray = field(default_factory=lambda: np.zeros((len(SHIFTS), 3, 2)))
     cases: int = 0
 
-    def add(
-        self,
-        ct: np.ndarray,
-        labels: np.ndarray,
-        truth: np.ndarray,
-        region: np.ndarray,
-        voxel_spacing: np.ndarray,
-        fitted: Likelihood,
-    ) -> None:
+    def add(self, case: KnownVoxels, fitted: Likelihood) -> None:
         """Adds a case.
 
         Args:
-            ct: int16 HU, `d h w`.
-            labels: vertebra ids of the same voxels.
-            truth: fracture instances of the same voxels.
-            region: where it counts, bool; see `crop_region`.
-            voxel_spacing: (d, h, w) mm.
+            case: of the test cases.
             fitted: from training cases.
         """
-        self.hounsfield.add(ct, truth, region)
-        score = fitted.score(ct, blurred(ct, voxel_spacing))
+        truth, region = case.truth, case.region
+        self.hounsfield.add(case.ct.array, truth, region)
+        score = fitted.score(case.ct)
         self.likelihood.add(score, truth, region)
-        score *= fractured_vertebrae(labels, truth, voxel_spacing)
+        score *= fractured_vertebrae(case.labels, truth, case.ct.voxel_spacing)
         self.oracle.add(score, truth, region)
         inside = (truth != 0) & region
         for i, voxels in enumerate(SHIFTS):

@@ -1,20 +1,26 @@
 """All fusion rules on the same slice predictions: which one does best, and how surely."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from vfseg.data.cases import Case
 from vfseg.data.volume import read_ct
-from vfseg.evaluation.evaluate import SlicesOfCase
 from vfseg.evaluation.metrics import OVERLAP_METRICS, ScoreHistogram, three_decimals
+from vfseg.evaluation.slices import SlicesOfCase
 from vfseg.evaluation.statistics import pooled_metrics
 from vfseg.evaluation.thresholds import of_highest_dice
 from vfseg.evaluation.truth import read_truth
-from vfseg.inference.case_map import fuse_case
 from vfseg.inference.fusion import FUSIONS
 from vfseg.inference.views import Views
 
 METRICS = (*OVERLAP_METRICS, "pr_auc")
+
+
+class _RulesOfCase(NamedTuple):
+    """Scores of the voxels of a case, by rule."""
+
+    case: Case
+    histograms: dict[str, ScoreHistogram]
 
 
 def compare_fusions(
@@ -47,22 +53,21 @@ def compare_fusions(
     """
     by_id = {case.case_id: case for case in cases}
 
-    def scored(predicted: Iterable[SlicesOfCase]) -> list[tuple[str, dict[str, ScoreHistogram]]]:
-        return [
-            (by_id[p.record.case_id].patient_id, _histograms(by_id, p, views, slice_threshold))
-            for p in predicted
-        ]
+    def scored(predicted: SlicesOfCase) -> _RulesOfCase:
+        case = by_id[predicted.record.case_id]
+        return _RulesOfCase(case, _histograms(case, predicted, views, slice_threshold))
 
+    # `map` lets go of the predictions of a case before the next one is predicted.
+    chosen_on = list(map(scored, validation))
     # In the order of the summary, so that both have the same resamples.
-    chosen_on = scored(validation)
-    shown = scored(sorted(test, key=lambda predicted: predicted.record.case_id))
+    shown = sorted(map(scored, test), key=lambda found: found.case.case_id)
     rows = []
     for name in FUSIONS:
-        pooled = sum((found[name] for _, found in chosen_on), ScoreHistogram())
+        pooled = sum((found.histograms[name] for found in chosen_on), ScoreHistogram())
         threshold = of_highest_dice(pooled, f"{name} map")
         found = pooled_metrics(
-            [histograms[name] for _, histograms in shown],
-            [patient for patient, _ in shown],
+            [found.histograms[name] for found in shown],
+            [found.case.patient_id for found in shown],
             threshold,
             seed=seed,
         )
@@ -80,21 +85,13 @@ def compare_fusions(
 
 
 def _histograms(
-    by_id: Mapping[str, Case], predicted: SlicesOfCase, views: Views, slice_threshold: float
+    case: Case, predicted: SlicesOfCase, views: Views, slice_threshold: float
 ) -> dict[str, ScoreHistogram]:
     """Scores of the voxels of a case, by rule."""
-    record, case = predicted.record, by_id[predicted.record.case_id]
     ct = read_ct(case.ct)
     truth, histograms = read_truth(case, ct), {}
     for name in FUSIONS:
-        fused = fuse_case(
-            predicted.predictions,
-            [crop.start for crop in record.crops],
-            views=views,
-            fusion=name,
-            slice_threshold=slice_threshold,
-            voxel_spacing=record.voxel_spacing,
-        )
+        fused = predicted.fused(views, name, slice_threshold)
         box = fused.box(ct.geometry)
         slab = fused.part_on_ct(ct.geometry, box)
         histograms[name] = ScoreHistogram()

@@ -23,12 +23,12 @@ import numpy as np
 
 from vfseg.data.grades import GENANT_LOSSES, genant_grade
 from vfseg.data.levels import LEVELS
-from vfseg.evaluation.heights import SITE_DEPTHS, Body, Unmeasured
+from vfseg.evaluation.heights import SITE_DEPTHS, MeasuredBody, Unmeasured
 
 # Posterior heights in mm, after Panjabi et al., not compared with the printed tables again. Only
 # ratios between levels count, a patient brings his own size; on the 43 bodies named below the
 # scatter of the posterior loss is 0.048 with them and 0.053 without.
-_USUAL_MM = dict(
+USUAL_MM = dict(
     zip(
         LEVELS,
         (16.2, 16.2, 17.4, 18.2, 18.7, 19.3, 20.2, 21.3, 22.7, 23.8, 24.3, 23.8, 24.1, 22.9),
@@ -36,12 +36,16 @@ _USUAL_MM = dict(
 )
 # Degrees, positive where the front is lower; mean of women and men. Above T9 the table ends, and
 # T4 to T8 take the value of T9.
-_WEDGE_DEGREES = dict(zip(LEVELS, (3.8,) * 6 + (3.2, 5.0, 4.2, 3.35, 1.65, 0.1, -1.9, -6.2)))
-_MIDDLE_SHARE = 0.93  # of the mean of front and back: the median of those 43, hollow endplates
+WEDGE_DEGREES = dict(zip(LEVELS, (3.8,) * 6 + (3.2, 5.0, 4.2, 3.35, 1.65, 0.1, -1.9, -6.2)))
+_MIDDLE_FRACTION = 0.93  # of the mean of front and back: the median of those 43, hollow endplates
 _INTACT_BELOW = 0.15
-# How far healthy bodies stray from what their neighbours let expect: 0.047 to 0.051 on 43 vertebrae
-# not known to be fractured, of six label maps of real CT, their measurement error included.
-_SPREAD = 0.05
+SPREAD = 0.05
+"""How far the loss of healthy bodies strays from 0, one standard deviation.
+
+0.047 to 0.051 on 43 vertebrae not known to be fractured, of six label maps of real CT, their
+measurement error included.
+"""
+
 _ROUNDS = 6
 _NORMAL_95 = 1.96
 
@@ -53,7 +57,7 @@ class HeightLoss:
     Attributes:
         level: its name.
         expected: [3] mm, at `SITES`.
-        loss: [3], share of the expected height that is missing; negative where it is higher; NaN
+        loss: [3], fraction of the expected height that is missing; negative where it is higher; NaN
             at the back where that is what the body was compared with.
         uncertainty: [3], one standard deviation of `loss`: of the measurement, of that of the
             neighbours, and of how far healthy bodies stray from what neighbours let expect.
@@ -107,7 +111,7 @@ class HeightLoss:
         return "wedge" if anterior >= middle else "biconcave"
 
 
-def height_losses(bodies: Sequence[Body | Unmeasured]) -> dict[str, HeightLoss]:
+def height_losses(bodies: Sequence[MeasuredBody | Unmeasured]) -> dict[str, HeightLoss]:
     """Loss of height of every measured body, by level.
 
     Which neighbours are intact is found in rounds: first against the upper quartile of all bodies
@@ -117,10 +121,10 @@ def height_losses(bodies: Sequence[Body | Unmeasured]) -> dict[str, HeightLoss]:
     Args:
         bodies: of one spine, cranial to caudal.
     """
-    measured = [body for body in bodies if isinstance(body, Body)]
+    measured = [body for body in bodies if isinstance(body, MeasuredBody)]
     if not measured:
         return {}
-    sizes = np.array([(b.heights + _wedge(b)) / _USUAL_MM[b.level] for b in measured])
+    sizes = np.array([(b.heights + _wedge(b)) / USUAL_MM[b.level] for b in measured])
     lost = 1 - sizes / np.quantile(sizes, 0.75, axis=0)
     intact = lost.max(axis=1) < _INTACT_BELOW
     if len(measured) == 1:  # its own reference
@@ -134,20 +138,20 @@ def height_losses(bodies: Sequence[Body | Unmeasured]) -> dict[str, HeightLoss]:
     return {x.level: x for x in losses}
 
 
-def _loss(index: int, bodies: Sequence[Body], intact: np.ndarray) -> HeightLoss:
+def _loss(index: int, bodies: Sequence[MeasuredBody], intact: np.ndarray) -> HeightLoss:
     body = bodies[index]
     above = [i for i in range(index) if intact[i]][-1:]
     below = [i for i in range(index + 1, len(bodies)) if intact[i]][:1]
     neighbours = [bodies[i] for i in above + below]
     if neighbours:
-        scale = [_USUAL_MM[body.level] / _USUAL_MM[n.level] for n in neighbours]
+        scale = [USUAL_MM[body.level] / USUAL_MM[n.level] for n in neighbours]
         carried = [(n.heights + _wedge(n)) * s for n, s in zip(neighbours, scale)]
         errors = [n.uncertainty * s for n, s in zip(neighbours, scale)]
         expected = np.mean(carried, axis=0) - _wedge(body)
         error = np.sqrt(np.sum(np.square(errors), axis=0)) / len(errors)
     else:
         expected = body.heights[2] - _wedge(body)
-        expected[1] = _MIDDLE_SHARE * (expected[0] + expected[2]) / 2
+        expected[1] = _MIDDLE_FRACTION * (expected[0] + expected[2]) / 2
         error = np.full(3, body.uncertainty[2])
     ratio = body.heights / expected
     if not neighbours:
@@ -157,12 +161,12 @@ def _loss(index: int, bodies: Sequence[Body], intact: np.ndarray) -> HeightLoss:
         level=body.level,
         expected=expected,
         loss=1 - ratio,
-        uncertainty=np.hypot(measurement, _SPREAD),
+        uncertainty=np.hypot(measurement, SPREAD),
         references=tuple(n.level for n in neighbours),
     )
 
 
-def _wedge(body: Body) -> np.ndarray:
+def _wedge(body: MeasuredBody) -> np.ndarray:
     """How much lower than the back a healthy body of this level is, [3] mm, at `SITES`."""
     ahead = (SITE_DEPTHS[2] - np.array(SITE_DEPTHS)) * body.depth
-    return np.tan(np.radians(_WEDGE_DEGREES[body.level])) * ahead
+    return np.tan(np.radians(WEDGE_DEGREES[body.level])) * ahead

@@ -10,32 +10,37 @@ far back as the columns stay filled. A height is the median length of the column
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
+from vfseg.data.box import box_between
 from vfseg.data.levels import Vertebra
+from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
+
+NO_LABEL_MAP = "no label map"
 
 SITES = ("anterior", "middle", "posterior")
 SITE_DEPTHS = (0.15, 0.5, 0.85)
-"""Where heights are taken, as shares of the depth from the front wall: behind the rounded rim."""
+"""Where heights are taken, as fractions of the depth from the front; the rim is rounded."""
 
-_WINDOW = 0.07  # half-width of a site, share of the depth
+_WINDOW = 0.07  # half-width of a site, fraction of the depth
 _BAND_MM = 5.0  # half-width of the band around the midline; the canal is 15 mm wide or more
 _STEP_MM = 0.5
 _ACROSS_STEP_MM = 2.0
 _UP_MM, _FRONT_MM, _ACROSS_MM = 28.0, 32.0, 10.0  # half-sizes of what is looked at
 _WIDE_MM = 36.0
-_FILLED_SHARE = 0.4  # of the height in the middle: below it a column is no longer body
+_FILLED_FRACTION = 0.4  # of the height in the middle: below it a column is no longer body
 _TURNS = 3
 _LEAST_ARM_MM = 3.0  # between the centres of body and mask; a map of bodies has no arch
 _LEAST_SIZE_MM = 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
+class MeasuredBody:
     """One vertebral body as measured.
 
     Attributes:
@@ -77,14 +82,35 @@ class Body:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """A body whose heights cannot be told, and why."""
+    """A body whose heights cannot be determined, and why."""
 
     level: str
     reason: str
 
 
-def measure_bodies(labels: Volume, vertebrae: Sequence[Vertebra]) -> list[Body | Unmeasured]:
-    """Measure the bodies of a label map, in the order of `vertebrae` (cranial to caudal).
+class MeasuredSpine(NamedTuple):
+    """A spine and its bodies.
+
+    Attributes:
+        spine: its vertebrae, cranial to caudal.
+        bodies: one for each vertebra, in the same order.
+    """
+
+    spine: Spine
+    bodies: Sequence[MeasuredBody | Unmeasured]
+
+
+def measure_spine(spine: Spine) -> MeasuredSpine:
+    """Measures the bodies of a spine; without a label map none can be measured."""
+    if spine.labels is None:
+        return MeasuredSpine(spine, [Unmeasured(v.level, NO_LABEL_MAP) for v in spine.vertebrae])
+    return MeasuredSpine(spine, measure_bodies(spine.labels, spine.vertebrae))
+
+
+def measure_bodies(
+    labels: Volume, vertebrae: Sequence[Vertebra]
+) -> list[MeasuredBody | Unmeasured]:
+    """Measures the bodies of a label map, in the order of `vertebrae` (cranial to caudal).
 
     Fragments and vertebrae that the border of the volume cuts are not measured.
 
@@ -94,7 +120,7 @@ def measure_bodies(labels: Volume, vertebrae: Sequence[Vertebra]) -> list[Body |
     """
     centres = np.array([apply_affine(labels.affine, v.centre) for v in vertebrae])
     masks = [_Mask.of(labels, vertebra) for vertebra in vertebrae]
-    bodies: list[Body | Unmeasured] = []
+    bodies: list[MeasuredBody | Unmeasured] = []
     for index, vertebra in enumerate(vertebrae):
         flag = next((f for f in ("fragment", "cut") if f in vertebra.flags), None)
         if flag:
@@ -113,7 +139,9 @@ def measure_bodies(labels: Volume, vertebrae: Sequence[Vertebra]) -> list[Body |
     return bodies
 
 
-def _measure(mask: "_Mask", level: str, centre: np.ndarray, axes: np.ndarray) -> Body | Unmeasured:
+def _measure(
+    mask: "_Mask", level: str, centre: np.ndarray, axes: np.ndarray
+) -> MeasuredBody | Unmeasured:
     for _ in range(_TURNS):
         found = _endplates(mask, centre, axes)
         if found is None:
@@ -140,14 +168,14 @@ def _measure(mask: "_Mask", level: str, centre: np.ndarray, axes: np.ndarray) ->
     top, bottom = top[:, band], bottom[:, band]
     quantisation = float(np.abs(axes[0] @ mask.directions) @ mask.voxel_spacing) / np.sqrt(6)
     heights, uncertainty = np.zeros(3), np.zeros(3)
-    for site, share in enumerate(SITE_DEPTHS):
-        near = np.abs(0.5 - front / depth - share) <= _WINDOW
+    for site, place in enumerate(SITE_DEPTHS):
+        near = np.abs(0.5 - front / depth - place) <= _WINDOW
         columns = (top - bottom)[near]
         area = 2 * _BAND_MM * 2 * _WINDOW * depth / float(np.prod(mask.voxel_spacing) ** (2 / 3))
         spread = float(np.subtract(*np.nanpercentile(columns, (84, 16)))) / 2
         heights[site] = np.nanmedian(columns)
         uncertainty[site] = np.hypot(quantisation, spread / np.sqrt(max(area, 1)))
-    return Body(
+    return MeasuredBody(
         level=level,
         centre=centre,
         axes=axes,
@@ -173,7 +201,7 @@ class _Mask:
 
     @classmethod
     def of(cls, labels: Volume, vertebra: Vertebra) -> "_Mask":
-        box = tuple(slice(a, b) for a, b in zip(vertebra.start, vertebra.stop))
+        box = box_between(vertebra.start, vertebra.stop)
         inside = np.pad(labels.array[box] == vertebra.label, 1)
         start = np.eye(4)
         start[:3, 3] = np.subtract(vertebra.start, 1)
@@ -194,7 +222,10 @@ class _Mask:
         front: np.ndarray,
         right: np.ndarray,
     ) -> np.ndarray:
-        """Share of the mask, [up, front, right], on a grid in a frame, linear between voxels."""
+        """How much of the mask is at each point of a grid in a frame, [up, front, right], 0..1.
+
+        Linear between voxels.
+        """
         steps = self.to_index[:3, :3] @ axes.T
         start = apply_affine(self.to_index, centre)
         index = np.stack([
@@ -212,30 +243,30 @@ def _endplates(
     None where no body is found around the centre.
     """
     up, front, across = _grid(_UP_MM), _grid(_FRONT_MM), _grid(_ACROSS_MM, _ACROSS_STEP_MM)
-    share = mask.at(centre, axes, up, front, across)
+    coverage = mask.at(centre, axes, up, front, across)
     band = np.abs(across) <= _BAND_MM
-    filled = np.median(np.sum(share[:, :, band] >= 0.5, axis=0), axis=1)
+    filled = np.median(np.sum(coverage[:, :, band] >= 0.5, axis=0), axis=1)
     middle = len(front) // 2
-    body = (filled > 0) & (filled >= _FILLED_SHARE * np.median(filled[np.abs(front) <= 5]))
+    body = (filled > 0) & (filled >= _FILLED_FRACTION * np.median(filled[np.abs(front) <= 5]))
     if not body[middle]:
         return None
     first = middle - int(np.argmin(np.append(body[middle::-1], False))) + 1
     stop = middle + int(np.argmin(np.append(body[middle:], False)))
     if (stop - first) * _STEP_MM < _LEAST_SIZE_MM:
         return None
-    share = share[:, first:stop]
-    return front[first:stop], _surface(share, up), -_surface(share[::-1], up)
+    coverage = coverage[:, first:stop]
+    return front[first:stop], _surface(coverage, up), -_surface(coverage[::-1], up)
 
 
-def _surface(share: np.ndarray, up: np.ndarray) -> np.ndarray:
+def _surface(coverage: np.ndarray, up: np.ndarray) -> np.ndarray:
     """Where the columns (axis 0) last leave the mask, mm; NaN where they never enter it.
 
     `up` is symmetric: the lower surface is that of the columns turned over.
     """
-    inside = share >= 0.5
+    inside = coverage >= 0.5
     last = len(up) - 1 - np.argmax(inside[::-1], axis=0)
-    here = np.take_along_axis(share, last[None], 0)[0]
-    beyond = np.take_along_axis(share, np.minimum(last + 1, len(up) - 1)[None], 0)[0]
+    here = np.take_along_axis(coverage, last[None], 0)[0]
+    beyond = np.take_along_axis(coverage, np.minimum(last + 1, len(up) - 1)[None], 0)[0]
     partial = (here - 0.5) / np.where(here > beyond, here - beyond, 1)
     return np.where(inside.any(axis=0), up[last] + _STEP_MM * partial, np.nan)
 
@@ -252,8 +283,8 @@ def _plane(front: np.ndarray, heights: np.ndarray) -> tuple[float, float, float]
 def _sides(mask: _Mask, centre: np.ndarray, axes: np.ndarray, ahead: float) -> tuple[float, float]:
     """Left and right wall at mid-height, mm, in the front half, where no pedicle joins."""
     up, front, across = np.linspace(-2, 2, 5), np.linspace(0, ahead, 5), _grid(_WIDE_MM)
-    share = mask.at(centre, axes, up, front, across)
-    inside = np.median(share.reshape(-1, len(across)), axis=0) >= 0.5
+    coverage = mask.at(centre, axes, up, front, across)
+    inside = np.median(coverage.reshape(-1, len(across)), axis=0) >= 0.5
     if not inside.any():
         return 0.0, 0.0
     return float(across[inside].min()), float(across[inside].max())

@@ -56,7 +56,7 @@ class HounsfieldHistogram:
 
     @property
     def prevalence(self) -> float | None:
-        """Share of positive voxels in [0, 1]; None where nothing was counted."""
+        """Fraction of positive voxels in [0, 1]; None where nothing was counted."""
         return prevalence(self.counts)
 
 

@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vfseg.data.box import Box
 from vfseg.data.instances import LESION_MM3, connected
 from vfseg.evaluation.ratio import ratio
+from vfseg.evaluation.truth import KnownFractures, instance_voxels
 
 HIT_IOU = (0.1, 0.2)
 
@@ -31,10 +33,10 @@ class Lesion(NamedTuple):
     Attributes:
         instance: its id in the mask.
         volume_ml: its volume.
-        recalled: share of its voxels that are predicted, 0..1.
+        recalled: fraction of its voxels that are predicted, 0..1.
         found: for each of `HIT_IOU` the score at which it is found, 0..1; None where it is missed.
         level: the vertebra that holds most of it, "" where none holds any.
-        pattern: how it was made, see `truth.known_patterns`; "" where that is not known.
+        pattern: how it breaks, see `truth.known_patterns`; "" where that is not known.
     """
 
     instance: int
@@ -50,7 +52,7 @@ class CaseLesions:
     """Lesions of a case, and what was predicted beside them.
 
     Attributes:
-        lesions: of the truth, those that no crop shows any part of left out.
+        lesions: of the truth, without those that no crop shows any part of.
         false_positives: for each of `HIT_IOU` the scores of the components that hit nothing.
         hits: whether component 1, 2, ... hits an instance at the first of `HIT_IOU`.
         not_shown: number of instances that lie outside every crop.
@@ -60,6 +62,24 @@ class CaseLesions:
     false_positives: tuple[tuple[float, ...], ...]
     hits: tuple[bool, ...] = ()
     not_shown: int = 0
+
+
+class Detections(NamedTuple):
+    """What a map shows at its threshold, in one box of the CT.
+
+    Attributes:
+        box: of the CT; the arrays are `d h w` in it.
+        probability: of the map, 0..1.
+        mask: bool, what is predicted, parts that are too small for a lesion included.
+        components: predicted lesions 1..n, int32, see `components`; 0 is none.
+        uncertainty: spread of the map, 0..0.5; None where there is none.
+    """
+
+    box: Box
+    probability: np.ndarray
+    mask: np.ndarray
+    components: np.ndarray
+    uncertainty: np.ndarray | None = None
 
 
 def components(mask: np.ndarray, voxel_mm3: float) -> np.ndarray:
@@ -79,39 +99,32 @@ def components(mask: np.ndarray, voxel_mm3: float) -> np.ndarray:
 
 
 def match_lesions(
-    found: np.ndarray,
-    truth: np.ndarray,
-    probability: np.ndarray,
-    mask: np.ndarray,
-    volumes: np.ndarray,
+    found: Detections,
+    known: KnownFractures,
+    levels: Mapping[int, str],
     region: np.ndarray,
     voxel_mm3: float,
-    levels: Mapping[int, str],
-    patterns: Mapping[int, str],
 ) -> CaseLesions:
-    """Matches the components of a case with its instances.
-
-    All arrays are `d h w`, of one box of the CT that holds the region of the crops.
+    """Matches the predicted lesions of a case with its instances.
 
     Args:
-        found: components, see `components`.
-        truth: instance ids.
-        probability: of the map, 0..1.
-        mask: bool, the prediction at the threshold, small components included.
-        volumes: voxels of each instance id in the whole CT: what lies outside the box is missed.
-        region: bool, the union of the crops: an instance with no part in it is not scored.
-        voxel_mm3: volume of a voxel.
+        found: in a box that holds the region of the crops.
+        known: of the whole CT; what lies outside the box is missed.
         levels: vertebra of an instance.
-        patterns: how an instance was made.
+        region: bool, the union of the crops, of the shape of the box: an instance with no part in
+            it is not scored.
+        voxel_mm3: volume of a voxel.
     """
-    count, ids = int(found.max(initial=0)), len(volumes)
-    inside = found > 0
-    sizes = np.bincount(found[inside], minlength=count + 1)
+    truth, volumes = known.instances[found.box], instance_voxels(known.instances)
+    count, ids = int(found.components.max(initial=0)), len(volumes)
+    inside = found.components > 0
+    of_inside = found.components[inside]
+    sizes = np.bincount(of_inside, minlength=count + 1)
     scores = np.zeros(count + 1)
-    np.maximum.at(scores, found[inside], probability[inside])
-    pairs = found[inside].astype(np.int64) * ids + truth[inside]
+    np.maximum.at(scores, of_inside, found.probability[inside])
+    pairs = of_inside.astype(np.int64) * ids + truth[inside]
     both = np.bincount(pairs, minlength=(count + 1) * ids).reshape(count + 1, ids)
-    recalled = np.bincount(truth[mask], minlength=ids)
+    recalled = np.bincount(truth[found.mask], minlength=ids)
     shown = np.bincount(truth[region & (truth > 0)], minlength=ids) > 0
     iou = both / np.maximum(sizes[:, None] + volumes - both, 1)
     iou[0], iou[:, 0] = 0, 0
@@ -126,7 +139,7 @@ def match_lesions(
                 float(scores[hit[:, i]].max()) if hit[:, i].any() else None for hit in hits
             ),
             level=levels.get(i, ""),
-            pattern=patterns.get(i, ""),
+            pattern=known.patterns.get(i, ""),
         )
         for i in instances
         if shown[i]
@@ -163,7 +176,7 @@ def lesion_states(cases: Sequence[CaseLesions], reading: int) -> np.ndarray:
 
 
 def froc(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False positives a case, and sensitivity, from the highest score down.
+    """False positives per case, and sensitivity, from the highest score down.
 
     Args:
         states: counts "... 2 1+k", see `lesion_states`.
@@ -180,7 +193,7 @@ def froc(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def froc_corners(states: np.ndarray) -> list[list[float]]:
-    """The FROC curve of all cases together as [false positives a case, sensitivity].
+    """The FROC curve of all cases together as [false positives per case, sensitivity].
 
     Only its corners: where the sensitivity rises, the point before that, and the last one.
 
@@ -196,13 +209,13 @@ def froc_corners(states: np.ndarray) -> list[list[float]]:
 
 
 def sensitivity_at(states: np.ndarray, false_positives: float = 1.0) -> np.ndarray:
-    """Highest sensitivity of the FROC curve at no more than so many false positives a case.
+    """Highest sensitivity of the FROC curve at no more than so many false positives per case.
 
     Where the whole list has fewer, it is that of the whole list: nothing is extrapolated.
 
     Args:
         states: counts "... 2 1+k", see `lesion_states`.
-        false_positives: a case.
+        false_positives: per case, 0 or more.
     """
     wrong, sensitivity = froc(states)
     return np.where(wrong <= false_positives, sensitivity, 0).max(axis=-1) + 0 * sensitivity[..., 0]
@@ -229,10 +242,10 @@ def lesion_average_precision(states: np.ndarray) -> np.ndarray:
 
 
 def lesion_sensitivity(states: np.ndarray) -> np.ndarray:
-    """Share of the lesions that are found by the whole list; NaN where there is none."""
+    """Fraction of the lesions that the whole list finds; NaN where there is no lesion."""
     return froc(states)[1][..., -1]
 
 
 def false_positives_per_case(states: np.ndarray) -> np.ndarray:
-    """Components that hit nothing, by case, of the whole list."""
+    """False positives of the whole list, per case."""
     return froc(states)[0][..., -1]

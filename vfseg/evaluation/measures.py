@@ -33,7 +33,6 @@ from vfseg.evaluation.metrics import (
     recall,
 )
 from vfseg.evaluation.ratio import ratio_of_columns
-from vfseg.evaluation.thresholds import Thresholds
 from vfseg.evaluation.vertebrae import (
     VertebraScore,
     as_cases,
@@ -43,6 +42,7 @@ from vfseg.evaluation.vertebrae import (
     specificity,
 )
 from vfseg.files import atomic_file
+from vfseg.inference.thresholds import Thresholds
 
 
 class Measure(NamedTuple):
@@ -108,7 +108,7 @@ def case_states(scores: Sequence[CaseScores], thresholds: Thresholds) -> dict[st
     """
     states = {}
     for level, histograms, cut in (
-        ("slice", [s.slices for s in scores], thresholds.slice),
+        ("slice", [s.slices.histogram for s in scores], thresholds.slice),
         ("voxel", [s.voxels for s in scores], thresholds.fused),
     ):
         counts = np.stack([histogram.counts for histogram in histograms])
@@ -118,8 +118,8 @@ def case_states(scores: Sequence[CaseScores], thresholds: Thresholds) -> dict[st
             states["calibration/raw"] = reliability_states(counts)
             if thresholds.temperature is not None:
                 states["calibration/scaled"] = reliability_states(counts, thresholds.temperature)
-    if all(s.slice_units for s in scores):
-        states["slice/detection"] = ranked_states([s.slice_units for s in scores])
+    if all(s.slices.units for s in scores):
+        states["slice/detection"] = ranked_states([s.slices.units for s in scores])
     vertebrae = [s.vertebrae for s in scores]
     states["voxel/dice_positives"] = _over(vertebrae, _dice_where_fractured)
     states["voxel/dice_all"] = _over(vertebrae, _dice_of_any)

@@ -87,7 +87,7 @@ def average_precision(histograms: np.ndarray) -> np.ndarray:
 
 
 def prevalence(counts: np.ndarray) -> float | None:
-    """Share of positives: what a random scorer's average precision comes to.
+    """Fraction of positives: what a random scorer's average precision comes to.
 
     Args:
         counts: "2 bins", negatives first.
@@ -243,7 +243,7 @@ class ScoreHistogram:
 
     @property
     def prevalence(self) -> float | None:
-        """Share of positive elements in [0, 1]; None where nothing was counted."""
+        """Fraction of positive elements in [0, 1]; None where nothing was counted."""
         return prevalence(self.counts)
 
     def average_precision(self) -> float | None:
@@ -280,9 +280,9 @@ class ScoreHistogram:
         if class_totals[1] == 0:
             return None
         present = class_totals > 0
-        shares = np.cumsum(self.counts[present], axis=1) / class_totals[present, None]
+        fractions = np.cumsum(self.counts[present], axis=1) / class_totals[present, None]
         levels = np.linspace(0.0, 1.0, THRESHOLD_CANDIDATES)
-        weighted = shares.mean(axis=0)
+        weighted = fractions.mean(axis=0)
         quantiles = np.searchsorted(weighted, levels * weighted[-1])
         quantiles[0] = np.flatnonzero(self.counts.any(axis=0))[0]
         candidates = np.unique(np.maximum(quantiles, 1))

@@ -1,13 +1,15 @@
-"""Which voxels count for which vertebra: its mask grown by 2 mm; a box where nothing else is."""
+"""Which voxels count for which vertebra: its mask grown by 2 mm, or its box without a mask."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.box import Box, box_between
+from vfseg.data.geometry import Geometry
 from vfseg.data.levels import Vertebra
+from vfseg.data.spine import Spine
 
 
 class VertebraRegion(NamedTuple):
@@ -15,49 +17,47 @@ class VertebraRegion(NamedTuple):
 
     Attributes:
         vertebra: whose they are.
-        box: of the volume, three slices of `d h w`.
+        box: of the CT.
         inside: bool, of the shape of the box.
+        voxel_mm3: volume of a voxel.
+        measured_in: "mask", or "box" where only that is known.
     """
 
     vertebra: Vertebra
     box: Box
     inside: np.ndarray
+    voxel_mm3: float
+    measured_in: str = "mask"
 
 
-def vertebra_regions(
-    vertebrae: Sequence[Vertebra],
-    labels: np.ndarray | None,
-    spine: Collection[int],
-    shape: Sequence[int],
-    voxel_spacing: np.ndarray,
-) -> Iterator[VertebraRegion]:
+def vertebra_regions(spine: Spine, geometry: Geometry) -> Iterator[VertebraRegion]:
     """The region of each vertebra, one at a time: only its own box is held in memory.
 
     A voxel belongs to a vertebra within 2 mm of its mask that is nearer than every other part of
     the spine (ties: to both), so a fracture of the neighbour is not counted twice. Where only boxes
-    are known, the box is all that can be said, and neighbours overlap in it.
+    are known, the whole box is the region, and neighbours overlap in it.
 
     Args:
-        vertebrae: of the case.
-        labels: vertebra ids `d h w`; None where only boxes were given.
-        spine: all ids of the map that are spine, the vertebrae's own included.
-        shape: (d, h, w) of the CT.
-        voxel_spacing: (d, h, w) mm.
+        spine: of the case.
+        geometry: of its CT.
     """
-    spacing = np.asarray(voxel_spacing, np.float64)
-    for vertebra in vertebrae:
-        # The other parts within reach of the margin lie within two margins of the vertebra.
-        reach = 0 if labels is None else np.ceil(2 * ATTRIBUTION_MARGIN_MM / spacing).astype(int)
-        start = np.maximum(np.asarray(vertebra.start) - reach, 0)
-        stop = np.minimum(np.asarray(vertebra.stop) + reach, shape)
-        box = box_between(start, stop)
-        if labels is None:
-            yield VertebraRegion(vertebra, box, np.ones((stop - start).tolist(), bool))
+    spacing = geometry.voxel_spacing
+    voxel_mm3 = float(np.prod(spacing))
+    for vertebra in spine.vertebrae:
+        if spine.labels is None:
+            start, stop = np.maximum(vertebra.start, 0), np.minimum(vertebra.stop, geometry.shape)
+            inside = np.ones((stop - start).tolist(), bool)
+            yield VertebraRegion(vertebra, box_between(start, stop), inside, voxel_mm3, "box")
             continue
-        ids = labels[box]
-        others = np.isin(ids, [label for label in spine if label != vertebra.label])
+        # The other parts within reach of the margin lie within two margins of the vertebra.
+        reach = np.ceil(2 * ATTRIBUTION_MARGIN_MM / spacing).astype(int)
+        start = np.maximum(np.asarray(vertebra.start) - reach, 0)
+        stop = np.minimum(np.asarray(vertebra.stop) + reach, geometry.shape)
+        box = box_between(start, stop)
+        ids = spine.labels.array[box]
+        others = np.isin(ids, [label for label in spine.ids if label != vertebra.label])
         inside = nearer_within(ids == vertebra.label, others, ATTRIBUTION_MARGIN_MM, spacing)
-        yield VertebraRegion(vertebra, box, inside)
+        yield VertebraRegion(vertebra, box, inside, voxel_mm3)
 
 
 def nearer_within(

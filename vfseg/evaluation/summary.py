@@ -17,8 +17,8 @@ from vfseg.evaluation.measures import MEASURES, States, case_states, write_state
 from vfseg.evaluation.metrics import confusion, lift, prevalence
 from vfseg.evaluation.statistics import estimate
 from vfseg.evaluation.tables import tables
-from vfseg.evaluation.thresholds import Thresholds
 from vfseg.files import atomic_file, write_table
+from vfseg.inference.thresholds import Thresholds
 
 _VALIDATION = "validation"
 _TRUTH_COLUMNS = (

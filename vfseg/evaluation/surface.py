@@ -17,6 +17,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from vfseg.data.box import bounding_box, is_empty, start_of
+
 TOLERANCE_MM = 2.0
 
 
@@ -48,13 +50,12 @@ def surface_points(mask: np.ndarray, voxel_spacing: np.ndarray) -> np.ndarray:
         mask: bool `d h w`; beyond its edges nothing is set.
         voxel_spacing: (d, h, w) mm.
     """
-    (box,) = ndimage.find_objects(mask.astype(np.uint8)) or [None]
-    if box is None:
+    box = bounding_box(mask)
+    if is_empty(box):
         return np.zeros((0, 3))
     part = mask[box]
     surface = part & ~ndimage.binary_erosion(part)
-    start = [side.start for side in box]
-    return (np.argwhere(surface) + start) * np.asarray(voxel_spacing, np.float64)
+    return (np.argwhere(surface) + start_of(box)) * np.asarray(voxel_spacing, np.float64)
 
 
 def compare_surfaces(

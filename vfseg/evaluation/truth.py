@@ -1,7 +1,9 @@
 """What is known of the fractures of a case: the mask, the grades, and how they were made."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
@@ -9,6 +11,7 @@ from absl import logging
 from vfseg.data.cases import Case
 from vfseg.data.geometry import check_same_geometry
 from vfseg.data.grades import grades_of
+from vfseg.data.instances import separated
 from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 
@@ -16,8 +19,40 @@ ACROSS_SLICES = "across slices"
 _FACTS = "facts.json"  # beside the mask of a synthetic case
 
 
+class KnownFractures(NamedTuple):
+    """What is known of the fractures of a case.
+
+    Attributes:
+        instances: ids `d h w` on the grid of the CT, 0 is none.
+        grades: Genant grade by level, 0 to 3; empty where the case names no table that grades it.
+        patterns: how each instance of a synthetic case breaks; empty for any other case.
+    """
+
+    instances: np.ndarray
+    grades: Mapping[str, int]
+    patterns: Mapping[int, str]
+
+
+def known_fractures(case: Case, ct: Volume, marked: bool) -> KnownFractures:
+    """Reads what is known of the fractures of a case.
+
+    Args:
+        case: with a fracture mask.
+        ct: its CT.
+        marked: whether the masks of the data set tell fractures apart, see `instances_are_marked`.
+
+    Raises:
+        UserError: as in `read_truth`.
+    """
+    return KnownFractures(
+        separated(read_truth(case, ct), marked),
+        known_grades(case),
+        known_patterns(case) if marked else {},
+    )
+
+
 def read_truth(case: Case, ct: Volume) -> np.ndarray:
-    """Fracture instances of a case, `d h w` on the grid of its CT.
+    """Fracture mask of a case as its file has it, `d h w` on the grid of the CT.
 
     Raises:
         UserError: the case has no mask, or one on another grid.

@@ -10,7 +10,7 @@ References:
     Youden (1950), "Index for rating diagnostic tests", Cancer 3.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,11 +73,8 @@ def score_vertebra(
     region: VertebraRegion,
     probability: np.ndarray,
     truth: np.ndarray,
-    mask: np.ndarray | None,
-    voxel_mm3: float,
-    *,
-    grades: Mapping[str, int],
-    measured_in: str,
+    mask: np.ndarray | None = None,
+    grade: int | None = None,
 ) -> VertebraScore:
     """Scores one vertebra.
 
@@ -86,25 +83,24 @@ def score_vertebra(
         probability: of the map within the box of the region.
         truth: instance ids within the box.
         mask: bool, the prediction within the box; None where no threshold is known yet.
-        voxel_mm3: volume of a voxel.
-        grades: by level.
-        measured_in: "mask" or "box".
+        grade: Genant's, where it is known.
     """
-    vertebra = region.vertebra
+    vertebra, voxel_mm3 = region.vertebra, region.voxel_mm3
     positive = truth[region.inside] != 0
-    overlap = [0, 0, 0, 0]
+    overlap = (0, 0, 0, 0)
     if mask is not None:
         joint = np.bincount(2 * mask[region.inside].astype(np.int64) + positive, minlength=4)
-        overlap = [int(joint[i]) for i in (3, 2, 1, 0)]
+        tn, fn, fp, tp = joint.tolist()
+        overlap = (tp, fp, fn, tn)
     return VertebraScore(
         level=vertebra.level,
         label=vertebra.label,
         score=vertebra_score(probability[region.inside]),
         fractured=bool(np.count_nonzero(positive) * voxel_mm3 >= FRACTURED_MM3),
-        overlap=(overlap[0], overlap[1], overlap[2], overlap[3]),
+        overlap=overlap,
         voxel_ml=voxel_mm3 / 1000,
-        grade=grades.get(vertebra.level),
-        measured_in=measured_in,
+        grade=grade,
+        measured_in=region.measured_in,
         flags=vertebra.flags,
     )
 
@@ -152,7 +148,7 @@ def confusion_states(cases: Sequence[Sequence[tuple[float, bool]]], threshold: f
 
 
 def roc_auc(states: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve: share of pairs ranked rightly, ties count half.
+    """Area under the ROC curve: fraction of pairs ranked rightly, ties count half.
 
     Args:
         states: counts "... 2 k", negatives first, scores rising.
