@@ -137,6 +137,15 @@ def test_all_processes_stop_at_one_step_when_one_is_asked_to(new_run, compiled):
     assert f"SIGTERM: stopped after step {newest(workdir)}" in text
 
 
+@pytest.fixture
+def _control_c_is_heard():
+    """A program whose parent ignores SIGINT (`nohup`, a background job) ignores it, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_control_c_is_heard")
 def test_control_c_keeps_its_own_status(new_run, compiled):
     workdir = new_run("run")
     process = start(workdir, *STEPS, **compiled)
