@@ -12,6 +12,7 @@ is where it, or its last part, comes from. Loops and calls are left out: their p
 import argparse
 import re
 import sys
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,14 +47,18 @@ def record(run: Stepper, folder: Path) -> Path:
 def operations(trace: Path) -> dict[str, float]:
     """Milliseconds a step of each operation of the compiled step."""
     total: dict[str, float] = defaultdict(float)
-    for plane in jax.profiler.ProfileData.from_file(str(trace)).planes:
-        for line in plane.lines:
-            for event in line.events:
-                stats = dict(event.stats)
-                name = str(stats.get("hlo_op", ""))
-                inside = "train_step" in str(stats.get("hlo_module", ""))
-                if name and inside and not name.startswith(_HOLDERS):
-                    total[name] += event.duration_ns / 1e6 / STEPS
+    with warnings.catch_warnings():
+        # Python warns of the types that jaxlib makes here; where warnings are errors, that ends
+        # the process inside of jaxlib (0.12.0).
+        warnings.filterwarnings("ignore", "builtin type .* has no __module__", DeprecationWarning)
+        for plane in jax.profiler.ProfileData.from_file(str(trace)).planes:
+            for line in plane.lines:
+                for event in line.events:
+                    stats = dict(event.stats)
+                    name = str(stats.get("hlo_op", ""))
+                    inside = "train_step" in str(stats.get("hlo_module", ""))
+                    if name and inside and not name.startswith(_HOLDERS):
+                        total[name] += event.duration_ns / 1e6 / STEPS
     return dict(total)
 
 

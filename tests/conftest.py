@@ -1,24 +1,71 @@
 """Strict surroundings for every test: four fake devices, no silent rank promotion."""
 
+import atexit
+import importlib.util
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Compiling is most of what these tests wait for: LLVM need not polish programs that run once.
+# Compiling is most of what these tests wait for: LLVM need not polish programs that run once, and
+# what one test compiled, no other test, worker or process compiles again.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="vfseg-compiled-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import pytest
 
+from tests.program import STARTED, copy_of, finish, start
+
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+TORCH_MISSING = importlib.util.find_spec("torch") is None
+
+
+def pytest_ignore_collect(collection_path):
+    """Doctests stand in the package: modules that only help tests are not searched for them."""
+    path = collection_path
+    return True if path.suffix == ".py" and not path.name.startswith("test_") else None
+
+
+def pytest_runtest_setup(item):
+    """Skips tests marked `torch` where PyTorch is missing."""
+    if TORCH_MISSING and item.get_closest_marker("torch"):
+        pytest.skip("needs the extra torch")
 
 
 @pytest.fixture(scope="session")
 def real_ct_root():
     """Folder of real CT (layout: see README, Tests); skips, saying why, where there is none."""
-    from pathlib import Path
-
     root = os.environ.get("VFSEG_REAL_CT")
     if not root:
         pytest.skip("VFSEG_REAL_CT is not set: no real CT to test on")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A workdir with its cases prepared."""
+    workdir = tmp_path_factory.mktemp("prepared") / "run"
+    finish(start(workdir, "--mode=prepare"), workdir)
+    return workdir
+
+
+@pytest.fixture
+def new_run(tmp_path, prepared):
+    """Makes workdirs, prepared, by name."""
+    return lambda name: copy_of(prepared, tmp_path / name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running():
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait()

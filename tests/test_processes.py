@@ -5,31 +5,24 @@ import os
 import numpy as np
 import pytest
 
-from tests.training.program import (
-    final_state,
-    finish,
-    losses,
-    newest,
-    start,
-    start_many,
-    wait_until,
-)
+from tests.program import LONGEST, finish, start, start_many, wait_until
+from tests.training.outcome import final_state, losses, newest
 from vfseg import processes
 
 STEPS = ["--config.stages.recurrent=6", "--config.stages.adversarial=6"]
 STEPS += ["--config.train.save_every=2", "--config.train.validate_every=4"]
 
 
-def test_two_processes_follow_one_and_one_goes_on_from_two(new_run, compiled):
+def test_two_processes_follow_one_and_one_goes_on_from_two(new_run):
     """The pair is killed half way, and one process takes over.
 
     Losses agree to 1e-5 (relative) while there are two; to 1e-4 at the end, as `test_parallel` has
     it, since Adam amplifies what rounding made of the first steps from step to step.
     """
     one, two = new_run("one"), new_run("two")
-    alone = {**compiled, "JAX_NUM_CPU_DEVICES": "1"}
+    alone = {"JAX_NUM_CPU_DEVICES": "1"}
     finish(start(one, *STEPS, **alone), one)
-    pair = start_many([two] * 2, *STEPS, JAX_NUM_CPU_DEVICES="2", **compiled)
+    pair = start_many([two] * 2, *STEPS, JAX_NUM_CPU_DEVICES="2")
     wait_until(lambda: newest(two) >= 4, pair[0])
     for process in pair:
         process.kill()
@@ -52,30 +45,30 @@ def test_two_processes_follow_one_and_one_goes_on_from_two(new_run, compiled):
     np.testing.assert_array_equal(state_two.key_data, state_one.key_data)
 
 
-def test_who_does_not_see_the_workdir_says_so_and_nobody_waits_for_it(new_run, tmp_path, compiled):
+def test_who_does_not_see_the_workdir_says_so_and_nobody_waits_for_it(new_run, tmp_path):
     seen, unseen = new_run("seen"), tmp_path / "elsewhere"
-    pair = start_many([seen, unseen], *STEPS, **compiled)
+    pair = start_many([seen, unseen], *STEPS)
     message = "process 1 does not see what process 0 wrote there"
     assert message in finish(pair[1], unseen, status=2)
     assert f"process 1 ended: {unseen}: {message}" in finish(pair[0], seen, status=2)
 
 
-def test_what_all_processes_find_wrong_ends_all(new_run, compiled):
+def test_what_all_processes_find_wrong_ends_all(new_run):
     workdir = new_run("run")
-    for process in start_many([workdir] * 2, *STEPS, "--config.parallel=pmap", **compiled):
+    for process in start_many([workdir] * 2, *STEPS, "--config.parallel=pmap"):
         text = finish(process, workdir, status=2)
     assert "Run several with config.parallel=jit" in text
     assert "Traceback" not in text
 
 
-def test_a_killed_process_is_missed(new_run, compiled):
+def test_a_killed_process_is_missed(new_run):
     workdir = new_run("run")
     many = [*STEPS, "--config.stages.recurrent=100000"]
-    first, second = start_many([workdir] * 2, *many, **compiled)
+    first, second = start_many([workdir] * 2, *many)
     wait_until(lambda: newest(workdir) >= 4, first)
     second.kill()
     second.wait()
-    assert first.wait(120) not in (0, 2)
+    assert first.wait(LONGEST) not in (0, 2)
     assert newest(workdir) >= 4
 
 
@@ -92,7 +85,7 @@ def test_flags_that_do_not_fit_are_answered(tmp_path, flags, said):
     assert said in finish(start(workdir, *flags), workdir, status=2)
 
 
-def test_folds_are_shared_out_among_processes_that_work_apart(tmp_path, compiled):
+def test_folds_are_shared_out_among_processes_that_work_apart(tmp_path):
     """Two tasks of SLURM, in workdirs that tell who did what: a fold each, trained on alone.
 
     Both begin at once with an empty data folder: they make and prepare one cohort.
@@ -104,7 +97,7 @@ def test_folds_are_shared_out_among_processes_that_work_apart(tmp_path, compiled
     slurm = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2"}
     slurm |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
     started = [
-        start(task, *flags, **slurm, SLURM_PROCID=number, SLURM_LOCALID=number, **compiled)
+        start(task, *flags, **slurm, SLURM_PROCID=number, SLURM_LOCALID=number)
         for number, task in zip("01", tasks, strict=True)
     ]
     for process, task in zip(started, tasks, strict=True):

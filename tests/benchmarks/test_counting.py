@@ -25,9 +25,11 @@ def test_a_product_compiled():
     assert of_compiled(jax.jit(jnp.matmul).lower(a, b).compile()) == (PRODUCT, PRODUCT_BYTES)
 
 
+@pytest.mark.torch
 def test_a_product_in_torch():
     """The view costs nothing; the sum in place reads twice and writes once."""
-    torch = pytest.importorskip("torch", reason="PyTorch, the peer, is not installed")
+    import torch
+
     a, b = torch.zeros(N, M), torch.zeros(K, M)
     assert of_torch(lambda: a @ b.T) == (PRODUCT, PRODUCT_BYTES)
     assert of_torch(lambda: a.add_(a)) == (0, 3 * 4 * N * M)

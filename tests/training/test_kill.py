@@ -10,7 +10,8 @@ import time
 
 import numpy as np
 
-from tests.training.program import assert_same_training, finish, newest, start, wait_until
+from tests.program import finish, start, wait_until
+from tests.training.outcome import assert_same_training, newest
 from vfseg.training.writer import read_metrics
 
 KILLS = int(os.environ.get("VFSEG_KILLS", "3"))
@@ -29,19 +30,19 @@ def _is_reached(workdir, goal, moment, old):
     return bool(lines) and lines[-1]["step"] >= goal and there
 
 
-def test_a_run_killed_again_and_again_ends_as_a_straight_one(new_run, compiled):
+def test_a_run_killed_again_and_again_ends_as_a_straight_one(new_run):
     """Every third kill waits until a checkpoint is being written, every third for a deletion."""
     steps = 5 * (KILLS + 1)
     arguments = [f"--config.stages.recurrent={steps // 2}", "--config.train.save_every=1"]
     arguments += [f"--config.stages.adversarial={steps - steps // 2}"]
     arguments += ["--config.train.validate_every=5"]
     straight, broken = new_run("straight"), new_run("broken")
-    finish(start(straight, *arguments, **compiled), straight)
+    finish(start(straight, *arguments), straight)
     assert newest(straight) == steps
 
     rng = np.random.default_rng(KILLS)
     for number in range(KILLS):
-        process = start(broken, *arguments, **compiled)
+        process = start(broken, *arguments)
         moment = ("in a step", "saving", "deleting")[number % 3]
         where = (broken, newest(broken) + rng.integers(2, 5), moment, _leftovers(broken))
         wait_until(functools.partial(_is_reached, *where), process)
@@ -49,6 +50,6 @@ def test_a_run_killed_again_and_again_ends_as_a_straight_one(new_run, compiled):
         process.kill()
         process.wait()
         print(f"killed {moment}: checkpoint {newest(broken)}, left {_leftovers(broken)}")
-    text = finish(start(broken, *arguments, **compiled), broken)
+    text = finish(start(broken, *arguments), broken)
     assert text.count("resuming at step") >= KILLS
     assert_same_training(broken, straight)

@@ -131,7 +131,7 @@ def test_of_the_cores_as_many_are_used_as_the_batch_divides_among(batch_size, us
     [({}, cores()), ({"JAX_NUM_CPU_DEVICES": "3"}, 3), ({"XLA_FLAGS": HOST_FLAG.format(3)}, 3)],
 )
 def test_every_core_is_a_device_unless_said_otherwise(said, found):
-    program = "import jax; from vfseg.training.parallel import use_cores; use_cores(); "
+    program = "import jax; from vfseg.processes import use_cores; use_cores(); "
     ran = subprocess.run(
         [sys.executable, "-c", program + "print(jax.device_count())"],
         env={**os.environ, "XLA_FLAGS": "", **said},

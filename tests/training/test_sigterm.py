@@ -6,16 +6,8 @@ import threading
 
 import pytest
 
-from tests.training.program import (
-    assert_same_training,
-    copy_of,
-    finish,
-    losses,
-    newest,
-    start,
-    start_many,
-    wait_until,
-)
+from tests.program import copy_of, finish, start, start_many, wait_until
+from tests.training.outcome import assert_same_training, losses, newest
 from vfseg import processes
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import Interrupt
@@ -26,10 +18,10 @@ STEPS += ["--config.train.save_every=1000", "--config.train.validate_every=50"]
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, prepared, compiled):
+def straight(tmp_path_factory, prepared):
     """A run that nobody stopped."""
     workdir = copy_of(prepared, tmp_path_factory.mktemp("sigterm") / "straight")
-    finish(start(workdir, *STEPS, **compiled), workdir)
+    finish(start(workdir, *STEPS), workdir)
     return workdir
 
 
@@ -37,9 +29,9 @@ def _last_loss(workdir):
     return max(losses(workdir), default=0)
 
 
-def test_a_step_is_ended_and_saved(new_run, compiled, straight):
+def test_a_step_is_ended_and_saved(new_run, straight):
     workdir = new_run("run")
-    process = start(workdir, *STEPS, **compiled)
+    process = start(workdir, *STEPS)
     wait_until(lambda: _last_loss(workdir) >= 7, process)
     process.terminate()
     text = finish(process, workdir)
@@ -47,19 +39,19 @@ def test_a_step_is_ended_and_saved(new_run, compiled, straight):
     assert 7 <= stopped < 50
     assert f"SIGTERM: stopped after step {stopped}" in text
     assert _last_loss(workdir) == stopped
-    assert f"resuming at step {stopped}" in finish(start(workdir, *STEPS, **compiled), workdir)
+    assert f"resuming at step {stopped}" in finish(start(workdir, *STEPS), workdir)
     assert_same_training(workdir, straight)
 
 
-def test_validation_is_left_at_once_and_made_up_for(new_run, compiled, straight):
+def test_validation_is_left_at_once_and_made_up_for(new_run, straight):
     workdir = new_run("run")
-    process = start(workdir, *STEPS, **compiled)
+    process = start(workdir, *STEPS)
     wait_until(lambda: newest(workdir) == 50, process)
     process.terminate()
     assert "nothing to save" in finish(process, workdir)
     assert newest(workdir) == 50
     assert not Checkpoints(workdir / "checkpoints").is_scored(50)
-    finish(start(workdir, *STEPS, **compiled), workdir)
+    finish(start(workdir, *STEPS), workdir)
     assert_same_training(workdir, straight)
 
 
@@ -126,9 +118,9 @@ def test_a_validation_that_begins_after_the_signal_is_not_waited_for(monkeypatch
         thread.join()
 
 
-def test_all_processes_stop_at_one_step_when_one_is_asked_to(new_run, compiled):
+def test_all_processes_stop_at_one_step_when_one_is_asked_to(new_run):
     workdir = new_run("run")
-    asked = start_many([workdir] * 2, *STEPS, **compiled)
+    asked = start_many([workdir] * 2, *STEPS)
     wait_until(lambda: _last_loss(workdir) >= 7, asked[0])
     asked[1].terminate()
     for process in asked:
@@ -137,9 +129,18 @@ def test_all_processes_stop_at_one_step_when_one_is_asked_to(new_run, compiled):
     assert f"SIGTERM: stopped after step {newest(workdir)}" in text
 
 
-def test_control_c_keeps_its_own_status(new_run, compiled):
+@pytest.fixture
+def _control_c_is_heard():
+    """A program whose parent ignores SIGINT (`nohup`, a background job) ignores it, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_control_c_is_heard")
+def test_control_c_keeps_its_own_status(new_run):
     workdir = new_run("run")
-    process = start(workdir, *STEPS, **compiled)
+    process = start(workdir, *STEPS)
     wait_until(lambda: _last_loss(workdir) >= 7, process)
     process.send_signal(signal.SIGINT)
     assert "the same command continues" in finish(process, workdir, status=130)
