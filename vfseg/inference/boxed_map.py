@@ -75,3 +75,7 @@ class BoxedMap:
         held, given = overlap(self._box, part)
         values[given] = code_score(self._codes[held])
         return values
+
+
+ProbabilityMap = np.ndarray | BoxedMap
+"""A map `d h w` in [0, 1], whole or boxed: read plane by plane or by slices."""
