@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from tests.audit.data_set import AFFINE, MIDDLES, SHAPE, audit, sheet, write_case
-from tests.report.test_page import Page
+from tests.drawing.html import Page
 from vfseg.audit import Audit, Finding, Place
-from vfseg.audit.figures import _on_slice
+from vfseg.audit.figures import labels_on_slice
 from vfseg.audit.page import write_audit_page
 from vfseg.data.geometry import geometry_from
 from vfseg.data.volume import read_ct, read_labels, write_labels
-from vfseg.drawing.planes import PLANES, oriented_slice
+from vfseg.drawing.hanging import HANGINGS, oriented_slice
 
 NASTY = "a<b>&\"c' $1"
 
@@ -102,16 +102,16 @@ def test_a_sound_set_has_a_page_without_pictures(cases, tmp_path):
 def test_labels_of_another_grid_are_drawn_where_they_lie(cases, tmp_path):
     ct = read_ct(cases[2].ct)
     labels = read_labels(cases[2].vertebrae)
-    for plane in PLANES:
-        shown = _on_slice(labels, ct, plane, 15)
-        np.testing.assert_array_equal(shown, oriented_slice(labels.array, plane, 15))
+    for hanging in HANGINGS:
+        shown = labels_on_slice(labels, ct, hanging, 15)
+        np.testing.assert_array_equal(shown, oriented_slice(labels.array, hanging, 15))
     moved = AFFINE.copy()
     moved[:3, 3] += (0, 0, 8)  # 4 voxels up
     d, h, w = SHAPE
     write_labels(tmp_path / "up.nii.gz", labels.array, geometry_from((w, h, d), moved))
     up = read_labels(tmp_path / "up.nii.gz")
-    sagittal = next(plane for plane in PLANES if plane.name == "sagittal")
-    shown = _on_slice(up, ct, sagittal, 20)
+    sagittal = next(h for h in HANGINGS if h.name == "sagittal")
+    shown = labels_on_slice(up, ct, sagittal, 20)
     expected = np.zeros(SHAPE, np.uint8)
     expected[4:] = labels.array[:-4]
     np.testing.assert_array_equal(shown, oriented_slice(expected, sagittal, 20))

@@ -1,6 +1,7 @@
 import numpy as np
 
 from tests.evaluation.scene import SHAPE, SPINE, THRESHOLDS, measured, sheet
+from vfseg.data.probability import code_score, score_bin
 from vfseg.data.volume import Volume
 from vfseg.evaluation.findings import list_findings
 from vfseg.inference.boxed_map import BoxedMap
@@ -12,7 +13,7 @@ def test_a_user_s_ct_is_listed_as_an_evaluated_one():
     truth = sheet(6, 28)
     probability = np.clip(0.45 * rng.random(SHAPE) + 0.4 * (truth > 0), 0, 1).astype(np.float32)
     probability[[0, -1]] = probability[:, [0, -1]] = probability[:, :, [0, -1]] = 0
-    probability = np.rint(probability * 65535).astype(np.float32) / np.float32(65535)
+    probability = code_score(score_bin(probability))
     box = (slice(1, 39), slice(1, 23), slice(1, 23))
     boxed = BoxedMap(SHAPE, box)
     boxed.fill(box, probability[box])

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from vfseg.data.geometry import geometry_from
+from vfseg.data.probability import BINS
+from vfseg.data.volume import read_probability, write_probability
 from vfseg.inference.boxed_map import BoxedMap
 
 SHAPE, BOX = (6, 5, 4), (slice(1, 5), slice(0, 3), slice(2, 4))
@@ -40,10 +43,23 @@ def test_it_is_read_like_an_array(pair):
     np.testing.assert_allclose(list(boxed), whole, atol=1e-7)
 
 
-def test_an_index_outside_is_an_error(pair):
+def test_it_gives_what_the_file_gives(tmp_path):
+    """Every code, to the last bit."""
+    values = (np.arange(BINS) / (BINS - 1)).reshape(32, 32, 64)
+    boxed = BoxedMap(values.shape, (slice(0, 32), slice(0, 32), slice(0, 64)))
+    boxed.fill((slice(0, 32), slice(0, 32), slice(0, 64)), values)
+    geometry = geometry_from(values.shape[::-1], np.eye(4))
+    write_probability(tmp_path / "p.nii.gz", values, geometry)
+    np.testing.assert_array_equal(boxed[:], read_probability(tmp_path / "p.nii.gz").array)
+
+
+@pytest.mark.parametrize(
+    "key", [SHAPE[0], -SHAPE[0] - 1, np.s_[::2], np.s_[0, 1], np.s_[:, :, :, :], [0, 1], None]
+)
+def test_what_it_cannot_give_is_an_error(pair, key):
     boxed, _ = pair
     with pytest.raises(IndexError):
-        boxed[SHAPE[0]]
+        boxed[key]
 
 
 def test_a_box_of_no_voxel_is_a_map_of_zeros():

@@ -1,22 +1,16 @@
 """A small spine for the tests of the report: two box-shaped vertebrae and a sheet in one."""
 
-from typing import NamedTuple
+import dataclasses
 
 import numpy as np
 
 from vfseg.data.geometry import geometry_from
 from vfseg.data.levels import Vertebra
+from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
+from vfseg.report.scene import Reference, Scene
 
 SPACING = (1.5, 1.0, 2.0)  # mm along d, h, w
-
-
-class Scene(NamedTuple):
-    ct: Volume
-    probability: np.ndarray
-    truth: np.ndarray
-    labels: np.ndarray
-    vertebrae: tuple[Vertebra, ...]
 
 
 def ras_geometry(shape, spacing=SPACING):
@@ -43,4 +37,11 @@ def make_scene() -> Scene:
     probability = np.zeros(shape, np.float32)
     probability[36:38, 30:48, 10:26] = 0.9
     probability[14, 40, 12] = 0.6  # a false alarm in L2
-    return Scene(Volume(ct, ras_geometry(shape)), probability, truth, labels, tuple(vertebrae))
+    geometry = ras_geometry(shape)
+    spine = Spine(tuple(vertebrae), Volume(labels, geometry), (20, 21), ())
+    reference = Reference(truth, synthetic=True)
+    return Scene("case-1", Volume(ct, geometry), spine, probability, 0.41, reference)
+
+
+def without_spine(scene: Scene) -> Scene:
+    return dataclasses.replace(scene, spine=Spine((), None, (), ()))

@@ -4,19 +4,8 @@ from vfseg.report.page import write_page
 
 
 def test_a_case_is_drawn_where_the_page_finds_it(tmp_path):
-    scene = make_scene()
     directory = tmp_path / "report" / "case-1"
-    pictures = draw_case(
-        scene.ct,
-        scene.probability,
-        truth=scene.truth,
-        labels=scene.labels,
-        vertebrae=scene.vertebrae,
-        threshold=0.41,
-        case_id="case-1",
-        synthetic=True,
-        directory=directory,
-    )
+    pictures = draw_case(make_scene(), directory)
     assert pictures[0].path == directory / "spine.png"
     drawn = {picture.path for picture in pictures} | {directory / "spine.glb"}
     assert drawn == set(directory.iterdir())

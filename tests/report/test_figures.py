@@ -1,28 +1,21 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib import image
 from matplotlib.text import Text
 
-from tests.report.scene import make_scene
-from vfseg.drawing.planes import PLANES
-from vfseg.report import figures
-from vfseg.report.figures import PROBABILITY_COLOURS, overlay_figures
+from tests.report.scene import make_scene, without_spine
+from vfseg.drawing.hanging import HANGINGS
+from vfseg.report.figures import PROBABILITY_COLOURS, draw_place, overlay_figures
+from vfseg.report.foci import find_foci
+from vfseg.report.scene import Reference
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    scene = make_scene()
-    pictures = overlay_figures(
-        scene.ct,
-        scene.probability,
-        truth=scene.truth,
-        vertebrae=scene.vertebrae,
-        threshold=0.41,
-        case_id="case $<_1>$",
-        synthetic=True,
-        directory=tmp_path_factory.mktemp("report") / "case-1",
-    )
-    return scene, pictures
+    scene = dataclasses.replace(make_scene(), title="case $<_1>$")
+    return scene, overlay_figures(scene, tmp_path_factory.mktemp("report") / "case-1")
 
 
 def test_each_place_gets_three_planes_with_what_is_known_of_it(drawn):
@@ -45,14 +38,17 @@ def test_the_heat_map_is_in_the_middle_panel_only_and_the_left_panel_is_plain_ct
         assert thirds[1].sum() > 20 * max(1, thirds[0].sum())
 
 
-def test_pixels_are_millimetres(drawn):
+def first_focus(scene):
+    instances = None if scene.reference is None else scene.reference.instances
+    spacing = scene.ct.voxel_spacing
+    return find_foci(scene.probability, instances, scene.threshold, spacing, 1)[0]
+
+
+def test_pixels_are_millimetres():
     """48 x 1.5 mm by 60 x 1 mm sagittally: panels of that aspect, whatever the voxel counts."""
-    scene, _ = drawn
-    focus = figures.find_foci(scene.probability, scene.truth, 0.41, scene.ct.voxel_spacing, 1)[0]
-    for plane, size in zip(PLANES, ((60.0, 72.0), (72.0, 60.0), (72.0, 72.0))):
-        figure = figures._overlay(
-            scene.ct, scene.probability, scene.truth, scene.vertebrae, 0.41, focus, plane
-        )
+    scene = make_scene()
+    for hanging, size in zip(HANGINGS, ((60.0, 72.0), (72.0, 60.0), (72.0, 72.0))):
+        figure = draw_place(scene, first_focus(scene), hanging)
         for panel in figure.axes[:3]:
             assert panel.get_aspect() == 1.0
             left, right, bottom, top = panel.images[0].get_extent()
@@ -65,22 +61,26 @@ def texts(figure):
     return [text.get_text() for text in figure.findobj(Text)]
 
 
-def test_what_every_picture_says(drawn):
-    scene, _ = drawn
-    focus = figures.find_foci(scene.probability, None, 0.41, scene.ct.voxel_spacing, 1)[0]
-    for plane in PLANES:
-        figure = figures._overlay(
-            scene.ct, scene.probability, None, scene.vertebrae, 0.41, focus, plane
-        )
-        figures._headings(figure, "case <1>", 0.41, reference=False, synthetic=True)
-        said = texts(figure)
-        assert set(plane.letters) <= set(said)
-        assert {"case <1>", "fracture probability", "20 mm"} <= set(said)
-        assert ("L1" in said) == (plane.name != "axial")
+def test_what_every_picture_says():
+    scene = dataclasses.replace(make_scene(), title="case <1>", reference=None)
+    for hanging in HANGINGS:
+        said = texts(draw_place(scene, first_focus(scene), hanging))
+        assert set(hanging.letters) <= set(said)
+        assert {"fracture probability", "20 mm"} <= set(said)
+        assert f"case <1>   L1   {hanging.name}" in said
+        assert ("L1" in said) == (hanging.name != "axial")
         assert any(text.startswith("Research use only.") for text in said)
         assert not any("truth" in text.lower() for text in said)
-    figures._headings(figure, "x", 0.41, reference=True, synthetic=True)
-    assert any("Truth is synthetic." in text for text in texts(figure))
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_a_reference_is_named_and_a_synthetic_one_called_so(synthetic):
+    scene = make_scene()
+    reference = Reference(scene.reference.instances, synthetic)
+    scene = dataclasses.replace(scene, reference=reference)
+    said = texts(draw_place(scene, first_focus(scene), HANGINGS[0]))
+    assert ("synthetic truth" in said, "truth" in said) == (synthetic, not synthetic)
+    assert any("Truth is synthetic." in text for text in said) == synthetic
 
 
 def test_colours_grow_opaque_with_probability():
@@ -94,15 +94,7 @@ def test_colours_grow_opaque_with_probability():
 
 def test_no_file_is_written_for_a_map_of_zeros(tmp_path):
     scene = make_scene()
-    made = overlay_figures(
-        scene.ct,
-        np.zeros_like(scene.probability),
-        truth=None,
-        vertebrae=(),
-        threshold=0.5,
-        case_id="healthy",
-        synthetic=False,
-        directory=tmp_path,
-    )
-    assert made == []
+    empty = np.zeros_like(scene.probability)
+    scene = dataclasses.replace(without_spine(scene), probability=empty, reference=None)
+    assert overlay_figures(scene, tmp_path) == []
     assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,56 @@
 import numpy as np
+import pytest
 
 from tests.report.scene import SPACING, make_scene
+from vfseg.data.box import whole
+from vfseg.data.instances import separated
+from vfseg.data.probability import code_score, score_bin
+from vfseg.inference.boxed_map import BoxedMap
 from vfseg.report.foci import Focus, find_foci, level_at
 
 ISOTROPIC = np.ones(3)
+
+
+def as_stored(probability, boxed):
+    """The map as a run reads it: from its file, or boxed as a prediction leaves it."""
+    if not boxed:
+        return code_score(score_bin(probability))
+    boxed_map = BoxedMap(probability.shape, whole(probability.shape))
+    boxed_map.fill(boxed_map.box, probability)
+    return boxed_map
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
+def test_a_map_and_a_boxed_map_show_the_same_places(boxed, dtype):
+    scene = make_scene()
+    truth = scene.reference.instances.astype(dtype)
+    probability = as_stored(scene.probability, boxed)
+    lesion, peak = find_foci(probability, truth, 0.41, np.array(SPACING), 3)
+    assert (lesion.found_by, peak.found_by) == ("truth", "prediction")
+    assert lesion.probability == code_score(score_bin(np.float32(0.9)))
+    assert peak == Focus((14, 40, 12), "prediction", code_score(score_bin(0.6)), None)
+    (highest, *_) = find_foci(probability, np.zeros_like(truth), 0.95, np.array(SPACING), 3)
+    assert (highest.found_by, highest.probability) == ("maximum", lesion.probability)
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+def test_a_voxel_exactly_at_the_threshold_is_a_peak(boxed):
+    """As in the mask: the stored 0.4 is below 0.4 as a float, its code is that of the threshold."""
+    votes = np.zeros((8, 8, 8), np.float32)
+    votes[2, 3, 4] = 6 / 15
+    probability = as_stored(votes, boxed)
+    assert 0 < probability[2][3, 4] < 0.4
+    (focus,) = find_foci(probability, None, 0.4, ISOTROPIC, 3)
+    assert (focus.point, focus.found_by) == ((2, 3, 4), "prediction")
+
+
+def test_parts_of_a_binary_mask_are_lesions_of_their_own():
+    """Each at its own middle, as evaluation counts them; not one lesion between them."""
+    mask = np.zeros((60, 20, 20), np.uint8)
+    mask[5, 5:10, 5:10] = mask[50, 5:9, 5:10] = 255
+    foci = find_foci(np.zeros(mask.shape, np.float32), separated(mask, False), 0.5, ISOTROPIC, 3)
+    assert [(focus.point[0], focus.volume_ml) for focus in foci] == [(5, 0.025), (50, 0.02)]
 
 
 def test_lesions_come_first_the_largest_before_the_smaller_then_peaks_elsewhere():
@@ -60,7 +107,7 @@ def test_below_the_threshold_the_maximum_is_shown_and_an_empty_map_shows_nothing
 def test_level_is_that_of_the_nearest_body_among_the_boxes_that_hold_the_point():
     scene = make_scene()
     spacing = np.array(SPACING)
-    assert level_at((36, 40, 15), scene.vertebrae, spacing) == "L1"
-    assert level_at((8, 25, 8), scene.vertebrae, spacing) == "L2"
-    assert level_at((22, 40, 15), scene.vertebrae, spacing) == ""  # L2 ends before 22
+    assert level_at((36, 40, 15), scene.spine.vertebrae, spacing) == "L1"
+    assert level_at((8, 25, 8), scene.spine.vertebrae, spacing) == "L2"
+    assert level_at((22, 40, 15), scene.spine.vertebrae, spacing) == ""  # L2 ends before 22
     assert level_at((36, 40, 15), (), spacing) == ""

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from vfseg.report import rendering
-from vfseg.report.rendering import PIXEL_MM, Surface, View, axes_of, cast, shade
+from vfseg.report.rendering import PIXEL_MM, Surface, Viewpoint, axes_of, cast, shade
 
-FRONT, LEFT, BACK, OBLIQUE = (View("", a) for a in (0.0, 90.0, 180.0, 30.0))
+FRONT, LEFT, BACK, OBLIQUE = (Viewpoint("", a) for a in (0.0, 90.0, 180.0, 30.0))
 SPACING = 1.25
 SHAPE = (101, 121)
 
@@ -16,11 +16,11 @@ def ball(centre, radius, shape=(40, 36, 44)):
     return np.clip(0.5 + (radius - away) / 4, 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("view", [FRONT, LEFT, BACK, OBLIQUE])
-def test_depth_and_normals_of_a_ball_are_those_of_geometry(view):
+@pytest.mark.parametrize("viewpoint", [FRONT, LEFT, BACK, OBLIQUE])
+def test_depth_and_normals_of_a_ball_are_those_of_geometry(viewpoint):
     centre, radius = np.array([22.0, 15.0, 25.0]), 9.0
-    surface = cast(ball(centre, radius), 0.5, SPACING, view, SHAPE)
-    right = axes_of(view)[0]
+    surface = cast(ball(centre, radius), 0.5, SPACING, viewpoint, SHAPE)
+    right = axes_of(viewpoint)[0]
     middle = (np.array([40, 36, 44]) - 1) / 2
     offset = (centre - middle) * SPACING
     x = (np.arange(SHAPE[1]) - (SHAPE[1] - 1) / 2) * PIXEL_MM - offset @ right
@@ -47,8 +47,8 @@ def test_depth_and_normals_of_a_ball_are_those_of_geometry(view):
 def test_who_stands_where():
     right_side, front, top = (20, 18, 38), (20, 30, 22), (34, 18, 22)
 
-    def middle_of(view, centre):
-        seen = np.argwhere(np.isfinite(cast(ball(centre, 4), 0.5, SPACING, view, SHAPE).depth))
+    def middle_of(viewpoint, centre):
+        seen = np.argwhere(np.isfinite(cast(ball(centre, 4), 0.5, SPACING, viewpoint, SHAPE).depth))
         return seen.mean(axis=0) - (np.array(SHAPE) - 1) / 2
 
     assert middle_of(FRONT, right_side)[1] < -20  # patient's right on the left of the picture

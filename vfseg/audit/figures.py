@@ -20,21 +20,31 @@ from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.drawing.figures import (
     BACKGROUND,
-    BONE_WINDOW,
     FAINT,
     LEVEL,
+    POINTED_OUT,
+    REFERENCE,
     TEXT,
     Picture,
     orientation_letters,
     outline,
     scale_bar,
+    show_ct,
+    show_part,
+    write_line,
     write_png,
 )
-from vfseg.drawing.planes import PLANES, Plane, oriented_mm, oriented_slice, picture_extent
+from vfseg.drawing.hanging import (
+    HANGINGS,
+    Extent,
+    Hanging,
+    oriented_mm,
+    oriented_slice,
+    picture_extent,
+)
 from vfseg.errors import UserError
 
 _LABELS = (LEVEL, "#c58af9")
-_FRACTURE, _MARK = "#35e0d0", "#ffb000"
 _HEIGHT, _WIDTHS, _DPI = 5.6, (1.8, 6.5), 110  # inches
 _CLOSE_MM = 80.0
 
@@ -53,7 +63,7 @@ def draw_places(
         prefix: of their names.
 
     Returns:
-        One picture a finding.
+        One picture for each finding, in their order.
 
     Raises:
         UserError: the CT cannot be read, or a picture cannot be written.
@@ -68,13 +78,8 @@ def draw_places(
         figure = _draw(ct, labels, fractures, levels, finding.place)
         height = figure.get_size_inches()[1]
         title = f"{case.case_id}   {finding.severity}: {finding.kind}"
-        for y, words, size, colour in (
-            (1 - 0.2 / height, title, 12, TEXT),
-            (0.14 / height, _legend(finding.place), 8, FAINT),
-        ):
-            figure.text(
-                *(0.012, y, words), fontsize=size, color=colour, va="center", parse_math=False
-            )
+        write_line(figure, (0.012, 1 - 0.2 / height), title, 12, TEXT)
+        write_line(figure, (0.012, 0.14 / height), _legend(finding.place), 8, FAINT)
         path = directory / f"{prefix}-{number}.png"
         write_png(figure, path)
         words = finding.message if len(finding.message) < 300 else finding.message[:299] + "…"
@@ -107,36 +112,28 @@ def _draw(
     levels: dict[int, str],
     place: Place,
 ) -> Figure:
-    plane = next(plane for plane in PLANES if plane.name == place.plane)
-    whole = picture_extent(plane, ct.shape, ct.voxel_spacing)
-    x, y = oriented_mm(place.point, plane, ct.shape, ct.voxel_spacing)
-    left, right = _around(x, whole[0], whole[1])
-    top, bottom = _around(y, whole[3], whole[2])
-    close = left, right, bottom, top
+    hanging = next(hanging for hanging in HANGINGS if hanging.name == place.plane)
+    whole = picture_extent(hanging, ct.shape, ct.voxel_spacing)
+    x, y = oriented_mm(place.point, hanging, ct.shape, ct.voxel_spacing)
+    left, right = _around(x, whole.left, whole.right)
+    top, bottom = _around(y, whole.top, whole.bottom)
+    close = Extent(left, right, bottom, top)
     figure, panels = _canvas([whole, close])
-    image = oriented_slice(ct.array, plane, place.index)
-    shown = [_on_slice(volume, ct, plane, place.index) for volume in (labels, fractures)]
-    for panel, view in zip(panels, (whole, close)):
-        panel.imshow(
-            image,
-            cmap="gray",
-            vmin=BONE_WINDOW[0],
-            vmax=BONE_WINDOW[1],
-            extent=whole,
-            interpolation="bilinear",
-        )
+    image = oriented_slice(ct.array, hanging, place.index)
+    shown = [labels_on_slice(volume, ct, hanging, place.index) for volume in (labels, fractures)]
+    for panel, part in zip(panels, (whole, close)):
+        show_ct(panel, image, whole)
         if shown[0] is not None:
             for number, (label, name) in enumerate(levels.items()):
                 _contour(panel, shown[0] == label, whole, _LABELS[number % 2], name)
         if shown[1] is not None:
-            _contour(panel, shown[1] > 0, whole, _FRACTURE)
-        panel.set_xlim(view[0], view[1])
-        panel.set_ylim(view[2], view[3])
-        scale_bar(panel, view)
-    orientation_letters(panels[0], plane)
-    corners = [close[i] for i in (0, 1, 1, 0, 0)], [close[i] for i in (2, 2, 3, 3, 2)]
-    panels[0].plot(*corners, color=_MARK, linewidth=0.8)
-    panels[1].plot([x], [y], "+", color=_MARK, markersize=9, markeredgewidth=1.0)
+            _contour(panel, shown[1] > 0, whole, REFERENCE)
+        show_part(panel, part)
+        scale_bar(panel, part)
+    orientation_letters(panels[0], hanging)
+    across, down = (left, right, right, left, left), (bottom, bottom, top, top, bottom)
+    panels[0].plot(across, down, color=POINTED_OUT, linewidth=0.8)
+    panels[1].plot([x], [y], "+", color=POINTED_OUT, markersize=9, markeredgewidth=1.0)
     return figure
 
 
@@ -147,12 +144,10 @@ def _around(at: float, low: float, high: float) -> tuple[float, float]:
     return start, start + size
 
 
-def _canvas(views: Sequence[Sequence[float]]) -> tuple[Figure, list[Axes]]:
-    """One panel a view, of equal height."""
+def _canvas(extents: Sequence[Extent]) -> tuple[Figure, list[Axes]]:
+    """One panel for each extent, all of one height."""
     top, bottom, gap = 0.42, 0.3, 0.08
-    widths = []
-    for left, right, low, high in views:
-        widths.append(float(np.clip(_HEIGHT * (right - left) / (low - high), *_WIDTHS)))
+    widths = [float(np.clip(_HEIGHT * part.width / part.height, *_WIDTHS)) for part in extents]
     width, height = sum(widths) + gap * (len(widths) + 1), _HEIGHT + top + bottom
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
@@ -166,37 +161,50 @@ def _canvas(views: Sequence[Sequence[float]]) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _on_slice(volume: Volume | None, ct: Volume, plane: Plane, index: int) -> np.ndarray | None:
-    """Labels "rows columns" at the voxels of a slice of the CT, looked up in mm; 0 outside."""
+def labels_on_slice(
+    volume: Volume | None, ct: Volume, hanging: Hanging, index: int
+) -> np.ndarray | None:
+    """Labels at the voxels of a slice of a CT, looked up in mm, whatever their own grid.
+
+    Args:
+        volume: the label map; None gives None.
+        ct: whose slice it is.
+        hanging: plane of the slice.
+        index: of the slice.
+
+    Returns:
+        Labels "rows columns" as `oriented_slice` hangs them; 0 outside the label map.
+    """
     if volume is None:
         return None
-    shape = [1 if axis == plane.axis else size for axis, size in enumerate(ct.shape)]
+    shape = [1 if axis == hanging.axis else size for axis, size in enumerate(ct.shape)]
     voxels = np.moveaxis(np.indices(shape), 0, -1).reshape(-1, 3)
-    voxels[:, plane.axis] = index
+    voxels[:, hanging.axis] = index
     to_labels = np.linalg.inv(volume.affine) @ ct.affine
     at = np.rint(apply_affine(to_labels, voxels)).astype(int)
     inside = ((at >= 0) & (at < volume.shape)).all(axis=1)
     found = np.zeros(len(voxels), volume.array.dtype)
     found[inside] = volume.array[tuple(at[inside].T)]
-    return oriented_slice(found.reshape(shape), plane, 0)
+    return oriented_slice(found.reshape(shape), hanging, 0)
 
 
-def _contour(panel: Axes, mask: np.ndarray, extent, colour: str, name: str = "") -> None:
-    """Outline of a mask, worked out in its own box, with its name in the middle."""
+def _contour(panel: Axes, mask: np.ndarray, extent: Extent, colour: str, name: str = "") -> None:
+    """Outline of a mask, drawn within its own box, with its name in the middle."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    across = (extent[1] - extent[0]) / mask.shape[1]
-    down = (extent[2] - extent[3]) / mask.shape[0]
-    own = (
-        *(extent[0] + box[1].start * across, extent[0] + box[1].stop * across),
-        *(extent[3] + box[0].stop * down, extent[3] + box[0].start * down),
+    across, down = extent.width / mask.shape[1], extent.height / mask.shape[0]
+    own = Extent(
+        left=extent.left + box[1].start * across,
+        right=extent.left + box[1].stop * across,
+        bottom=extent.top + box[0].stop * down,
+        top=extent.top + box[0].start * down,
     )
     outline(panel, mask[box], own, colour)
     if name:
         panel.text(
-            *((own[0] + own[1]) / 2, (own[2] + own[3]) / 2, name),
+            *((own.left + own.right) / 2, (own.bottom + own.top) / 2, name),
             color=colour,
             fontsize=8,
             ha="center",

@@ -22,6 +22,7 @@ from vfseg.inference.case import MASK, PROBABILITY, UNCERTAINTY, Prediction, pre
 from vfseg.inference.estimate import estimate
 from vfseg.inference.model import Model
 from vfseg.report.case import draw_case
+from vfseg.report.scene import Scene
 
 VERTEBRAE, LESIONS = "vertebrae.csv", "lesions.csv"
 AUTO = Path("auto")
@@ -146,17 +147,9 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
     write_table(output / LESIONS, rows, columns)
     for picture in output.glob("place-*.png"):
         picture.unlink()
-    draw_case(
-        found.ct,
-        found.probability,
-        truth=None,
-        labels=None if found.spine.labels is None else found.spine.labels.array,
-        vertebrae=found.spine.vertebrae,
-        threshold=model.thresholds.fused,
-        case_id=f"{case.case_id} (model trained on {_fractures_of(model)} fractures)",
-        synthetic=False,
-        directory=output,
-    )
+    title = f"{case.case_id} (model trained on {_fractures_of(model)} fractures)"
+    scene = Scene(title, found.ct, found.spine, found.probability, model.thresholds.fused)
+    draw_case(scene, output)
     write_table(output / VERTEBRAE, [row | provenance for row in listed.vertebrae])
     _print(case, found, listed, output)
 

@@ -8,11 +8,14 @@ from tqdm import tqdm
 from vfseg import processes
 from vfseg.commands.memory import check_config_of, read_summary
 from vfseg.commands.workdir import Run
+from vfseg.data.instances import instances_are_marked, separated
 from vfseg.data.spine import read_spine
-from vfseg.data.volume import read_ct, read_labels, read_probability
+from vfseg.data.volume import read_ct, read_probability
+from vfseg.evaluation.truth import read_truth
 from vfseg.report.case import draw_case
 from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
+from vfseg.report.scene import Reference, Scene
 
 
 def report(run: Run) -> None:
@@ -21,25 +24,19 @@ def report(run: Run) -> None:
     if not processes.is_first():
         return
     check_config_of(run.config, workdir)
-    pictures = {}
-    predicted = [c for c in run.standing_cases() if (workdir / "predictions" / c.case_id).is_dir()]
+    pictures, cases = {}, run.standing_cases()
+    marked = instances_are_marked(cases)
+    predicted = [case for case in cases if (workdir / "predictions" / case.case_id).is_dir()]
     for case in tqdm(predicted, "report", unit="case", disable=None):
-        ct = read_ct(case.ct)
-        vertebrae, labels, *_ = read_spine(case, ct.geometry, run.config.prepare)
-        probability = read_probability(
-            workdir / "predictions" / case.case_id / "probability.nii.gz"
-        )
-        pictures[case.case_id] = draw_case(
-            ct,
-            probability.array,
-            truth=None if case.fractures is None else read_labels(case.fractures).array,
-            labels=None if labels is None else labels.array,
-            vertebrae=vertebrae,
-            threshold=summary["threshold"]["value"],
-            case_id=case.case_id,
-            synthetic=summary["synthetic"],
-            directory=workdir / "report" / case.case_id,
-        )
+        ct, reference = read_ct(case.ct), None
+        if case.fractures is not None:
+            instances = separated(read_truth(case, ct), marked)
+            reference = Reference(instances, synthetic=summary["synthetic"])
+        spine = read_spine(case, ct.geometry, run.config.prepare)
+        path = workdir / "predictions" / case.case_id / "probability.nii.gz"
+        probability, threshold = read_probability(path).array, summary["threshold"]["value"]
+        scene = Scene(case.case_id, ct, spine, probability, threshold, reference)
+        pictures[case.case_id] = draw_case(scene, workdir / "report" / case.case_id)
     print_results(summary, write_page(workdir, pictures))
 
 

@@ -7,6 +7,9 @@ a mask is cut by comparing them: so every figure can be computed again from the 
 import numpy as np
 
 BINS = 65_536
+SLOPE = np.nextafter(np.float32(1 / (BINS - 1)), np.float32(0))
+"""Score of code 1, as in the header of the file: one step below float32(1/65535), so that no reader
+sees a probability above 1."""
 
 
 def score_bin(scores: np.ndarray) -> np.ndarray:
@@ -31,6 +34,23 @@ def score_bin(scores: np.ndarray) -> np.ndarray:
             f"to {scores.max()} (logits have to go through the sigmoid first)"
         )
     return np.rint(scores * np.float32(BINS - 1)).astype(np.int32)
+
+
+def code_score(codes: np.ndarray) -> np.ndarray:
+    """Score of each code, as it is read from `probability.nii.gz`: float32(code) x `SLOPE`.
+
+    `score_bin` gives the code back.
+
+    Args:
+        codes: integers in [0, 65535], any shape.
+
+    Returns:
+        float32 scores in [0, 1], of the same shape.
+
+    >>> code_score(np.array([0, 65535]))
+    array([0.       , 0.9999999], dtype=float32)
+    """
+    return np.asarray(codes).astype(np.float32) * SLOPE
 
 
 def reaches(scores: np.ndarray, threshold: float) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from vfseg.data.dicom import is_series_path, open_series, read_slices
 from vfseg.data.geometry import Geometry
 from vfseg.data.nifti import map_int16, nifti_writer, open_nifti, read_slabs, slabs
+from vfseg.data.probability import SLOPE, score_bin
 from vfseg.errors import UserError
 
 
@@ -162,11 +163,9 @@ def probability_writer(
             return np.zeros(values.shape, np.uint16)
         if not (values.min() >= -1e-5 and values.max() <= 1 + 1e-5):  # also false for NaN
             raise ValueError(f"probabilities from {values.min()} to {values.max()}")
-        return np.rint(np.clip(values, 0, 1) * np.float32(65535)).astype(np.uint16)
+        return score_bin(np.clip(values, 0, 1)).astype(np.uint16)
 
-    # One step below float32(1/65535), so that no reader sees a probability above 1.
-    slope = float(np.nextafter(np.float32(1 / 65535), np.float32(0)))
-    return nifti_writer(Path(path), geometry, np.dtype(np.uint16), slope, encode, note)
+    return nifti_writer(Path(path), geometry, np.dtype(np.uint16), float(SLOPE), encode, note)
 
 
 def mask_writer(

@@ -8,21 +8,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from vfseg.drawing.planes import Plane
+from vfseg.drawing.hanging import Extent, Hanging
 from vfseg.files import atomic_file
 
 BONE_WINDOW = (-400.0, 1200.0)  # HU: level 400, width 1600
 BACKGROUND, TEXT, FAINT = "#0b0d10", "#e8eaed", "#9aa0a6"
-LEVEL = "#8ab4f8"
+LEVEL = "#8ab4f8"  # names and outlines of vertebrae
+REFERENCE = "#35e0d0"  # outlines of the fractures that a data set gives
+POINTED_OUT = "#ffb000"  # what the picture is about
+RESEARCH_NOTE = "Research use only."
 
 
 class Picture(NamedTuple):
-    """A picture of the report.
+    """A picture of a page.
 
     Attributes:
         path: PNG or SVG file.
         caption: one sentence, plain text.
-        tall: not three panels wide: to be shown at its own size.
+        tall: shown at its own size, not as wide as the page.
     """
 
     path: Path
@@ -30,25 +33,42 @@ class Picture(NamedTuple):
     tall: bool = False
 
 
-def outline(panel: Axes, mask: np.ndarray, extent, colour: str) -> None:
+def outline(panel: Axes, mask: np.ndarray, extent: Extent, colour: str) -> None:
     """Outline of a mask along the edges of its pixels, so that a sheet of one voxel stays one."""
     if not mask.any():
         return
     fine = np.kron(np.pad(mask, 1), np.ones((4, 4)))
     rows, columns = mask.shape
-    across, down = (extent[1] - extent[0]) / columns, (extent[2] - extent[3]) / rows
-    x = extent[0] - across + (np.arange(fine.shape[1]) + 0.5) * across / 4
-    y = extent[3] - down + (np.arange(fine.shape[0]) + 0.5) * down / 4
+    across, down = extent.width / columns, extent.height / rows
+    x = extent.left - across + (np.arange(fine.shape[1]) + 0.5) * across / 4
+    y = extent.top - down + (np.arange(fine.shape[0]) + 0.5) * down / 4
     panel.contour(x, y, fine, levels=[0.5], colors=[colour], linewidths=1.1)
-    panel.set_xlim(extent[0], extent[1])
-    panel.set_ylim(extent[2], extent[3])
+    show_part(panel, extent)
 
 
-def orientation_letters(panel: Axes, plane: Plane) -> None:
+def show_part(panel: Axes, extent: Extent) -> None:
+    """Sets the edges of a panel."""
+    panel.set_xlim(extent.left, extent.right)
+    panel.set_ylim(extent.bottom, extent.top)
+
+
+def show_ct(panel: Axes, ct_slice: np.ndarray, extent: Extent) -> None:
+    """Shows a slice of a CT, HU "rows columns", in the bone window."""
+    panel.imshow(
+        ct_slice,
+        cmap="gray",
+        vmin=BONE_WINDOW[0],
+        vmax=BONE_WINDOW[1],
+        extent=extent,
+        interpolation="bilinear",
+    )
+
+
+def orientation_letters(panel: Axes, hanging: Hanging) -> None:
     """Anatomical letters at the four sides."""
     places = [(0.5, 0.975, "center", "top"), (0.5, 0.025, "center", "bottom")]
     places += [(0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center")]
-    for letter, (x, y, horizontal, vertical) in zip(plane.letters, places, strict=True):
+    for letter, (x, y, horizontal, vertical) in zip(hanging.letters, places, strict=True):
         panel.text(
             *(x, y, letter),
             transform=panel.transAxes,
@@ -61,10 +81,10 @@ def orientation_letters(panel: Axes, plane: Plane) -> None:
         )
 
 
-def scale_bar(panel: Axes, extent) -> None:
+def scale_bar(panel: Axes, extent: Extent) -> None:
     """A line of 20 mm at the lower right."""
-    right, bottom = extent[1] - 5, extent[2] - 5
-    if right - 20 < extent[0]:
+    right, bottom = extent.right - 5, extent.bottom - 5
+    if right - 20 < extent.left:
         return
     panel.plot([right - 20, right], [bottom, bottom], color=TEXT, linewidth=2)
     panel.text(
@@ -75,8 +95,22 @@ def scale_bar(panel: Axes, extent) -> None:
         va="bottom",
         path_effects=[withStroke(linewidth=2.5, foreground="black")],
     )
-    panel.set_xlim(extent[0], extent[1])
-    panel.set_ylim(extent[2], extent[3])
+    show_part(panel, extent)
+
+
+def write_line(
+    figure: Figure, place: tuple[float, float], words: str, size: float, colour: str
+) -> None:
+    """Writes one line of text on a figure; a user's `$` and `_` are shown as they are.
+
+    Args:
+        figure: that gets it.
+        place: of its left end and middle, as shares of the figure's width and height.
+        words: the text.
+        size: of the letters, points.
+        colour: of the letters.
+    """
+    figure.text(*place, words, fontsize=size, color=colour, va="center", parse_math=False)
 
 
 def write_png(figure: Figure, path: Path) -> None:

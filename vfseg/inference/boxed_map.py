@@ -4,16 +4,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vfseg.data.probability import BINS, score_bin
-
-Box = tuple[slice, slice, slice]
+from vfseg.data.box import Box, box_between, overlap, shape_of
+from vfseg.data.probability import code_score, score_bin
 
 
 class BoxedMap:
-    """Looks like a float32 `d h w` array where it is read by slices, and holds a small part of it.
+    """Is read like a float32 `d h w` array, plane by plane or by slices, and holds its box alone.
 
-    The values are kept as the codes of `probability.nii.gz`, so reading them gives what the file
-    gives.
+    The values are kept as the codes of `probability.nii.gz`, so reading them gives what reading
+    the file gives, to the last bit.
 
     Attributes:
         shape: of the whole map.
@@ -31,7 +30,7 @@ class BoxedMap:
         """
         self.shape = shape
         self._box = box
-        self._codes = np.zeros([side.stop - side.start for side in box], np.uint16)
+        self._codes = np.zeros(shape_of(box), np.uint16)
 
     @property
     def box(self) -> Box:
@@ -45,8 +44,8 @@ class BoxedMap:
             part: of the map, with starts and stops.
             values: probabilities in [0, 1] of that part.
         """
-        own, given = self._overlap(part)
-        self._codes[own] = score_bin(values[given])
+        held, given = overlap(self._box, part)
+        self._codes[held] = score_bin(values[given])
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -56,23 +55,27 @@ class BoxedMap:
             yield self[d]
 
     def __getitem__(self, key: int | slice | tuple[slice, ...]) -> np.ndarray:
-        """The values of one plane (an index along d), or of a part (slices without a step)."""
-        if not isinstance(key, slice | tuple):
+        """The values of one plane (an index along d), or of a part (up to three slices).
+
+        Raises:
+            IndexError: the index lies outside, or the key is of another kind: a slice with a step,
+                an index within a tuple, an array.
+        """
+        if isinstance(key, int | np.integer):
             index = range(len(self))[key]
             return self[index : index + 1][0]
-        sides = (*(key if isinstance(key, tuple) else (key,)), slice(None), slice(None))[:3]
-        d, h, w = (slice(*side.indices(n)[:2]) for side, n in zip(sides, self.shape))
-        values = np.zeros([max(side.stop - side.start, 0) for side in (d, h, w)], np.float32)
-        own, given = self._overlap((d, h, w))
-        values[given] = self._codes[own] * np.float32(1 / (BINS - 1))
+        sides = key if isinstance(key, tuple) else (key,)
+        plain = all(isinstance(side, slice) and side.step in (None, 1) for side in sides)
+        if not plain or len(sides) > 3:
+            raise IndexError(f"a map is read by a plane or by slices without a step, not by {key}")
+        sides = (*sides, slice(None), slice(None))[:3]
+        start, stop, _ = zip(*(side.indices(size) for side, size in zip(sides, self.shape)))
+        part = box_between(start, np.maximum(start, stop))
+        values = np.zeros(shape_of(part), np.float32)
+        held, given = overlap(self._box, part)
+        values[given] = code_score(self._codes[held])
         return values
 
-    def _overlap(self, part: Box) -> tuple[Box, Box]:
-        """The common voxels of a part and the box, as slices of the codes and of the part."""
-        own, given = [], []
-        for side, box in zip(part, self._box):
-            low, high = max(side.start, box.start), min(side.stop, box.stop)
-            high = max(low, high)
-            own.append(slice(low - box.start, high - box.start))
-            given.append(slice(low - side.start, high - side.start))
-        return tuple(own), tuple(given)  # type: ignore[return-value]
+
+ProbabilityMap = np.ndarray | BoxedMap
+"""A map `d h w` in [0, 1], whole or boxed: read plane by plane or by slices."""

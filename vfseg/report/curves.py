@@ -1,20 +1,17 @@
-"""Training curves, one small picture a quantity."""
+"""Training curves, one small picture for each quantity."""
 
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vfseg.drawing.figures import Picture
-from vfseg.files import atomic_file
-from vfseg.report.results_table import name_of
+from vfseg.report.small_axes import BLUE, ORANGE, above_legend, save_svg, small_axes
+from vfseg.report.wording import name_of
 from vfseg.training.writer import read_metrics
 
-GREY = "#808080"  # legible on a light and on a dark page
-_COLOURS = {"train": "#3b8ed0", "validation": "#e07b39"}
+_COLOURS = {"train": BLUE, "validation": ORANGE}
 _OTHER_COLOURS = ("#6aa84f", "#b45bb5", "#c0504d")
 _MOST_POINTS = 400
 
@@ -62,32 +59,3 @@ def _curve(quantity: str, groups: dict[str, list[tuple[float, float]]]) -> Figur
     above_legend(axes)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     return figure
-
-
-def small_axes(title: str, x_label: str) -> tuple[Figure, Axes]:
-    """A small picture, legible on a light and on a dark page."""
-    figure = Figure(figsize=(3.6, 2.2))
-    FigureCanvasSVG(figure)
-    axes = figure.add_axes((0.16, 0.17, 0.81, 0.69))
-    axes.set_title(title, color=GREY, fontsize=10, loc="left")
-    axes.set_xlabel(x_label, color=GREY, fontsize=8, labelpad=1)
-    axes.tick_params(colors=GREY, labelsize=7)
-    axes.grid(color=GREY, alpha=0.25, linewidth=0.5)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(GREY)
-    return figure, axes
-
-
-def above_legend(axes: Axes) -> None:
-    """The legend, in the line of the title."""
-    axes.legend(
-        frameon=False, labelcolor=GREY, fontsize=7, ncols=2, loc="lower right",
-        bbox_to_anchor=(1.02, 0.97), borderpad=0.1,
-    )  # fmt: skip
-
-
-def save_svg(figure: Figure, path: Path) -> None:
-    """Writes a picture; equal pictures give equal files."""
-    with atomic_file(path) as file:
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})

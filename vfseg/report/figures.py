@@ -1,6 +1,5 @@
 """Heat maps of fracture probability on the CT, as radiologists hang their pictures."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -9,38 +8,42 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
-from vfseg.data.levels import Vertebra
-from vfseg.data.probability import reaches
-from vfseg.data.volume import Volume
+from vfseg.data.box import shape_of, start_of
 from vfseg.drawing.figures import (
     BACKGROUND,
     BONE_WINDOW,
     FAINT,
     LEVEL,
+    POINTED_OUT,
+    REFERENCE,
+    RESEARCH_NOTE,
     TEXT,
     Picture,
     orientation_letters,
     outline,
     scale_bar,
+    show_ct,
+    write_line,
     write_png,
 )
-from vfseg.drawing.planes import (
-    PLANES,
-    Plane,
+from vfseg.drawing.hanging import (
+    HANGINGS,
+    Hanging,
     oriented_mm,
     oriented_slice,
     picture_extent,
     view_box,
 )
-from vfseg.inference.boxed_map import BoxedMap
+from vfseg.inference.boxed_map import ProbabilityMap
 from vfseg.report.foci import Focus, find_foci, level_at
+from vfseg.report.scene import Scene, predicted
 
 _VIEW_MM = 110.0  # three lumbar vertebrae
 _PLACES = 2
 _DPI = 120
 _PANEL_INCHES = 3.1
-_TRUTH, _PREDICTION = "#35e0d0", "#ffb000"
 
 
 def _probability_colours() -> ListedColormap:
@@ -54,30 +57,14 @@ def _probability_colours() -> ListedColormap:
 PROBABILITY_COLOURS = _probability_colours()
 
 
-def overlay_figures(
-    ct: Volume,
-    probability: np.ndarray | BoxedMap,
-    *,
-    truth: np.ndarray | None,
-    vertebrae: Sequence[Vertebra],
-    threshold: float,
-    case_id: str,
-    synthetic: bool,
-    directory: Path,
-) -> list[Picture]:
+def overlay_figures(scene: Scene, directory: Path) -> list[Picture]:
     """Draws CT, CT with heat map, and CT with outlines, side by side, through each place.
 
     Places are the largest reference lesions and the highest peaks elsewhere, two at most (see
     `find_foci`); each gets an axial, a sagittal and a coronal picture, in millimetres.
 
     Args:
-        ct: int16 HU.
-        probability: `d h w` in [0, 1], on the grid of the CT.
-        truth: `d h w` instance ids on the grid of the CT; None where there is no reference.
-        vertebrae: levels with their boxes and body centres in voxels of the CT; may be empty.
-        threshold: probability at which the prediction is outlined.
-        case_id: for the titles.
-        synthetic: whether the reference is synthetic; said in every picture that shows it.
+        scene: of the case.
         directory: where the PNG files go; made if missing.
 
     Returns:
@@ -85,53 +72,43 @@ def overlay_figures(
     """
     directory.mkdir(parents=True, exist_ok=True)
     pictures = []
-    spacing = ct.voxel_spacing
-    foci = find_foci(probability, truth, threshold, spacing, _PLACES)
+    spacing = scene.ct.voxel_spacing
+    instances = None if scene.reference is None else scene.reference.instances
+    foci = find_foci(scene.probability, instances, scene.threshold, spacing, _PLACES)
     for number, focus in enumerate(foci, start=1):
-        level = level_at(focus.point, vertebrae, spacing)
-        for plane in PLANES:
-            figure = _overlay(ct, probability, truth, vertebrae, threshold, focus, plane)
-            title = "   ".join(filter(None, (case_id, level, plane.name)))
-            _headings(figure, title, threshold, truth is not None, synthetic)
-            path = directory / f"place-{number}-{plane.name}.png"
-            write_png(figure, path)
-            pictures.append(Picture(path, _caption(focus, level, plane, threshold)))
+        level = level_at(focus.point, scene.spine.vertebrae, spacing)
+        for hanging in HANGINGS:
+            path = directory / f"place-{number}-{hanging.name}.png"
+            write_png(draw_place(scene, focus, hanging), path)
+            pictures.append(Picture(path, _caption(focus, level, hanging, scene.threshold)))
     return pictures
 
 
-def _overlay(
-    ct: Volume,
-    probability: np.ndarray | BoxedMap,
-    truth: np.ndarray | None,
-    vertebrae: Sequence[Vertebra],
-    threshold: float,
-    focus: Focus,
-    plane: Plane,
-) -> Figure:
-    """The three panels and the colour bar of one plane through one place."""
+def draw_place(scene: Scene, focus: Focus, hanging: Hanging) -> Figure:
+    """One plane through one place: three panels, a colour bar, title and notes.
+
+    Args:
+        scene: of the case.
+        focus: the place.
+        hanging: the plane.
+    """
+    ct, vertebrae = scene.ct, scene.spine.vertebrae
     spacing = ct.voxel_spacing
     box = view_box(focus.point, ct.shape, spacing, _VIEW_MM)
-    origin = np.array([side.start for side in box])
-    shape = [side.stop - side.start for side in box]
-    index = int(focus.point[plane.axis] - origin[plane.axis])
-    extent = picture_extent(plane, shape, spacing)
+    origin, shape = np.array(start_of(box)), shape_of(box)
+    index = int(focus.point[hanging.axis] - origin[hanging.axis])
+    extent = picture_extent(hanging, shape, spacing)
 
-    def cut(array: np.ndarray | BoxedMap) -> np.ndarray:
-        return oriented_slice(array[box], plane, index)
+    def cut(array: ProbabilityMap) -> np.ndarray:
+        return oriented_slice(array[box], hanging, index)
 
-    height = _PANEL_INCHES * (extent[2] - extent[3]) / (extent[1] - extent[0])
+    height = _PANEL_INCHES * extent.height / extent.width
     figure, panels, bar = _canvas(min(height, 2 * _PANEL_INCHES), wide=3)
     for panel in panels:
-        panel.imshow(
-            cut(ct.array),
-            cmap="gray",
-            vmin=BONE_WINDOW[0],
-            vmax=BONE_WINDOW[1],
-            extent=extent,
-            interpolation="bilinear",
-        )
+        show_ct(panel, cut(ct.array), extent)
+    probability = cut(scene.probability)
     heat = panels[1].imshow(
-        cut(probability).astype(np.float32),
+        probability.astype(np.float32),
         cmap=PROBABILITY_COLOURS,
         vmin=0.0,
         vmax=1.0,
@@ -139,19 +116,21 @@ def _overlay(
         interpolation="bilinear",
         interpolation_stage="data",
     )
-    outline(panels[2], reaches(cut(probability), threshold), extent, _PREDICTION)
-    if truth is not None:
-        outline(panels[2], cut(truth) > 0, extent, _TRUTH)
-    _colour_bar(bar, heat, threshold)
-    orientation_letters(panels[0], plane)
+    outline(panels[2], predicted(probability, scene.threshold), extent, POINTED_OUT)
+    if scene.reference is not None:
+        outline(panels[2], cut(scene.reference.instances) > 0, extent, REFERENCE)
+    _colour_bar(bar, heat, scene.threshold)
+    orientation_letters(panels[0], hanging)
     scale_bar(panels[0], extent)
-    if plane.rows == 0:
+    if hanging.rows == 0:
         for vertebra in vertebrae:
             centre = np.asarray(vertebra.centre) - origin
-            _, y = oriented_mm(centre, plane, shape, spacing)
-            if extent[3] + 4 < y < extent[2] - 4:
-                x = extent[0] + 0.1 * (extent[1] - extent[0])
+            _, y = oriented_mm(centre, hanging, shape, spacing)
+            if extent.top + 4 < y < extent.bottom - 4:
+                x = extent.left + 0.1 * extent.width
                 panels[0].text(x, y, vertebra.level, color=LEVEL, fontsize=10, va="center")
+    level = level_at(focus.point, vertebrae, spacing)
+    _headings(figure, scene, "   ".join(filter(None, (scene.title, level, hanging.name))))
     return figure
 
 
@@ -178,34 +157,26 @@ def _canvas(panel_height: float, wide: int) -> tuple[Figure, list[Axes], Axes]:
     return figure, panels, figure.add_axes(bar_place, facecolor="black")
 
 
-def _headings(
-    figure: Figure, title: str, threshold: float, reference: bool, synthetic: bool
-) -> None:
-    """Title, one heading a panel, and the note at the foot."""
+def _headings(figure: Figure, scene: Scene, title: str) -> None:
+    """Title, a heading above each panel, and the note at the foot."""
     height = figure.get_size_inches()[1]
-    figure.text(
-        *(0.008, 1 - 0.2 / height, title),
-        color=TEXT,
-        fontsize=12,
-        va="center",
-        parse_math=False,  # the title holds a user's case id
-    )
-    outlines = [(_PREDICTION, f"prediction \N{GREATER-THAN OR EQUAL TO} {threshold:.2f}")]
-    if reference:
-        outlines.append((_TRUTH, "synthetic truth" if synthetic else "truth"))
+    write_line(figure, (0.008, 1 - 0.2 / height), title, 12, TEXT)
+    outlines = [(POINTED_OUT, f"prediction \N{GREATER-THAN OR EQUAL TO} {scene.threshold:.2f}")]
+    note = f"{RESEARCH_NOTE}   Bone window {BONE_WINDOW[0]:.0f} to {BONE_WINDOW[1]:.0f} HU."
+    if scene.reference is not None:
+        synthetic = scene.reference.synthetic
+        outlines.append((REFERENCE, "synthetic truth" if synthetic else "truth"))
+        note += "   Truth is synthetic." if synthetic else ""
     headings = [[(FAINT, "CT")], [(FAINT, "CT + fracture probability")], outlines]
     for panel, parts in zip(figure.axes, headings, strict=False):
         left, right = panel.get_position().x0, panel.get_position().x1
         for number, (colour, words) in enumerate(parts):
             x = left + number * 0.5 * (right - left)
-            figure.text(x, 1 - 0.48 / height, words, color=colour, fontsize=9, va="center")
-    note = f"Research use only.   Bone window {BONE_WINDOW[0]:.0f} to {BONE_WINDOW[1]:.0f} HU."
-    if reference and synthetic:
-        note += "   Truth is synthetic."
-    figure.text(0.008, 0.16 / height, note, color=FAINT, fontsize=8, va="center")
+            write_line(figure, (x, 1 - 0.48 / height), words, 9, colour)
+    write_line(figure, (0.008, 0.16 / height), note, 8, FAINT)
 
 
-def _colour_bar(bar: Axes, heat, threshold: float) -> None:
+def _colour_bar(bar: Axes, heat: AxesImage, threshold: float) -> None:
     figure = bar.get_figure()
     assert figure is not None
     colour_bar = figure.colorbar(heat, cax=bar, ticks=[0, 0.25, 0.5, 0.75, 1])
@@ -215,8 +186,8 @@ def _colour_bar(bar: Axes, heat, threshold: float) -> None:
     bar.axhline(threshold, color=TEXT, linewidth=1.4)
 
 
-def _caption(focus: Focus, level: str, plane: Plane, threshold: float) -> str:
-    where = f"{plane.name.capitalize()} plane" + (f", {level}" if level else "")
+def _caption(focus: Focus, level: str, hanging: Hanging, threshold: float) -> str:
+    where = f"{hanging.name.capitalize()} plane" + (f", {level}" if level else "")
     if focus.found_by == "truth":
         return (
             f"{where}: reference lesion of {focus.volume_ml:.2f} mL, "

@@ -1,12 +1,14 @@
 """Which places of a case the pictures show."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from vfseg.data.box import box_between
 from vfseg.data.levels import Vertebra
-from vfseg.inference.boxed_map import BoxedMap
+from vfseg.inference.boxed_map import ProbabilityMap
+from vfseg.report.scene import predicted
 
 _APART_MM = 25.0  # about one vertebra: one picture a place
 
@@ -17,7 +19,7 @@ class Focus(NamedTuple):
     Attributes:
         point: voxel (d, h, w).
         found_by: "truth" (a reference lesion), "prediction" (a peak at or above the threshold)
-            or "maximum" (the highest value, where nothing reaches the threshold).
+            or "maximum" (the highest value, where there is neither).
         probability: highest value at the voxels of the lesion, or at the peak.
         volume_ml: of the reference lesion; None for the others.
     """
@@ -29,8 +31,8 @@ class Focus(NamedTuple):
 
 
 def find_foci(
-    probability: np.ndarray | BoxedMap,
-    truth: np.ndarray | None,
+    probability: ProbabilityMap,
+    instances: np.ndarray | None,
     threshold: float,
     spacing: np.ndarray,
     limit: int,
@@ -42,27 +44,28 @@ def find_foci(
 
     Args:
         probability: `d h w` in [0, 1].
-        truth: `d h w` instance ids, 0 elsewhere; None where there is no reference.
-        threshold: probability from which on a peak counts.
-        spacing: mm along d, h, w.
-        limit: most places to show.
+        instances: integer ids of the reference lesions `d h w`, one for each, 0 elsewhere; None
+            where there is no reference.
+        threshold: a peak at or above this probability counts (see `predicted`).
+        spacing: mm along d, h, w, [3].
+        limit: most places to show, at least 1.
 
     Returns:
         At most `limit` places. Where there is no lesion and no peak: the maximum of the map
         alone; nothing at all if the map is 0 everywhere.
     """
     foci: list[Focus] = []
-    if truth is not None:
-        points, ids = _sparse(truth, lambda plane: plane > 0)
+    if instances is not None:
+        points, ids = _sparse(instances, lambda plane: plane > 0)
         sizes = {int(i): int(n) for i, n in zip(*np.unique(ids, return_counts=True), strict=True)}
         for instance in sorted(sizes, key=lambda i: (-sizes[i], i))[:limit]:
             own = points[ids == instance]
             away = np.linalg.norm((own - own.mean(axis=0)) * spacing, axis=1)
-            highest = probability[tuple(own.T)].max()
+            highest = float(_values_at(probability, own).max())
             volume = sizes[instance] * float(np.prod(spacing)) / 1000
-            foci.append(Focus(_voxel(own[np.argmin(away)]), "truth", float(highest), volume))
+            foci.append(Focus(_voxel(own[np.argmin(away)]), "truth", highest, volume))
 
-    points, values = _sparse(probability, lambda plane: plane >= max(threshold, 1e-6))
+    points, values = _sparse(probability, lambda plane: predicted(plane, threshold))
     for focus in foci:
         points, values = _elsewhere(points, values, focus.point, spacing)
     while len(values) and len(foci) < limit:
@@ -97,7 +100,9 @@ def level_at(point: Sequence[float], vertebrae: Iterable[Vertebra], spacing: np.
     return nearest.level if nearest else ""
 
 
-def _sparse(array: np.ndarray | BoxedMap, chosen) -> tuple[np.ndarray, np.ndarray]:
+def _sparse(
+    array: ProbabilityMap, chosen: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates "n 3" and values "n" of the chosen voxels, found plane by plane."""
     points, values = [np.zeros((0, 3), np.int64)], [np.zeros(0, array.dtype)]
     for d, plane in enumerate(array):
@@ -107,7 +112,16 @@ def _sparse(array: np.ndarray | BoxedMap, chosen) -> tuple[np.ndarray, np.ndarra
     return np.concatenate(points), np.concatenate(values)
 
 
-def _elsewhere(points, values, centre, spacing) -> tuple[np.ndarray, np.ndarray]:
+def _values_at(probability: ProbabilityMap, points: np.ndarray) -> np.ndarray:
+    """Values "n" at voxels "n 3", read from the box around them."""
+    first = points.min(axis=0)
+    return probability[box_between(first, points.max(axis=0) + 1)][tuple((points - first).T)]
+
+
+def _elsewhere(
+    points: np.ndarray, values: np.ndarray, centre: Sequence[int], spacing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The points, and their values, that are further than 25 mm from a centre."""
     far = np.linalg.norm((points - np.asarray(centre)) * spacing, axis=1) > _APART_MM
     return points[far], values[far]
 

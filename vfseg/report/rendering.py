@@ -1,6 +1,6 @@
 """The spine in 3D, fractures shining red through the bone: ray casting on the CPU.
 
-Rays are parallel and level, so a view is the volume turned about the body axis, and everything
+Rays are parallel and level, so a picture is the volume turned about the body axis, and everything
 that a ray can meet is one gather. A surface is where a field first passes its level along the
 ray, placed between two samples by linear interpolation; its normal is the gradient of the field
 there; creases are darkened by comparing depth with its blurred self.
@@ -20,13 +20,14 @@ from vfseg.drawing.figures import BACKGROUND
 
 PIXEL_MM = 0.45
 _SLAB_ROWS = 48
-_BONE = np.array([0.93, 0.87, 0.76], np.float32)
+BONE_COLOUR = (0.93, 0.87, 0.76)
+_BONE = np.array(BONE_COLOUR, np.float32)
 _FRACTURE = np.array([1.0, 0.13, 0.10], np.float32)
 _BACKGROUND = np.array(to_rgb(BACKGROUND), np.float32)
 _LIGHT = np.array([-0.45, 0.55, 0.70]) / np.linalg.norm([-0.45, 0.55, 0.70])  # right, up, near
 
 
-class View(NamedTuple):
+class Viewpoint(NamedTuple):
     """Where the eye is.
 
     Attributes:
@@ -38,9 +39,9 @@ class View(NamedTuple):
     degrees: float
 
 
-VIEWS = (
-    View("from the front, 30° to the patient's left", 30.0),
-    View("from the patient's left side", 90.0),
+VIEWPOINTS = (
+    Viewpoint("from the front, 30° to the patient's left", 30.0),
+    Viewpoint("from the patient's left side", 90.0),
 )
 
 
@@ -56,35 +57,35 @@ class Surface(NamedTuple):
     normal: np.ndarray
 
 
-def axes_of(view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Directions of a view in the canonical axes (d, h, w) = (superior, anterior, right).
+def axes_of(viewpoint: Viewpoint) -> tuple[np.ndarray, np.ndarray]:
+    """Directions of a picture in the canonical axes (d, h, w) = (superior, anterior, right).
 
     Returns:
         Unit vectors: to the right in the picture, and away from the eye.
 
-    >>> right, away = axes_of(View("from the front", 0.0))
+    >>> right, away = axes_of(Viewpoint("from the front", 0.0))
     >>> right.tolist(), away.tolist()  # to the patient's left; backwards
     ([0.0, -0.0, -1.0], [0.0, -1.0, 0.0])
     """
-    sine, cosine = np.sin(np.deg2rad(view.degrees)), np.cos(np.deg2rad(view.degrees))
+    sine, cosine = np.sin(np.deg2rad(viewpoint.degrees)), np.cos(np.deg2rad(viewpoint.degrees))
     return np.array([0.0, -sine, -cosine]), np.array([0.0, -cosine, sine])
 
 
-def cast(field: np.ndarray, level: float, spacing: float, view: View, shape) -> Surface:
+def cast(field: np.ndarray, level: float, spacing: float, viewpoint: Viewpoint, shape) -> Surface:
     """Finds where each ray first meets `field >= level`.
 
     Args:
         field: float32 `d h w` on an isotropic grid.
         level: of the surface.
         spacing: of the grid, mm.
-        view: direction.
+        viewpoint: where the eye is.
         shape: "y x" of the picture, pixels of 0.45 mm, centred on the grid.
 
     Returns:
         Depth and normals, the top row superior.
     """
     rows, columns = shape
-    right, away = axes_of(view)
+    right, away = axes_of(viewpoint)
     centre = (np.array(field.shape) - 1) / 2
     reach = int(np.ceil(np.hypot(*field.shape[1:]) / 2)) + 1
     across = (np.arange(columns) - (columns - 1) / 2) * PIXEL_MM / spacing

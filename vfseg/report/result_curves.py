@@ -7,9 +7,7 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from vfseg.drawing.figures import Picture
-from vfseg.report.curves import GREY, above_legend, save_svg, small_axes
-
-_COLOURS = ("#3b8ed0", "#e07b39")
+from vfseg.report.small_axes import BLUE, GREY, ORANGE, above_legend, save_svg, small_axes
 
 
 def result_curves(summary: Mapping[str, Any], directory: Path) -> list[Picture]:
@@ -33,15 +31,15 @@ def result_curves(summary: Mapping[str, Any], directory: Path) -> list[Picture]:
 
 
 def _froc(points: Sequence[Sequence[float]], path: Path) -> Picture:
-    figure, axes = small_axes("FROC", "false positives a case")
+    figure, axes = small_axes("FROC", "false positives per case")
     wrong, found = zip(*points)
-    axes.plot(wrong, found, color=_COLOURS[0], linewidth=1.3, marker="o", markersize=2)
+    axes.plot(wrong, found, color=BLUE, linewidth=1.3, marker="o", markersize=2)
     axes.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_ylim(0, 1.02)
     axes.set_xlim(0, max(1.25, min(wrong[-1], 8)))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     save_svg(figure, path)
-    return Picture(path, "FROC: sensitivity for lesions over false positives a case")
+    return Picture(path, "FROC: sensitivity for lesions over false positives per case")
 
 
 def _reliability(calibration: Mapping[str, Any], path: Path) -> Picture:
@@ -51,15 +49,15 @@ def _reliability(calibration: Mapping[str, Any], path: Path) -> Picture:
     for key, label, colour in zip(
         ("reliability", "reliability_scaled"),
         ("map", "" if temperature is None else f"scaled, T = {temperature:.2f}"),
-        _COLOURS,
+        (BLUE, ORANGE),
     ):
         if calibration.get(key):
-            score, share, _ = zip(*calibration[key])
+            score, fractured, _ = zip(*calibration[key])
             axes.plot(
-                score, share, color=colour, label=label, linewidth=1.3, marker="o", markersize=3
+                score, fractured, color=colour, label=label, linewidth=1.3, marker="o", markersize=3
             )
     above_legend(axes)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     save_svg(figure, path)
-    return Picture(path, "Reliability: share of fractured voxels over the probability of the map")
+    return Picture(path, "Reliability: fraction of fractured voxels over the map's probability")

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from vfseg.data.geometry import geometry_from
-from vfseg.drawing.planes import PLANES, oriented_mm, oriented_slice, picture_extent, view_box
+from vfseg.drawing.hanging import HANGINGS, oriented_mm, oriented_slice, picture_extent, view_box
 
-AXIAL, SAGITTAL, CORONAL = PLANES
+AXIAL, SAGITTAL, CORONAL = HANGINGS
 SHAPE = (5, 7, 9)  # superior, anterior, right
 SPACING = np.array([3.0, 2.0, 1.0])
 
 
 @pytest.mark.parametrize(
-    ("plane", "toward", "expected"),
+    ("hanging", "toward", "expected"),
     [
         (AXIAL, "right", "left"),  # radiological convention
         (AXIAL, "anterior", "top"),
@@ -20,14 +20,14 @@ SPACING = np.array([3.0, 2.0, 1.0])
         (SAGITTAL, "superior", "top"),
     ],
 )
-def test_a_bright_voxel_lands_on_the_side_radiologists_expect(plane, toward, expected):
+def test_a_bright_voxel_lands_on_the_side_radiologists_expect(hanging, toward, expected):
     point = [2, 3, 4]
     axis = ("superior", "anterior", "right").index(toward)
     point[axis] = SHAPE[axis] - 1
     volume = np.zeros(SHAPE)
     volume[tuple(point)] = 1
-    picture = oriented_slice(volume, plane, point[plane.axis])
-    assert picture.shape == (SHAPE[plane.rows], SHAPE[plane.columns])
+    picture = oriented_slice(volume, hanging, point[hanging.axis])
+    assert picture.shape == (SHAPE[hanging.rows], SHAPE[hanging.columns])
     row, column = np.argwhere(picture)[0]
     middle_row, middle_column = (np.array(picture.shape) - 1) / 2
     if expected == "top":
@@ -35,8 +35,8 @@ def test_a_bright_voxel_lands_on_the_side_radiologists_expect(plane, toward, exp
     else:
         assert (row, column) == (middle_row, 0)
     side = ("top", "bottom", "left", "right").index(expected)
-    assert plane.letters[side] == toward[0].upper()
-    assert set(plane.letters[side - side % 2 :][:2]) in ({"S", "I"}, {"A", "P"}, {"R", "L"})
+    assert hanging.letters[side] == toward[0].upper()
+    assert set(hanging.letters[side - side % 2 :][:2]) in ({"S", "I"}, {"A", "P"}, {"R", "L"})
 
 
 def test_patient_s_right_is_on_the_left_whatever_the_orientation_of_the_file():
@@ -59,20 +59,20 @@ def test_patient_s_right_is_on_the_left_whatever_the_orientation_of_the_file():
         assert row in (20 - 3, 20 - 2)  # 5 mm up: 2.5 voxels, rounded either way
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_points_in_mm_agree_with_the_pixels(plane):
+@pytest.mark.parametrize("hanging", HANGINGS)
+def test_points_in_mm_agree_with_the_pixels(hanging):
     point = (1, 5, 2)
     volume = np.zeros(SHAPE)
     volume[point] = 1
-    row, column = np.argwhere(oriented_slice(volume, plane, point[plane.axis]))[0]
-    x, y = oriented_mm(point, plane, SHAPE, SPACING)
-    assert x == column * SPACING[plane.columns]
-    assert y == row * SPACING[plane.rows]
-    left, right, bottom, top = picture_extent(plane, SHAPE, SPACING)
-    assert right - left == SHAPE[plane.columns] * SPACING[plane.columns]
-    assert bottom - top == SHAPE[plane.rows] * SPACING[plane.rows]
-    assert left == -SPACING[plane.columns] / 2
-    assert top == -SPACING[plane.rows] / 2
+    row, column = np.argwhere(oriented_slice(volume, hanging, point[hanging.axis]))[0]
+    x, y = oriented_mm(point, hanging, SHAPE, SPACING)
+    assert x == column * SPACING[hanging.columns]
+    assert y == row * SPACING[hanging.rows]
+    left, right, bottom, top = picture_extent(hanging, SHAPE, SPACING)
+    assert right - left == SHAPE[hanging.columns] * SPACING[hanging.columns]
+    assert bottom - top == SHAPE[hanging.rows] * SPACING[hanging.rows]
+    assert left == -SPACING[hanging.columns] / 2
+    assert top == -SPACING[hanging.rows] / 2
 
 
 def test_view_box_is_centred_moved_inside_and_cut_where_the_volume_is_smaller():

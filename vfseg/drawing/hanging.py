@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vfseg.data.box import Box, box_between
+from vfseg.data.geometry import PLANE_AXES
 
-class Plane(NamedTuple):
+
+class Hanging(NamedTuple):
     """How one plane is cut and hung.
 
     Attributes:
@@ -30,57 +33,78 @@ class Plane(NamedTuple):
     letters: str
 
 
-PLANES = (
-    Plane("axial", axis=0, rows=1, columns=2, letters="APRL"),
-    Plane("sagittal", axis=2, rows=0, columns=1, letters="SIAP"),
-    Plane("coronal", axis=1, rows=0, columns=2, letters="SIRL"),
+HANGINGS = (
+    Hanging("axial", PLANE_AXES["axial"], rows=1, columns=2, letters="APRL"),
+    Hanging("sagittal", PLANE_AXES["sagittal"], rows=0, columns=1, letters="SIAP"),
+    Hanging("coronal", PLANE_AXES["coronal"], rows=0, columns=2, letters="SIRL"),
 )
 
-Box = tuple[slice, slice, slice]
+
+class Extent(NamedTuple):
+    """Edges of a picture, or of a part of it, in mm; in the order that Matplotlib takes."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    @property
+    def width(self) -> float:
+        """Mm from left to right."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """Mm from top to bottom."""
+        return abs(self.bottom - self.top)
 
 
-def oriented_slice(array: np.ndarray, plane: Plane, index: int) -> np.ndarray:
+def oriented_slice(array: np.ndarray, hanging: Hanging, index: int) -> np.ndarray:
     """One slice as a picture: row 0 at the top, column 0 on the left.
 
     Args:
         array: `d h w`.
-        plane: one of `PLANES`.
-        index: along `plane.axis`.
+        hanging: one of `HANGINGS`.
+        index: along `hanging.axis`.
 
     Returns:
         View "rows columns".
     """
     cut = [slice(None)] * 3
-    cut[plane.axis] = slice(index, index + 1)
-    return array[tuple(cut)].squeeze(plane.axis)[::-1, ::-1]
+    cut[hanging.axis] = slice(index, index + 1)
+    return array[tuple(cut)].squeeze(hanging.axis)[::-1, ::-1]
 
 
 def oriented_mm(
-    point: Sequence[float], plane: Plane, shape: Sequence[int], spacing: np.ndarray
+    point: Sequence[float], hanging: Hanging, shape: Sequence[int], spacing: np.ndarray
 ) -> tuple[float, float]:
     """Where a point of the volume lies in the picture of its slice.
 
     Args:
         point: (d, h, w) in voxels.
-        plane: one of `PLANES`.
+        hanging: one of `HANGINGS`.
         shape: of the volume, (d, h, w).
         spacing: mm along d, h, w.
 
     Returns:
         x and y in mm from the centre of the top left pixel, x to the right and y down.
     """
-    x = (shape[plane.columns] - 1 - point[plane.columns]) * spacing[plane.columns]
-    y = (shape[plane.rows] - 1 - point[plane.rows]) * spacing[plane.rows]
+    x = (shape[hanging.columns] - 1 - point[hanging.columns]) * spacing[hanging.columns]
+    y = (shape[hanging.rows] - 1 - point[hanging.rows]) * spacing[hanging.rows]
     return float(x), float(y)
 
 
-def picture_extent(
-    plane: Plane, shape: Sequence[int], spacing: np.ndarray
-) -> tuple[float, float, float, float]:
-    """Edges of the picture (left, right, bottom, top) in the millimetres of `oriented_mm`."""
-    width, height = shape[plane.columns], shape[plane.rows]
-    across, down = float(spacing[plane.columns]), float(spacing[plane.rows])
-    return -across / 2, (width - 0.5) * across, (height - 0.5) * down, -down / 2
+def picture_extent(hanging: Hanging, shape: Sequence[int], spacing: np.ndarray) -> Extent:
+    """Edges of the picture of a slice, in the millimetres of `oriented_mm`: y grows downwards.
+
+    Args:
+        hanging: one of `HANGINGS`.
+        shape: of the volume, (d, h, w).
+        spacing: mm along d, h, w.
+    """
+    width, height = shape[hanging.columns], shape[hanging.rows]
+    across, down = float(spacing[hanging.columns]), float(spacing[hanging.rows])
+    return Extent(-across / 2, (width - 0.5) * across, (height - 0.5) * down, -down / 2)
 
 
 def view_box(
@@ -95,11 +119,12 @@ def view_box(
         size_mm: edge of the cube.
 
     Returns:
-        Slices along d, h, w.
+        The cube in voxels.
     """
-    box = []
+    starts, stops = [], []
     for at, length, step in zip(point, shape, spacing, strict=True):
         size = min(length, max(1, round(size_mm / step)))
         start = min(max(0, round(at - (size - 1) / 2)), length - size)
-        box.append(slice(start, start + size))
-    return box[0], box[1], box[2]
+        starts.append(start)
+        stops.append(start + size)
+    return box_between(starts, stops)

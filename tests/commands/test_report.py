@@ -1,0 +1,46 @@
+"""Mode `report` from files alone: no model, no store."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from tests.cohort import tiny_config
+from tests.report.scene import make_scene
+from vfseg.commands.report import report
+from vfseg.commands.workdir import Run
+from vfseg.data.cases import COLUMNS
+from vfseg.data.volume import write_ct, write_labels, write_probability
+
+
+@pytest.fixture
+def run(tmp_path):
+    """An evaluated run of one case, whose binary mask holds two sheets."""
+    scene = make_scene()
+    geometry = scene.ct.geometry
+    mask = (scene.reference.instances > 0).astype(np.uint8)
+    mask[12, 30:40, 10:20] = 1
+    write_ct(tmp_path / "ct.nii.gz", scene.ct.array, geometry)
+    write_labels(tmp_path / "vertebrae.nii.gz", scene.spine.labels.array, geometry)
+    write_labels(tmp_path / "fractures.nii.gz", mask, geometry)
+    with open(tmp_path / "manifest.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        files = ("ct.nii.gz", "vertebrae.nii.gz", "", "fractures.nii.gz", "")
+        writer.writerow(["case-1", "p", *files, "test"])
+    workdir = tmp_path / "run"
+    map_path = workdir / "predictions" / "case-1" / "probability.nii.gz"
+    write_probability(map_path, scene.probability, geometry)
+    (workdir / "evaluation").mkdir()
+    summary = {"synthetic": False, "threshold": {"value": 0.41, "chosen_on": "validation"}}
+    (workdir / "evaluation" / "summary.json").write_text(json.dumps(summary))
+    config = tiny_config(manifest=str(tmp_path / "manifest.csv"), add_phantoms=False)
+    return Run(config, workdir)
+
+
+def test_parts_of_a_binary_mask_are_lesions_as_in_the_evaluation(run):
+    report(run)
+    page = (run.workdir / "report" / "index.html").read_text()
+    assert "Axial plane, L1: reference lesion of 1.73 mL" in page  # 2 x 18 x 16 voxels of 3 mm3
+    assert "Axial plane, L2: reference lesion of 0.30 mL" in page  # 10 x 10 voxels

@@ -1,0 +1,20 @@
+import json
+
+from vfseg.report.curves import training_curves
+
+
+def test_curves_share_a_picture_by_quantity_and_validation_comes_first(tmp_path):
+    lines = [
+        {"step": 1, "train/speed": 3.0, "train/loss": 1.0, "plain": 2.0},
+        {"step": 2, "train/loss": float("nan"), "validation/loss": 0.5},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curves = training_curves(tmp_path / "metrics.jsonl", tmp_path / "curves")
+    assert [c.caption for c in curves] == [
+        "Loss (train, validation)",
+        "Speed (train)",
+        "Plain (run)",
+    ]
+    assert all("<svg" in c.path.read_text() for c in curves)
+    assert training_curves(tmp_path / "none.jsonl", tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
