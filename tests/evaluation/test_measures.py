@@ -61,7 +61,7 @@ def test_every_measure_has_counts_one_row_a_case():
     states = case_states(cases, THRESHOLDS)
     assert {measure.state for measure in MEASURES} == set(states)
     assert {len(counts) for counts in states.values()} == {3}
-    unscaled = THRESHOLDS.__class__(0.5, 0.5, 0.3, "", None)
+    unscaled = THRESHOLDS.__class__(slice=0.5, fused=0.5, vertebra=0.3)
     assert set(states) - set(case_states(cases, unscaled)) == {"calibration/scaled"}
 
 
