@@ -5,9 +5,7 @@ proportion, because a test split without a fracture at some level says nothing a
 """
 
 import collections
-import csv
 import dataclasses
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +17,7 @@ from vfseg.crops.stratify import stratify, whole_shares
 from vfseg.data.cases import SPLITS, Case
 from vfseg.data.levels import LEVELS
 from vfseg.errors import UserError
-from vfseg.files import atomic_file
+from vfseg.files import read_table, write_table
 from vfseg.settings import Rule, Settings, below, whole
 
 _COLUMNS = ("case_id", "patient_id", "split", "fold")
@@ -210,45 +208,38 @@ def _notes(splits: Splits, records: Sequence[CaseRecord]) -> tuple[str, ...]:
 
 
 def _write(path: Path, rows: Sequence[_Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(dataclasses.asdict(row))  # None is an empty cell
-    with atomic_file(path) as file:
-        file.write(text.getvalue().encode())
+    write_table(path, [dataclasses.asdict(row) for row in rows], _COLUMNS)  # None: an empty cell
 
 
 def _read(path: Path) -> list[_Row]:
+    try:
+        columns, lines = read_table(path)
+    except UserError as error:
+        raise UserError(f"{error} Mend it, {_ANEW}.") from error
+    missing = set(_COLUMNS) - set(columns)
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(sorted(missing))}. Mend it, {_ANEW}.")
     rows: list[_Row] = []
     place_of: dict[str, _Row] = {}
     seen: set[str] = set()
-    try:
-        reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
-        missing = set(_COLUMNS) - set(reader.fieldnames or ())
-        if missing:
-            raise UserError(f"{path}: no column {', '.join(sorted(missing))}. Mend it, {_ANEW}.")
-        for line in reader:
-            cells = {name: (line[name] or "").strip() for name in _COLUMNS}
-            case_id, fold = cells["case_id"], cells["fold"]
-            where = f"{path}: line {reader.line_num}"
-            if cells["split"] not in SPLITS:
-                raise UserError(f"{where}: split {cells['split']!r}, expected {', '.join(SPLITS)}.")
-            if fold and not (fold.isdecimal() and cells["split"] == "train"):
-                raise UserError(f"{where}: fold {fold!r}, expected a number, and only in train.")
-            if case_id in seen:
-                raise UserError(f"{where}: case {case_id!r} is there twice. Keep one line.")
-            seen.add(case_id)
-            row = _Row(case_id, cells["patient_id"], cells["split"], int(fold) if fold else None)
-            first = place_of.setdefault(row.patient_id, row)
-            if (first.split, first.fold) != (row.split, row.fold):
-                raise UserError(
-                    f"{where}: patient {row.patient_id!r} is in two splits or folds (cases "
-                    f"{first.case_id!r} and {case_id!r}). Put all cases of a patient in one."
-                )
-            rows.append(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read ({error}). Mend it, {_ANEW}.") from error
+    for line, cells, _ in lines:
+        case_id, fold = cells["case_id"], cells["fold"]
+        where = f"{path}: line {line}"
+        if cells["split"] not in SPLITS:
+            raise UserError(f"{where}: split {cells['split']!r}, expected {', '.join(SPLITS)}.")
+        if fold and not (fold.isdecimal() and cells["split"] == "train"):
+            raise UserError(f"{where}: fold {fold!r}, expected a number, and only in train.")
+        if case_id in seen:
+            raise UserError(f"{where}: case {case_id!r} is there twice. Keep one line.")
+        seen.add(case_id)
+        row = _Row(case_id, cells["patient_id"], cells["split"], int(fold) if fold else None)
+        first = place_of.setdefault(row.patient_id, row)
+        if (first.split, first.fold) != (row.split, row.fold):
+            raise UserError(
+                f"{where}: patient {row.patient_id!r} is in two splits or folds (cases "
+                f"{first.case_id!r} and {case_id!r}). Put all cases of a patient in one."
+            )
+        rows.append(row)
     return rows
 
 

@@ -6,7 +6,6 @@ that of the CT, a folder with one CT in it. Whatever fits several
 CTs, or none, is reported and not used; a CT that has two files for one purpose is left out.
 """
 
-import csv
 import dataclasses
 import os
 import re
@@ -18,6 +17,7 @@ from vfseg.data.dicom import holds_dicom, is_dicom_file, is_series_path
 from vfseg.data.grades import graded_subjects
 from vfseg.data.vertebra_labels import is_class_folder
 from vfseg.errors import UserError
+from vfseg.files import read_lines
 
 MANIFEST = "manifest.csv"
 _NIFTI = (".nii", ".nii.gz")
@@ -234,9 +234,8 @@ def _is_box_file(path: Path) -> bool:
     if re.match(r"cut_li\d", path.name.lower()):
         return True
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            cells = [cell.strip().lower() for cell in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
+        cells = [cell.lower() for cell in next(read_lines(path), (1, []))[1]]
+    except UserError:
         return False
     while cells and not cells[-1]:
         cells.pop()

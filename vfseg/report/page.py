@@ -1,6 +1,5 @@
 """One offline page of a run: results first, then training, then every case."""
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -11,7 +10,7 @@ from vfseg import RESEARCH_USE
 from vfseg.drawing.figures import Picture
 from vfseg.drawing.page import document, figure_html, link
 from vfseg.errors import UserError
-from vfseg.files import atomic_file
+from vfseg.files import atomic_file, read_table
 from vfseg.report.curves import training_curves
 from vfseg.report.result_curves import result_curves
 from vfseg.report.results_table import (
@@ -91,8 +90,7 @@ def _rows(path: Path) -> dict[str, dict[str, str]]:
     """Rows of `cases.csv` by case id; none where it is missing."""
     if not path.exists():
         return {}
-    with open(path, newline="") as file:
-        return {row["case_id"]: row for row in csv.DictReader(file)}
+    return {row.cells["case_id"]: row.cells for row in read_table(path)[1]}
 
 
 def _notice(summary: Mapping[str, Any] | None) -> str:
