@@ -277,8 +277,7 @@ class _Examination:
             by_mask: bool | None = None
             by_box: bool | None = None
             if lesions is not None and self.fractures is not None:
-                box = tuple(slice(a, b) for a, b in zip(vertebra.start, vertebra.stop))
-                shown = np.count_nonzero(self.fractures.array[box]) * voxel_ml
+                shown = np.count_nonzero(self.fractures.array[vertebra.box]) * voxel_ml
                 by_box = bool(shown >= LEAST_FRACTURE_ML)
                 if self.labels is not None:
                     owned = sum(dict(x.owners or ()).get(vertebra.level, 0) for x in lesions)

@@ -6,6 +6,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
+from vfseg.data.box import Box
 from vfseg.data.levels import (
     LEVELS,
     SPINE_IDS,
@@ -45,6 +46,13 @@ class LabelReading:
     vertebrae: tuple[Vertebra, ...]
     left_out: tuple[tuple[int, str, str], ...]
     notes: tuple[str, ...]
+
+    @property
+    def spine_ids(self) -> set[int]:
+        """Ids of all that the scheme knows as spine, T4 to L5 or not."""
+        known = SPINE_IDS[self.scheme]
+        left_out = {label for label, *_ in self.left_out if label in known}
+        return left_out | {vertebra.label for vertebra in self.vertebrae}
 
 
 def read_vertebrae(labels: Volume, scheme: str | None, source: str) -> LabelReading:
@@ -102,14 +110,14 @@ def read_vertebrae(labels: Volume, scheme: str | None, source: str) -> LabelRead
 @dataclass(frozen=True, eq=False)
 class _Seen:
     sighting: Sighting
-    box: tuple[slice, ...]
+    box: Box
     centre: np.ndarray
     voxels: int
     touches: bool
     parts: int
 
 
-def _look(labels: Volume, label: int, box: tuple[slice, ...]) -> _Seen:
+def _look(labels: Volume, label: int, box: Box) -> _Seen:
     """Measure one id within its bounding box."""
     mask = labels.array[box] == label
     voxels = int(np.count_nonzero(mask))
@@ -123,7 +131,7 @@ def _look(labels: Volume, label: int, box: tuple[slice, ...]) -> _Seen:
     return _Seen(sighting, box, centre, voxels, touches, parts)
 
 
-def _border(mask: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[bool, bool]:
+def _border(mask: np.ndarray, box: Box, shape: tuple[int, ...]) -> tuple[bool, bool]:
     """Whether a mask touches the border of the volume, and whether the border cuts its bulk.
 
     It does where the cross-section in the border is at least a quarter of the largest parallel
@@ -139,7 +147,7 @@ def _border(mask: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...]) ->
     return touches, bool(cut)
 
 
-def _body_centre(labels: Volume, label: int, box: tuple[slice, ...]) -> tuple[np.ndarray, int]:
+def _body_centre(labels: Volume, label: int, box: Box) -> tuple[np.ndarray, int]:
     """Canonical voxel of the middle of the body, and the number of parts the mask is in.
 
     The depth below the surface, smoothed by half a body, is largest in the middle of the body;

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vfseg.data.box import Box, box_between
 from vfseg.errors import UserError
 
 LEVELS = ("T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5")
@@ -108,6 +109,11 @@ class Vertebra:
     voxels: int
     volume_ml: float
     flags: tuple[str, ...] = ()
+
+    @property
+    def box(self) -> Box:
+        """Its bounding box."""
+        return box_between(self.start, self.stop)
 
 
 def is_fragment(name: str, volume_ml: float | None) -> bool:

@@ -7,16 +7,16 @@ around), `painter` (from shapes to HU, labels and mask), `hardware` (metal and i
 NIfTI with a manifest.
 """
 
-from vfseg.synthesis.phantom.case import PhantomCase, VertebraFacts, make_case
+from vfseg.synthesis.phantom.case import DrawnVertebra, PhantomCase, make_case
 from vfseg.synthesis.phantom.cohort import case_seed, cohort_hash, make_cohort
 from vfseg.synthesis.phantom.fractures import FractureSpec
 from vfseg.synthesis.phantom.settings import PhantomSettings
 
 __all__ = [
+    "DrawnVertebra",
     "FractureSpec",
     "PhantomCase",
     "PhantomSettings",
-    "VertebraFacts",
     "case_seed",
     "cohort_hash",
     "make_case",

@@ -25,8 +25,8 @@ from vfseg.synthesis.phantom.shapes import Frame, Grid
 from vfseg.synthesis.phantom.spine import (
     SPINE,
     Patient,
+    PlacedVertebra,
     Size,
-    Vertebra,
     draw_patient,
     draw_spine,
     with_transitional,
@@ -38,7 +38,7 @@ VERSE_LABELS |= {"T13": 28, "L6": 25}
 
 
 @dataclass(frozen=True, eq=False)
-class VertebraFacts:
+class DrawnVertebra:
     """What was drawn at one labelled level; for tests and for reports, never for training.
 
     Attributes:
@@ -77,7 +77,7 @@ class PhantomCase:
     ct: Volume
     vertebrae: Volume
     fractures: Volume
-    facts: tuple[VertebraFacts, ...]
+    facts: tuple[DrawnVertebra, ...]
     patient: Patient
     scanner: Scanner
     hardware: tuple[str, ...]
@@ -123,7 +123,7 @@ def make_case(
         if label:
             spec = fracture.spec if fracture else None
             facts.append(
-                VertebraFacts(vertebra.level, label, vertebra.frame, vertebra.size, spec, *painted)
+                DrawnVertebra(vertebra.level, label, vertebra.frame, vertebra.size, spec, *painted)
             )
     for vertebra in spine:
         painter.ribs(vertebra, rng["lookalikes"])
@@ -145,8 +145,8 @@ def make_case(
 
 
 def _renumbered(
-    mask: np.ndarray, facts: Sequence[VertebraFacts]
-) -> tuple[np.ndarray, list[VertebraFacts]]:
+    mask: np.ndarray, facts: Sequence[DrawnVertebra]
+) -> tuple[np.ndarray, list[DrawnVertebra]]:
     """Number the instances 1..n: thick slices can lose a thin sheet."""
     present = np.flatnonzero(np.bincount(mask.ravel()))[1:]
     number = {int(old): new for new, old in enumerate(present, 1)}
@@ -163,7 +163,7 @@ def _draw_anatomy(
     visible: Sequence[str],
     specs: Mapping[str, FractureSpec | None],
     patient: Patient,
-) -> tuple[list[Vertebra], dict[str, Fracture]]:
+) -> tuple[list[PlacedVertebra], dict[str, Fracture]]:
     """Draw the spine twice from one stream: sizes for the fractures, then with them settled."""
     state = rng["spine"].bit_generator.state
     intact = draw_spine(rng["spine"], visible, patient, {})
@@ -180,8 +180,11 @@ def _draw_anatomy(
 
 
 def _field_of_view(
-    rng: np.random.Generator, spine: Sequence[Vertebra], levels: Sequence[str], scanner: Scanner
-) -> tuple[Grid, list[Vertebra]]:
+    rng: np.random.Generator,
+    spine: Sequence[PlacedVertebra],
+    levels: Sequence[str],
+    scanner: Scanner,
+) -> tuple[Grid, list[PlacedVertebra]]:
     """A grid around the labelled bodies, and the spine moved so that voxel (0, 0, 0) is at 0 mm."""
     centres = np.array([v.frame.centre for v in spine if v.level in levels])
     behind, ahead, beside = rng.uniform(88, 112), rng.uniform(42, 58), rng.uniform(48, 58)
@@ -196,5 +199,5 @@ def _field_of_view(
         spacing=spacing,
         origin=(spacing - scanner.voxel_spacing) / 2,
     )
-    moved = [Vertebra(v.level, v.size, v.frame.moved(-low)) for v in spine]
+    moved = [PlacedVertebra(v.level, v.size, v.frame.moved(-low)) for v in spine]
     return grid, moved

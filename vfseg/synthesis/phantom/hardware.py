@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from vfseg.synthesis.phantom.fractures import FractureSpec
 from vfseg.synthesis.phantom.shapes import Frame, Grid, Rod, coverage
-from vfseg.synthesis.phantom.spine import TRANSITIONAL, Vertebra
+from vfseg.synthesis.phantom.spine import TRANSITIONAL, PlacedVertebra
 
 METAL = 3071.0
 _STREAK_MM = 70.0  # as far as streaks are drawn
@@ -17,7 +17,7 @@ _PATIENT = Frame(np.zeros(3), np.eye(3))
 
 def draw_hardware(
     rng: np.random.Generator,
-    spine: Sequence[Vertebra],
+    spine: Sequence[PlacedVertebra],
     specs: Mapping[str, FractureSpec | None],
     probability: float,
 ) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ def paint_metal(
     rng: np.random.Generator,
     hu: np.ndarray,
     grid: Grid,
-    spine: Sequence[Vertebra],
+    spine: Sequence[PlacedVertebra],
     levels: Sequence[str],
 ) -> None:
     """Paint a screw through each pedicle of the levels, the rods behind, and streaks, in place."""

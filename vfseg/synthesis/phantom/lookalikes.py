@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vfseg.synthesis.phantom.fractures import FLECK_HALF_DEPTH, FLECK_THICKNESS
-from vfseg.synthesis.phantom.shapes import Ripple, Rod, coverage, ramp
+from vfseg.synthesis.phantom.shapes import Local, Ripple, Rod, coverage, ramp
 from vfseg.synthesis.phantom.spine import Patient, Size
 
 
@@ -90,14 +90,21 @@ class LookAlikes:
     def paint(
         self,
         bone: np.ndarray,
-        up: np.ndarray,
-        front: np.ndarray,
-        right: np.ndarray,
+        local: Local,
         below_top: np.ndarray,
         above_bottom: np.ndarray,
         width: float,
     ) -> None:
-        """Change the HU inside the body in place; distances to the endplates in mm."""
+        """Changes the HU inside a body in place.
+
+        Args:
+            bone: HU of the box of the body, float32 `d h w`.
+            local: coordinates of its voxels.
+            below_top: distances to the upper endplate, mm.
+            above_bottom: distances to the lower one, mm.
+            width: over which a surface passes through a voxel, mm.
+        """
+        up, front, right = local
         for s in self.scleroses:
             depth = below_top if s.side > 0 else above_bottom
             r = np.sqrt(

@@ -55,7 +55,7 @@ def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner
         noise_sd=float(rng.uniform(*settings.noise_sd)),
         padding=int(rng.choice((-1024, -2000))) if rng.random() < 0.15 else None,
         orientation=str(rng.choice(settings.orientations)),
-        rotation=_rotation(axis / np.linalg.norm(axis), angle),
+        rotation=rotation_about(axis / np.linalg.norm(axis), angle),
         offset=rng.uniform(-200, 200, 3).round(2),
     )
 
@@ -134,6 +134,16 @@ def filter_axis(array: np.ndarray, taps: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(out, 0, axis)
 
 
+def rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
+    """Matrix [3, 3] that turns by an angle in radians about a unit vector (Rodrigues).
+
+    SciPy's `Rotation` goes through a quaternion, which gives other last bits; cohorts are compared
+    by hash.
+    """
+    cross = np.cross(np.eye(3), axis)
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
 def _kernel(blur: float, sharpness: float, spacing: float) -> np.ndarray:
     """Taps (centre first) of a Gaussian sharpened by a wider one, summing to one."""
     reach = np.arange(max(2, int(np.ceil(2.2 / spacing)) + 1)) * spacing
@@ -162,8 +172,3 @@ def _average_layers(hu: np.ndarray, layers: np.ndarray) -> np.ndarray:
 def _blocks(array: np.ndarray, layers: np.ndarray) -> np.ndarray:
     d, h, w = (size // n for size, n in zip(array.shape, layers))
     return array.reshape(d, layers[0], h, layers[1], w, layers[2])
-
-
-def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    cross = np.cross(np.eye(3), axis)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-Box = tuple[slice, slice, slice]
+from vfseg.data.box import Box, box_between
+
 Local = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Coordinates (up, front, right) of voxels in a frame, mm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Grid:
         low, high = np.maximum(low, 0), np.minimum(high, self.shape)
         if (low >= high).any():
             return None
-        return (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+        return box_between(low, high)
 
     def local(self, box: Box, frame: Frame) -> Local:
         """Coordinates (up, front, right) of the voxels of a box in a frame, float32 `d h w`."""
@@ -73,21 +75,6 @@ class Grid:
             for row in frame.axes
         )
         return up, front, right
-
-
-def intersect(a: Box, b: Box) -> Box | None:
-    """Common box of two boxes of one grid, or None."""
-    low = [max(s.start, t.start) for s, t in zip(a, b)]
-    high = [min(s.stop, t.stop) for s, t in zip(a, b)]
-    if any(start >= stop for start, stop in zip(low, high)):
-        return None
-    return (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-
-
-def within(box: Box, outer: Box) -> Box:
-    """A box in indices of the array cut out by `outer`."""
-    d, h, w = (slice(s.start - o.start, s.stop - o.start) for s, o in zip(box, outer))
-    return (d, h, w)
 
 
 def coverage(distance: np.ndarray, width: float) -> np.ndarray:

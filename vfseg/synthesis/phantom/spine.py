@@ -60,7 +60,7 @@ class Size:
 
 
 @dataclass(frozen=True, eq=False)
-class Vertebra:
+class PlacedVertebra:
     """One vertebra in place."""
 
     level: str
@@ -114,7 +114,7 @@ def draw_spine(
     levels: Sequence[str],
     patient: Patient,
     settling: Mapping[str, tuple[float, float]],
-) -> list[Vertebra]:
+) -> list[PlacedVertebra]:
     """Stack the vertebrae of `levels` (cranial to caudal) from below along a drawn curve.
 
     Args:
@@ -141,7 +141,7 @@ def draw_spine(
         sizes[extra], jitter[extra] = sizes[neighbour], jitter[neighbour]
         discs[extra] = discs[neighbour]
 
-    vertebrae: list[Vertebra] = []
+    vertebrae: list[PlacedVertebra] = []
     tipped = 0.0
     for level in reversed(levels):
         k = _row(level)
@@ -149,7 +149,7 @@ def draw_spine(
         roll = scoliosis * np.cos(bend[0] + bend[1] * k)
         pitch, roll, yaw = np.array([pitch, roll, -0.6 * roll]) + jitter[level]
         size = sizes[level]
-        frame = Frame(np.zeros(3), _axes(pitch, roll, yaw))
+        frame = Frame(np.zeros(3), turned_axes(pitch, roll, yaw))
         if vertebrae:
             below = vertebrae[-1]
             sunk = settling.get(below.level, (0.0, 0.0))[0]
@@ -161,7 +161,7 @@ def draw_spine(
                 + between / np.linalg.norm(between) * disc
                 + frame.axes[0] * size.height / 2
             )
-        vertebrae.append(Vertebra(level, size, frame))
+        vertebrae.append(PlacedVertebra(level, size, frame))
         tipped = 0.8 * tipped + settling.get(level, (0.0, 0.0))[1]
     return vertebrae[::-1]
 
@@ -203,10 +203,11 @@ def _draw_size(rng: np.random.Generator, level: str, scale: float, waist: float)
     )
 
 
-def _axes(pitch: float, roll: float, yaw: float) -> np.ndarray:
+def turned_axes(pitch: float, roll: float, yaw: float) -> np.ndarray:
     """Rows up, front, right of a frame turned by angles in degrees.
 
-    Pitch leans the top back, roll leans it to the right, yaw turns the front to the right.
+    Pitch leans the top back, roll leans it to the right, yaw turns the front to the right. SciPy's
+    `Rotation` goes through a quaternion, which gives other last bits; cohorts are compared by hash.
     """
     p, r, y = np.radians([pitch, roll, yaw])
     cos, sin = np.cos, np.sin

@@ -12,8 +12,8 @@ from vfseg.synthesis.virtual_fractures.cohort import (
     make_virtual_cohort,
 )
 from vfseg.synthesis.virtual_fractures.fracture import (
-    FracturedCase,
     FractureFacts,
+    LabelledCT,
     breakable_levels,
     fracture_vertebra,
 )
@@ -21,7 +21,7 @@ from vfseg.synthesis.virtual_fractures.fracture import (
 __all__ = [
     "FractureFacts",
     "FractureSpec",
-    "FracturedCase",
+    "LabelledCT",
     "VirtualFractureSettings",
     "breakable_levels",
     "fracture_vertebra",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from vfseg.data.box import Box, box_between, start_of
 from vfseg.data.levels import Vertebra
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
@@ -24,8 +25,8 @@ _STRIP = 0.3  # half width of the strip in which heights are measured, share of 
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
-    """A vertebral body. Lengths in mm, in its frame: up, front, right from its middle.
+class MeasuredBody:
+    """A vertebral body as a label map has it. In its frame, mm: up, front, right from its middle.
 
     Attributes:
         frame: in millimetres from voxel (0, 0, 0) along d, h, w.
@@ -84,7 +85,7 @@ def sample(
     Args:
         array: starts at voxel (0, 0, 0) of the frame's millimetres.
         spacing: [3] mm.
-        frame: see `Body`.
+        frame: see `MeasuredBody`.
         axes: coordinates up, front and right of the grid, mm.
         order: of the spline; 0 is nearest.
     """
@@ -101,7 +102,7 @@ def sample(
 
 
 def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
-                 below: Vertebra | None) -> Body:  # fmt: skip
+                 below: Vertebra | None) -> MeasuredBody:  # fmt: skip
     """Find the body of a vertebra in a label map of whole vertebrae.
 
     The axis starts along the line of the neighbours' centres and is turned to the mean normal of
@@ -114,7 +115,7 @@ def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
     spacing = labels.voxel_spacing
     pad = np.ceil(2 / spacing).astype(int) + 1
     start = np.maximum(np.array(vertebra.start) - pad, 0)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(start, np.array(vertebra.stop) + pad))
+    box = box_between(start, np.array(vertebra.stop) + pad)
     mask = (labels.array[box] == vertebra.label).astype(np.float32)
     origin = start * spacing
 
@@ -177,13 +178,13 @@ def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
             "label map. Check the labels."
         )
     top, bottom = (_continued(surface, outline) for surface in surfaces)
-    return Body(
+    return MeasuredBody(
         Frame(frame.centre + origin, frame.axes), depth, width, *columns, top, bottom, outline
     )
 
 
 def soft_tissue(
-    labels: Volume, ids: Collection[int], body: Body, up: np.ndarray
+    labels: Volume, ids: Collection[int], body: MeasuredBody, up: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the spine gives way: between the vertebrae.
 
@@ -207,16 +208,14 @@ def soft_tissue(
     return 1 - bone, cut > 0
 
 
-def _box_of(
-    volume: Volume, frame: Frame, axes: tuple[np.ndarray, ...]
-) -> tuple[tuple[slice, ...], Frame]:
+def _box_of(volume: Volume, frame: Frame, axes: tuple[np.ndarray, ...]) -> tuple[Box, Frame]:
     """Voxels around a grid of a frame, and the frame from the first of them."""
     ends = np.array([[u, f, r] for u in axes[0][[0, -1]] for f in axes[1][[0, -1]]
                      for r in axes[2][[0, -1]]])  # fmt: skip
     box = voxel_grid(volume).box(frame.to_patient(ends), 1)
     if box is None:
         raise UserError("the body lies outside the volume")
-    start = np.array([part.start for part in box]) * volume.voxel_spacing
+    start = np.array(start_of(box)) * volume.voxel_spacing
     return box, frame.moved(-start)
 
 

@@ -1,6 +1,7 @@
 """From a collapse to voxels: the CT resampled with its noise kept, and the signs of a fracture."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -54,11 +55,23 @@ def measure_noise(ct: np.ndarray, seen: np.ndarray) -> Noise:
     return Noise(float(min(sds)), correlation)
 
 
+class Moved(NamedTuple):
+    """The voxels of a box that come from elsewhere.
+
+    Attributes:
+        mask: bool `d h w`, which they are.
+        place: [n] coordinates of each in the frame of the body, mm.
+        source: [n] index of the place that each comes from, per axis of the box.
+    """
+
+    mask: np.ndarray
+    place: Local
+    source: list[np.ndarray]
+
+
 def warp_ct(
     ct: np.ndarray,
-    place: Local,
-    source: list[np.ndarray],
-    moved: np.ndarray,
+    moved: Moved,
     collapse: Collapse,
     noise: Noise,
     rng: np.random.Generator,
@@ -70,9 +83,7 @@ def warp_ct(
 
     Args:
         ct: int16 box `d h w`.
-        place: [n] coordinates of the moved voxels in the frame of the body, mm.
-        source: [n] index of the place that each comes from, per axis.
-        moved: bool `d h w`, which voxels these are.
+        moved: voxels of the box.
         collapse: for where tissue is stretched.
         noise: of this CT.
         rng: of the noise.
@@ -80,10 +91,10 @@ def warp_ct(
     Returns:
         float32 [n].
     """
-    values = ct.astype(np.float32)
+    values, source = ct.astype(np.float32), moved.source
     hu = ndimage.map_coordinates(values, source, order=3, mode="nearest")
     axes = (collapse.up, collapse.body.front, collapse.body.right)
-    index = [(p - axis[0]) / STEP_MM for p, axis in zip(place, axes)]
+    index = [(p - axis[0]) / STEP_MM for p, axis in zip(moved.place, axes)]
     stretch = ndimage.gaussian_filter(collapse.stretch(), 1 / STEP_MM)
     stretch = ndimage.map_coordinates(stretch, index, order=1, mode="constant", cval=1)
     plain = ramp(stretch, 0.85, 0.5)
@@ -104,7 +115,7 @@ def warp_ct(
             a = (1 - np.sqrt(1 - 2 * c * c)) / (2 * c)
             fresh = ndimage.correlate1d(fresh, [a, 1, a], axis, mode="wrap")
     fresh *= noise.sd / max(float(fresh.std()), 1e-6)
-    return hu + fresh[moved] * np.sqrt(np.clip(1 - kept, 0, 1))
+    return hu + fresh[moved.mask] * np.sqrt(np.clip(1 - kept, 0, 1))
 
 
 def _kept_variance(source: list[np.ndarray], noise: Noise) -> np.ndarray:
