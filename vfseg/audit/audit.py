@@ -12,6 +12,7 @@ from vfseg.crops.windows import WindowSettings
 from vfseg.data.cases import Case
 from vfseg.data.discovery import is_left_out
 from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.instances import instances_are_marked
 
 
 def audit_cases(
@@ -25,7 +26,8 @@ def audit_cases(
     """Finds what is wrong or odd with the cases; changes nothing.
 
     The voxels of one case at a time are in memory. A case whose files cannot be read is a finding,
-    and the others go on. A CT is read a second time only where a smaller one has its affine.
+    and the others go on. A CT is read a second time only where a smaller one has its affine, a
+    fracture mask only until one tells fractures apart: what one fracture is depends on all of them.
 
     Args:
         cases: of the manifest.
@@ -42,8 +44,9 @@ def audit_cases(
         else Finding("note", "data_set", message)
         for message in left_out
     ]
+    marked = instances_are_marked(cases)
     for case in tqdm(cases, "audit", unit="case", disable=None if progress else True):
-        of_case, findings = examine_case(case, settings)
+        of_case, findings = examine_case(case, settings, marked=marked)
         facts.append(of_case)
         found += findings
     reach = 0.0

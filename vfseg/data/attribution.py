@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from vfseg.data.box import bounding_box, grown
+
 ATTRIBUTION_MARGIN_MM = 2.0
 """A fracture belongs to a vertebra where it lies within this distance of its mask."""
 
@@ -25,8 +27,7 @@ def attribute(shown: np.ndarray, owners: np.ndarray | None, voxel_spacing: float
     if owners is None or not shown.any():
         return shown
     reach = int(np.ceil(ATTRIBUTION_MARGIN_MM / voxel_spacing))
-    (box,) = ndimage.find_objects(shown.astype(np.uint8))
-    box = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in box)
+    box = grown(bounding_box(shown), (reach,) * 3, shown.shape)
     own, other = (
         ndimage.distance_transform_edt(owners[box] != owner, sampling=voxel_spacing)
         if (owners[box] == owner).any()

@@ -25,7 +25,7 @@ def instances_are_marked(cases: Iterable[Case]) -> bool:
     that cannot be read is passed over.
     """
     for case in cases:
-        with contextlib.suppress(UserError):
+        with contextlib.suppress(Exception):  # a damaged file fails in many ways
             if case.fractures and _several(read_labels(case.fractures).array):
                 return True
     return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from vfseg.data.box import Box, box_between, start_of
+from vfseg.data.box import Box, grown, start_of
 from vfseg.data.levels import Vertebra
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
@@ -113,11 +113,9 @@ def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
         UserError: no body of plausible size is found.
     """
     spacing = labels.voxel_spacing
-    pad = np.ceil(2 / spacing).astype(int) + 1
-    start = np.maximum(np.array(vertebra.start) - pad, 0)
-    box = box_between(start, np.array(vertebra.stop) + pad)
+    box = grown(vertebra.box, np.ceil(2 / spacing).astype(int) + 1, labels.shape)
     mask = (labels.array[box] == vertebra.label).astype(np.float32)
-    origin = start * spacing
+    origin = np.array(start_of(box)) * spacing
 
     centre = vertebra.centre * spacing - origin
     upper = (above or vertebra).centre * spacing
