@@ -225,8 +225,8 @@ def low_resolution_matrix(size: int, factor: ArrayLike) -> jax.Array:
 def apply_gamma(ct: jax.Array, exponent: ArrayLike) -> jax.Array:
     """``GAMMA_RANGE (HU / GAMMA_RANGE) ** exponent`` within 0..GAMMA_RANGE, unchanged outside."""
     inside = (ct > 0) & (ct < GAMMA_RANGE)
-    share = jnp.where(inside, ct, GAMMA_RANGE) / GAMMA_RANGE
-    return jnp.where(inside, GAMMA_RANGE * share**exponent, ct)
+    relative = jnp.where(inside, ct, GAMMA_RANGE) / GAMMA_RANGE
+    return jnp.where(inside, GAMMA_RANGE * relative**exponent, ct)
 
 
 def _draw(key: jax.Array, control_points: int) -> dict[str, jax.Array]:

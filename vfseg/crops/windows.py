@@ -92,7 +92,7 @@ class RunSource:
     as their number allows, and what is left over moves on by a plane with every batch, so that
     P batches together give each plane the same. The runs of a plane that do or do not show a
     fracture are gone through in a new shuffled order every time they are used up. Hence sample i
-    depends on the seed and on i alone: any process can compute its share, and resuming needs no
+    depends on the seed and on i alone: any process can compute its part, and resuming needs no
     more than a number.
     """
 
@@ -115,7 +115,7 @@ class RunSource:
             length: samples after which the sequence ends.
 
         Raises:
-            UserError: a positive share is asked for and no crop shows a fracture, or the reverse.
+            UserError: runs with a fracture are asked for and no crop shows one, or the reverse.
         """
         self._settings, self._seed, self._length = settings, seed, length
         self._spacing = records[0].voxel_spacing
@@ -134,7 +134,7 @@ class RunSource:
                         f"no {plane} run of the training cases shows "
                         f"{'a fracture' if positive else 'healthy bone only'}, but "
                         f"windows.positive_share={settings.positive_share} asks for them. Check "
-                        "the fracture masks with --mode audit, or change the share."
+                        "the fracture masks with --mode audit, or change the fraction."
                     )
 
     def _index(self, plane: str, records: Sequence[CaseRecord]) -> dict[bool, np.ndarray]:
@@ -223,7 +223,7 @@ def _read(array: Any, axis: int, crop: int, first: int, last: int) -> np.ndarray
     return np.moveaxis(array[index].read().result(), axis, 0)
 
 
-class _Share:
+class _ProcessPart:
     """The samples of one process: of every batch the part that its devices hold.
 
     Parts are cut, not dealt, so that a sample keeps its place in the global batch, on which the
@@ -269,8 +269,8 @@ class BatchFeed:
                 "Choose a multiple."
             )
         self._batch_size = batch_size
-        share = grain.MapDataset.source(_Share(source, batch_size, process, processes))
-        batches = share.batch(batch_size // processes, drop_remainder=True)
+        part = grain.MapDataset.source(_ProcessPart(source, batch_size, process, processes))
+        batches = part.batch(batch_size // processes, drop_remainder=True)
         reading = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
         self._iterator = iter(batches.to_iter_dataset(reading))
 

@@ -22,12 +22,12 @@ from vfseg.errors import UserError
 
 _CENTRE_STEP_MM = 2.0
 _SIGMA_MM = 8.0
-_PEAK_SHARE = 0.7
+_PEAK_FRACTION = 0.7
 _TILT_MM = 30.0
 _ARCH_SHIFT_MM = 8.0
 _LARGEST_EXTENT_MM = 250.0
-_CUT_SHARE = 0.25
-_ONE_PART_SHARE = 0.9
+_CUT_FRACTION = 0.25
+_ONE_PART_FRACTION = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def _border(mask: np.ndarray, box: Box, shape: tuple[int, ...]) -> tuple[bool, b
         if ends:
             areas = np.count_nonzero(mask, axis=tuple(a for a in range(3) if a != axis))
             touches = True
-            cut = cut or max(areas[end] for end in ends) >= _CUT_SHARE * areas.max()
+            cut = cut or max(areas[end] for end in ends) >= _CUT_FRACTION * areas.max()
     return touches, bool(cut)
 
 
@@ -177,12 +177,12 @@ def _body_centre(labels: Volume, label: int, box: Box) -> tuple[np.ndarray, int]
         centre = tilted
     parts, count = ndimage.label(mask, np.ones((3, 3, 3)))
     largest = np.bincount(parts.ravel())[1:].max() / np.count_nonzero(mask)
-    return origin + step * centre, count if largest < _ONE_PART_SHARE else 1
+    return origin + step * centre, count if largest < _ONE_PART_FRACTION else 1
 
 
 def _peak_centre(weights: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Weighted mean index, [3], of the highest peak of `heights`, down to 70 % of its height."""
-    peaks, _ = ndimage.label(heights > _PEAK_SHARE * heights.max())
+    peaks, _ = ndimage.label(heights > _PEAK_FRACTION * heights.max())
     return np.array(ndimage.center_of_mass(weights, peaks, peaks.flat[heights.argmax()]))
 
 

@@ -65,7 +65,7 @@ _GAP_LIMITS = (0.7, 1.6)  # with levels missing between them; a number skipped i
 _SCALE_LIMITS = (0.78, 1.32)
 _OUTDATED_SCALE_LIMITS = (0.88, 1.19)
 _MORE_IDS = 2
-_FRAGMENT_SHARE = 0.15
+_FRAGMENT_FRACTION = 0.15
 _FRAGMENT_ELSEWHERE_ML = 2.0
 
 
@@ -122,7 +122,7 @@ def is_fragment(name: str, volume_ml: float | None) -> bool:
         return False
     if name not in LEVELS:
         return volume_ml < _FRAGMENT_ELSEWHERE_ML
-    return volume_ml < _FRAGMENT_SHARE * float(np.interp(_POSITION[name], *_VOLUME_ML))
+    return volume_ml < _FRAGMENT_FRACTION * float(np.interp(_POSITION[name], *_VOLUME_ML))
 
 
 def decide_scheme(

@@ -29,9 +29,9 @@ def draw_hardware(
         specs: what befell the labelled levels; fractured ones are spanned, not screwed.
         probability: of hardware in a case.
     """
-    share, where, length = rng.random(3)
+    chance, where, length = rng.random(3)
     whole = [v.level for v in spine if v.level in specs or v.level in TRANSITIONAL]
-    if share >= probability or len(whole) < 2:
+    if chance >= probability or len(whole) < 2:
         return ()
     count = min(len(whole), 3 + int(length < 0.3))
     first = int(where * (len(whole) + 1 - count))

@@ -152,8 +152,8 @@ def draw_lookalikes(
         names.append(name)
         return True
 
-    def inside(share: float) -> tuple[float, float, float]:
-        u, f, r = rng.uniform(-share, share, 3)
+    def inside(extent: float) -> tuple[float, float, float]:
+        u, f, r = rng.uniform(-extent, extent, 3)
         return u * h / 2, f * half_depth * 0.8, r * half_width * 0.8
 
     nodes: list[Dent] = []

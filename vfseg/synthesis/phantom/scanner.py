@@ -40,10 +40,10 @@ class Scanner:
 
 def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner:
     """Draw the acquisition of a case."""
-    shares = rng.uniform(size=3)
+    places = rng.uniform(size=3)
     spans = settings.voxel_spacing
     spacing = np.array(
-        [low + shares[spans.index((low, high))] * (high - low) for low, high in spans]
+        [low + places[spans.index((low, high))] * (high - low) for low, high in spans]
     )
     axis = rng.standard_normal(3)
     angle = np.radians(rng.uniform(-1, 1) * settings.oblique_degrees)
@@ -154,12 +154,12 @@ def _kernel(blur: float, sharpness: float, spacing: float) -> np.ndarray:
     return (1 + sharpness) * both[0] - sharpness * both[1]
 
 
-def _smeared(taps: np.ndarray, share: float, spacing: float) -> np.ndarray:
-    """Taps of noise a share of which runs from side to side, as where photons are few."""
+def _smeared(taps: np.ndarray, fraction: float, spacing: float) -> np.ndarray:
+    """Taps of noise a fraction of which runs from side to side, as where photons are few."""
     wide = np.exp(-0.5 * np.square(np.arange(1 + int(7 / spacing)) * spacing / 3))
-    wide *= share / (wide[0] + 2 * wide[1:].sum())
+    wide *= fraction / (wide[0] + 2 * wide[1:].sum())
     wide = np.pad(wide, (0, max(0, len(taps) - len(wide))))
-    wide[: len(taps)] += (1 - share) * taps
+    wide[: len(taps)] += (1 - fraction) * taps
     return wide
 
 

@@ -1,6 +1,6 @@
 """Implicit shapes: signed distances in mm, evaluated in tight boxes of a voxel grid.
 
-A signed distance is negative inside. Voxels get the share of a shape that covers them (partial
+A signed distance is negative inside. A voxel gets the fraction of it that a shape covers (partial
 volume), so surfaces and shells thinner than a voxel come out at the value a scanner would measure.
 """
 
@@ -78,7 +78,7 @@ class Grid:
 
 
 def coverage(distance: np.ndarray, width: float) -> np.ndarray:
-    """Share of a voxel inside a surface at this signed distance in mm, 0..1."""
+    """Fraction of a voxel inside a surface at this signed distance in mm, 0..1."""
     return np.clip(0.5 - distance * np.float32(1 / width), 0, 1)
 
 

@@ -38,7 +38,7 @@ class Size:
         depth, width: front to back, side to side.
         wedge: angle between the endplates in degrees, positive where the front is lower.
         concavity: depth of the upper and the lower endplate's hollow.
-        waist: how much the body narrows at mid-height, share of its half axes.
+        waist: how much the body narrows at mid-height, fraction of its half axes.
         canal_width, canal_depth: of the spinal canal.
         lumbar: 0 at T11 and above, 1 at L1 and below: shape of the posterior elements.
     """
@@ -96,9 +96,9 @@ def draw_patient(rng: np.random.Generator, fractures: int) -> Patient:
     age = rng.uniform(35, 92)
     healthy = max(226 - 2.5 * (age - 30), 80) + 38 * rng.standard_normal()
     frail = 88 + 30 * rng.standard_normal()
-    share = min(fractures, 3) / 3 * rng.uniform(0.4, 1)
+    frailty = min(fractures, 3) / 3 * rng.uniform(0.4, 1)
     contrast = rng.uniform(110, 260) if rng.random() < 0.35 else 0.0
-    trabecular = float(np.clip((1 - share) * healthy + share * frail, 35, 280))
+    trabecular = float(np.clip((1 - frailty) * healthy + frailty * frail, 35, 280))
     trabecular += (contrast > 0) * (15 + 5 * (contrast - 110) / 150)
     return Patient(
         age=age,

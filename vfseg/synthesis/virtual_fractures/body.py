@@ -21,7 +21,7 @@ _CORE_MM = 8.0
 _RIM_MM = 6.0  # how far the rim of an endplate may lie from its plane
 _AROUND_MM = 26.0
 _SMOOTH_MM = 1.5
-_STRIP = 0.3  # half width of the strip in which heights are measured, share of half the width
+_STRIP = 0.3  # half width of the strip in which heights are measured, fraction of half the width
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +193,7 @@ def soft_tissue(
         up: coordinates along the axis, mm.
 
     Returns:
-        [u, f, r] share of soft tissue (discs, and all that is no vertebra), smoothed, 0..1; and
+        [u, f, r] fraction of soft tissue (discs, and all that is no vertebra), smoothed, 0..1; and
         [u, f, r] bool, inside the volume.
     """
     axes = (up, body.front, body.right)
@@ -239,8 +239,8 @@ def _first_crossing(bone: np.ndarray, axis: np.ndarray, side: int) -> np.ndarray
     index = np.maximum(index, 1)
     after = np.take_along_axis(run, index[None], 0)[0]
     before = np.take_along_axis(run, index[None] - 1, 0)[0]
-    share = (before - 0.5) / np.maximum(before - after, 1e-6)
-    return np.where(found, axis[middle] + side * STEP_MM * (index - 1 + share), np.nan)
+    fraction = (before - 0.5) / np.maximum(before - after, 1e-6)
+    return np.where(found, axis[middle] + side * STEP_MM * (index - 1 + fraction), np.nan)
 
 
 def _last_crossing(bone: np.ndarray, axis: np.ndarray, plane: np.ndarray, side: int) -> np.ndarray:
@@ -255,9 +255,9 @@ def _last_crossing(bone: np.ndarray, axis: np.ndarray, plane: np.ndarray, side: 
     index = np.maximum(np.argmax(hit, axis=0), 1)
     inner = np.take_along_axis(run, index[None], 0)[0]
     outer = np.take_along_axis(run, index[None] - 1, 0)[0]
-    share = (inner - 0.5) / np.maximum(inner - outer, 1e-6)
+    fraction = (inner - 0.5) / np.maximum(inner - outer, 1e-6)
     start = axis[::-side][0]
-    return np.where(hit.any(axis=0), start - side * STEP_MM * (index - share), np.nan)
+    return np.where(hit.any(axis=0), start - side * STEP_MM * (index - fraction), np.nan)
 
 
 def _plane(front: np.ndarray, right: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -280,5 +280,5 @@ def _continued(surface: np.ndarray, outline: np.ndarray) -> np.ndarray:
     whole = surface[tuple(nearest)]
     smooth = ndimage.gaussian_filter(whole, _SMOOTH_MM / STEP_MM, mode="nearest")
     far = ndimage.gaussian_filter(whole, 6 / STEP_MM, mode="nearest")
-    share = np.clip(ndimage.distance_transform_edt(~outline) * STEP_MM / 8, 0, 1)
-    return smooth + share * (far - smooth)
+    weight = np.clip(ndimage.distance_transform_edt(~outline) * STEP_MM / 8, 0, 1)
+    return smooth + weight * (far - smooth)

@@ -156,14 +156,14 @@ def _sinking(body: MeasuredBody, fracture: Fracture) -> tuple[np.ndarray, np.nda
     total = fracture.spec.height_loss / np.max(body.at_sites(shape) / body.heights())
     most = 0.8 * STEEPEST * np.maximum(body.top - body.bottom - 2 * _PLATE_MM, 0)
     loss = np.minimum(total * shape, most)
-    share = fracture.loss[0] / sum(fracture.loss)
-    return share * loss, (1 - share) * loss
+    upper = fracture.loss[0] / sum(fracture.loss)
+    return upper * loss, (1 - upper) * loss
 
 
 def _settling(body: MeasuredBody, fracture: Fracture, sink: np.ndarray) -> np.ndarray:
     """How far the neighbour above comes down, [f, r] mm: the plane through the sunken endplate."""
-    share = _SETTLING[fracture.spec.kind]
-    if not share or not sink.any():
+    follows = _SETTLING[fracture.spec.kind]
+    if not follows or not sink.any():
         return np.zeros_like(sink)
     f, r = np.meshgrid(body.front, body.right, indexing="ij")
     design = np.stack([np.ones_like(f), f, r], -1)
@@ -171,7 +171,7 @@ def _settling(body: MeasuredBody, fracture: Fracture, sink: np.ndarray) -> np.nd
     f = np.clip(f, -body.depth / 2 - BEHIND_MM, body.depth / 2)
     r = np.clip(r, -body.width / 2, body.width / 2)
     settled = np.maximum(plane[0] + plane[1] * f + plane[2] * r, 0)
-    settled = ndimage.gaussian_filter(share * settled, 2 / STEP_MM, mode="nearest")
+    settled = ndimage.gaussian_filter(follows * settled, 2 / STEP_MM, mode="nearest")
     settled *= ramp(body.outside, FRONT_MM - 1, 2)
     return settled * ramp(body.front + body.depth / 2, 1 - BEHIND_MM, 0)[:, None]
 

@@ -66,7 +66,7 @@ class FractureFacts:
 
     @property
     def height_loss(self) -> float:
-        """Largest share of a height that was lost."""
+        """Largest fraction of a height that was lost."""
         after, before = np.array(self.heights_after), np.array(self.heights_before)
         return float(np.max(1 - after / before))
 
@@ -299,6 +299,6 @@ def _raise_density(
         return
     up, front, _ = local
     body = fallen.body
-    share = ndimage.gaussian_filter(bone.astype(np.float32), 1.0) * bone
-    share = share * (front > -body.depth / 2) * np.exp(-np.abs(up - body.top.max()) / 15)
-    hu += np.float32(fracture.oedema) * share
+    weight = ndimage.gaussian_filter(bone.astype(np.float32), 1.0) * bone
+    weight = weight * (front > -body.depth / 2) * np.exp(-np.abs(up - body.top.max()) / 15)
+    hu += np.float32(fracture.oedema) * weight

@@ -13,7 +13,7 @@ from vfseg.synthesis.virtual_fractures.collapse import Collapse
 
 _TAPS = 11
 _SOFT_HU = (-60.0, 140.0)
-_MEDIAN_VARIANCE = 0.15  # share of the noise that a median of 27 voxels leaves
+_MEDIAN_VARIANCE = 0.15  # fraction of the noise's variance that a median of 27 voxels leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ def warp_ct(
 
 
 def _kept_variance(source: list[np.ndarray], noise: Noise) -> np.ndarray:
-    """[n] share of the noise's variance that cubic interpolation leaves at these places.
+    """[n] fraction of the noise's variance that cubic interpolation leaves at these places.
 
     Along an axis it is w' C w for the weights w of the fraction of a voxel and the correlation C.
     """
@@ -133,8 +133,8 @@ def _kept_variance(source: list[np.ndarray], noise: Noise) -> np.ndarray:
     ])  # fmt: skip
     for places, c in zip(source, noise.correlation):
         covariance = np.sign(c) ** lags * np.abs(c) ** np.square(lags)
-        share = np.einsum("if,ij,jf->f", weights, covariance, weights)
-        kept *= np.interp(places - np.floor(places), fractions, share).astype(np.float32)
+        left = np.einsum("if,ij,jf->f", weights, covariance, weights)
+        kept *= np.interp(places - np.floor(places), fractions, left).astype(np.float32)
     return np.minimum(kept, 1)
 
 
