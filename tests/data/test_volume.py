@@ -92,7 +92,7 @@ class TestWriting:
         geometry = geometry_from(SHAPE, stored_affine("PIR"))
         array = geometry.to_canonical(values(dtype=np.uint16))
         volume.write_labels(tmp_path / "a.nii", array, geometry)
-        monkeypatch.setattr(nifti, "_SLAB_VOXELS", 17)
+        monkeypatch.setattr(nifti, "SLAB_VOXELS", 17)
         volume.write_labels(tmp_path / "b.nii", array, geometry)
         assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "b.nii").read_bytes()
         np.testing.assert_array_equal(volume.read_labels(tmp_path / "b.nii").array, array)
@@ -145,7 +145,7 @@ class TestValues:
         np.testing.assert_array_equal(labels.geometry.to_stored(labels.array), array.astype(int))
 
     def test_labels_above_255_in_a_later_slab(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(nifti, "_SLAB_VOXELS", 50)
+        monkeypatch.setattr(nifti, "SLAB_VOXELS", 50)
         array = values()
         labels = volume.read_labels(save(tmp_path / "m.nii", array, np.eye(4)))
         np.testing.assert_array_equal(labels.geometry.to_stored(labels.array), array)
@@ -202,7 +202,7 @@ class TestValues:
         ct = volume.read_ct(path)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        slab = nifti._SLAB_VOXELS * (np.dtype(dtype).itemsize + 2 * 4 + 2 * 1)
+        slab = nifti.SLAB_VOXELS * (np.dtype(dtype).itemsize + 2 * 4 + 2 * 1)
         assert peak < ct.array.nbytes + 1.6 * slab
 
 

@@ -29,7 +29,7 @@ from vfseg.errors import UserError
 from vfseg.processes import cores
 from vfseg.settings import Rule, above, whole
 
-_CASES_AT_ONCE = 4  # at most so many CTs are in memory, and no more than there are cores
+CASES_AT_ONCE = 4  # at most so many CTs are in memory, and no more than there are cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ def prepare_cases(
     """Brings the store up to date; cases whose inputs and settings stand are left alone.
 
     Cases are read in parallel by threads (inflating and NumPy let go of the interpreter's lock), at
-    most `_CASES_AT_ONCE`, so at most that many CTs are in memory. Every case is stored on its own:
+    most `CASES_AT_ONCE`, so at most that many CTs are in memory. Every case is stored on its own:
     an interrupted run continues where it stopped.
 
     Returns:
@@ -147,7 +147,7 @@ def prepare_cases(
     Raises:
         UserError: no case is usable, or the store cannot be written.
     """
-    pool = ThreadPoolExecutor(min(_CASES_AT_ONCE, cores()))
+    pool = ThreadPoolExecutor(min(CASES_AT_ONCE, cores()))
     try:
         futures = [pool.submit(_up_to_date, case, settings, store) for case in cases]
         done = tqdm(as_completed(futures), "prepare", len(cases), unit="case", disable=None)

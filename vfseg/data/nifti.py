@@ -19,7 +19,7 @@ from vfseg.data.geometry import Geometry, geometry_of_header
 from vfseg.errors import UserError
 from vfseg.files import atomic_file
 
-_SLAB_VOXELS = 4 * 2**20
+SLAB_VOXELS = 4 * 2**20
 _DEFLATE_RATIO = 1032  # what deflate makes of zeros; no file holds more
 _UNREADABLE = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
 _TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -63,7 +63,7 @@ def nifti_writer(
 def slabs(geometry: Geometry) -> list[tuple[slice, slice, slice]]:
     """Parts of a `d h w` volume, a few MiB each, in the order in which its file holds them."""
     in_plane = geometry.stored_shape[0] * geometry.stored_shape[1]
-    return list(geometry.slabs(max(1, _SLAB_VOXELS // max(1, in_plane))))
+    return list(geometry.slabs(max(1, SLAB_VOXELS // max(1, in_plane))))
 
 
 def open_nifti(path: Path) -> tuple[Any, Geometry]:
@@ -144,8 +144,8 @@ def read_slabs(path: Path, image: Any) -> Iterator[tuple[slice, np.ndarray]]:
     try:
         with image.file_map["image"].get_prepare_fileobj("rb") as file:
             file.seek(proxy.offset)
-            for first in range(0, total, _SLAB_VOXELS):
-                part = slice(first, min(first + _SLAB_VOXELS, total))
+            for first in range(0, total, SLAB_VOXELS):
+                part = slice(first, min(first + SLAB_VOXELS, total))
                 size = (part.stop - part.start) * proxy.dtype.itemsize
                 data = file.read(size)
                 if len(data) < size:
