@@ -33,9 +33,9 @@ def audit_cases(
         cases: of the manifest.
         settings: how crops are going to be cut.
         progress: show a bar (only on a terminal).
-        windows: how windows are going to be drawn; says what they see.
-        left_out: what `find_cases` or `check_manifest` says: of cases that it left out, which are
-            errors, and of what it assumed or did not use, which are notes.
+        windows: how windows are going to be drawn; the audit then says what they see.
+        left_out: what `find_cases` or `check_manifest` says; cases that they left out are errors,
+            what they assumed or did not use are notes.
     """
     facts = []
     found = [

@@ -41,7 +41,7 @@ _NOTES = (
     ("times as far apart", "warning", "implausible"),
     ("only arch or processes", "note", "cut"),
     ("the only known one that fits", "note", "scheme_told"),
-    ("are not looked at", "note", "other_ids"),
+    ("not looked at (organs)", "note", "other_ids"),
 )
 _Read = TypeVar("_Read")
 
@@ -137,7 +137,7 @@ class _Examination:
         except UserError as error:
             self._find("error", kind, str(error))
             return None
-        except Exception as error:  # what no check foresaw is still a matter of this case alone
+        except Exception as error:  # an error that no check foresaw still concerns this case alone
             logging.debug("%s: cannot be examined", self.case.case_id, exc_info=True)
             self._find("error", kind, f"{type(error).__name__}: {error}")
             return None
@@ -183,8 +183,9 @@ class _Examination:
         if unknown:
             self._find(
                 *("warning", "other_ids"),
-                f"ids {', '.join(unknown[:8])} are not of the scheme {self.reading.scheme} and are "
-                "left out. If they are vertebrae, name the right scheme with --vertebra-scheme.",
+                f"ids {', '.join(unknown[:8])} do not belong to the scheme {self.reading.scheme} "
+                "and are left out. If they are vertebrae, name the right scheme with "
+                "--vertebra-scheme.",
             )
 
     def _check_boxes(self) -> None:
@@ -213,7 +214,7 @@ class _Examination:
             self.vertebrae = boxes
             self._find(
                 *("warning" if self.case.fractures else "note", "boxes_only"),
-                "only boxes are given: fractures of a neighbour that lie in a box are counted for "
+                "only boxes are given: a fracture of a neighbour that lies in the box counts for "
                 "its vertebra. Give a label map of the vertebrae.",
             )
         labelled = {vertebra.level: vertebra for vertebra in self.vertebrae}
@@ -249,7 +250,7 @@ class _Examination:
             self._find(
                 *("warning", "not_bone"),
                 f"in {len(darker)} of {len(self.vertebrae)} vertebrae the CT is darker than around "
-                "them: the label map is of another scan or mirrored, or the CT is inverted. Look "
+                "them: the label map is mirrored or of another scan, or the CT is inverted. Look "
                 "at the picture, and give the label map of this CT.",
                 place=Place("sagittal", _voxel(darker[0].centre)),
             )

@@ -32,8 +32,8 @@ class Finding:
     """One thing that is wrong or odd.
 
     Attributes:
-        severity: "error" (results would be wrong, or the case is unusable), "warning" (look at
-            it), "note" (good to know).
+        severity: "error" (results would be wrong, or the case cannot be used), "warning" (to be
+            looked at), "note" (good to know).
         kind: stable short name, such as "geometry" or "leak".
         message: what was found, where, what to do.
         case_id, level, split: what it is about; empty where it is not about one.
@@ -115,7 +115,7 @@ class CaseFacts:
         orientation: code of the stored axes such as "LPS".
         hounsfield: lowest and highest value.
         digest: equal for equal images, turned, mirrored or shifted in HU as they may be.
-        block, block_start: a few stored voxels of the CT and where they lie, to find it in others.
+        block, block_start: a few stored voxels of the CT and where they lie, to look for in others.
         scheme: label scheme; "" where unknown, "boxes" where only boxes are given.
         vertebrae: T4 to L5, cranial to caudal.
         lesions: of the fracture mask; None where there is none.

@@ -1,4 +1,4 @@
-"""Whether the values of a CT can be Hounsfield units, told from their histogram."""
+"""Whether the values of a CT can be Hounsfield units, by their histogram."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -29,10 +29,10 @@ def value_range(counts: np.ndarray) -> tuple[int, int]:
 
 
 def image_digest(counts: np.ndarray, shape: Sequence[int]) -> str:
-    """Hash that equal images share, whatever their header, orientation or offset in HU.
+    """Hash that is the same for equal images of any header, orientation or offset in HU.
 
-    It is one of the histogram from its lowest to its highest value, and of the sorted shape: two
-    CTs with noise never agree in it by accident. Empty where fewer than 100 values occur.
+    It is taken from the sorted shape and the histogram between its lowest and its highest value;
+    two CTs with noise never agree in them by accident. Empty where fewer than 100 values occur.
     """
     low, high = np.flatnonzero(counts)[[0, -1]]
     if np.count_nonzero(counts) < 100:
@@ -107,8 +107,8 @@ def check_hounsfield(counts: np.ndarray) -> Iterator[tuple[str, str, str]]:
     elif fraction_of(200, 32767) < 1e-4:
         yield (
             *("warning", "hounsfield"),
-            f"hardly a voxel is above 200 (highest {high}): no bone? Slope wrong, or no spine in "
-            f"the field. {_EXPORT}",
+            f"hardly a voxel is above 200 (highest {high}): no bone? The slope is wrong, or no "
+            f"spine in the field of view. {_EXPORT}",
         )
 
 

@@ -12,6 +12,7 @@ from vfseg.data.cases import Case
 from vfseg.data.instances import LESION_MM3
 from vfseg.data.levels import LEVELS
 from vfseg.data.volume import Volume
+from vfseg.errors import quantity
 
 # Fractions of the voxels of a lesion, or of the volume of a vertebra, from which on something is
 # said.
@@ -50,7 +51,7 @@ def check_mask(
     if not lesions:
         yield find(
             *("note", "empty_mask"),
-            f"{name} is empty: the case counts as healthy. If it was not read for fractures, leave "
+            f"{name} is empty: the case counts as healthy. If nobody looked for fractures, leave "
             "the cell 'fractures' empty.",
         )
         return
@@ -73,7 +74,7 @@ def check_mask(
         yield find(
             *("note", "mask_gaps"),
             f"the values of {name} have gaps (no {', '.join(map(str, gaps[:8]))}"
-            f"{' …' if len(gaps) > 8 else ''}); every value is one fracture, so nothing is lost.",
+            f"{' …' if len(gaps) > 8 else ''}); this does no harm, as every value is one fracture.",
         )
     kind = "instance" if marked else "component"
     grouped = defaultdict(list)
@@ -90,20 +91,20 @@ def check_mask(
         yield find(severity, name_of_kind, f"{name}: {shown}. {remedy}", group[0][0])
     tiny = [x for x in lesions if x.voxels == 1 or 1000 * x.volume_ml < LESION_MM3]
     if tiny:
-        sizes = ", ".join(f"{x.number} ({x.voxels} voxels)" for x in tiny[:8])
+        sizes = ", ".join(f"{x.number} ({quantity(x.voxels, 'voxel')})" for x in tiny[:8])
         yield find(
             *("warning", "tiny_lesion"),
             f"{len(tiny)} of {len(lesions)} lesions of {name} have one voxel or less than "
             f"{LESION_MM3:g} mm³: {kind} {sizes}{' …' if len(tiny) > 8 else ''}. Each counts as a "
-            "lesion: remove what are slips of the brush.",
+            "lesion: remove those that are slips of the brush.",
             tiny[0],
         )
     stray = [x for x in lesions if x.single_voxels and x.components > 1]
     if stray:
         yield find(
             *("note", "stray_voxels"),
-            f"{sum(x.single_voxels for x in stray)} single voxels lie apart from the rest of their "
-            f"instance ({', '.join(str(x.number) for x in stray[:8])}) in {name}.",
+            f"{quantity(sum(x.single_voxels for x in stray), 'single voxel')} apart from the rest "
+            f"of the instance ({', '.join(str(x.number) for x in stray[:8])}) in {name}.",
         )
 
 
@@ -112,10 +113,10 @@ _REMEDIES = {
     "and mend the one that is wrong.",
     "two_vertebrae": "One instance is one fracture of one vertebra: divide it, or mend the border "
     "in the label map.",
-    "other_level": "Only T4 to L5 are looked at.",
-    "whole_vertebra": "A label of the fractured vertebra, not of the fracture? The map learns what "
+    "other_level": "Only T4 to L5 count.",
+    "whole_vertebra": "A label of the fractured vertebra, not of the fracture? A model learns what "
     "the mask shows.",
-    "outside_crops": "What no crop holds is never learnt: enlarge config.prepare.crop_shape, or "
+    "outside_crops": "A model never sees what no crop holds: enlarge config.prepare.crop_shape, or "
     "label the vertebra that is missing.",
 }
 

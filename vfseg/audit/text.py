@@ -5,6 +5,7 @@ from collections import defaultdict
 
 from vfseg.audit.findings import SEVERITIES, Audit, Finding
 from vfseg.audit.tables import Table, lesion_table, prevalence_table, spacing_table
+from vfseg.errors import quantity
 
 _WIDTH = 100
 _MOST_LESIONS = 25
@@ -41,9 +42,9 @@ def audit_text(audit: Audit) -> str:
 
 def audit_summary(audit: Audit) -> str:
     """Counts in one line."""
-    counts = (f"{n} {severity}{'' if n == 1 else 's'}" for severity in SEVERITIES
-              for n in [audit.count(severity)])  # fmt: skip
-    return f"{len(audit.cases)} cases, {len(audit.usable)} of them usable: {', '.join(counts)}"
+    counts = (quantity(audit.count(severity), severity) for severity in SEVERITIES)
+    cases = quantity(len(audit.cases), "case")
+    return f"{cases}, {len(audit.usable)} of them usable: {', '.join(counts)}"
 
 
 def _lines(finding: Finding) -> list[str]:

@@ -1,9 +1,9 @@
 """Augmentation of runs of slices on the device, inside the compiled training step.
 
-A sample is a run of r consecutive slices with the fracture masks of its k middle slices. All its
-slices and masks go through one spatial transform in the plane of the slice, sampled once; then the
-CT alone goes through blur, low resolution, gamma, contrast, HU shift and noise, in this order.
-Every strength of 0 leaves its part out of the compiled program.
+A sample is a run of r consecutive slices with the fracture masks of its k middle slices. One
+spatial transform in the plane of the slice, sampled once, moves all its slices and masks; then the
+CT alone goes through blur, low resolution, gamma, contrast, HU shift and noise, in this order. A
+strength of 0 leaves its part out of the compiled program.
 """
 
 import dataclasses

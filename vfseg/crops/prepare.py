@@ -102,7 +102,7 @@ def cut_labels(labels: Volume, crops: Sequence[Crop], settings: PrepareSettings)
 def cut_owners(
     labels: Volume, crops: Sequence[Crop], spine: Collection[int], settings: PrepareSettings
 ) -> np.ndarray:
-    """Which vertebra a voxel of a crop lies in: 1 its own, 2 another part of the spine, 0 none.
+    """Where voxels of crops lie: 1 in their own vertebra, 2 in other parts of the spine, 0 in none.
 
     Args:
         labels: label map.
@@ -125,7 +125,7 @@ def cut_owners(
 class LeftOut:
     """A case that could not be prepared, and why.
 
-    The reason is the text of its `UserError`; of an error that no check foresaw its type, too.
+    The reason is the text of its `UserError`; for an error that no check foresaw, its type as well.
     """
 
     case_id: str
@@ -152,7 +152,7 @@ def prepare_cases(
         futures = [pool.submit(_up_to_date, case, settings, store) for case in cases]
         done = tqdm(as_completed(futures), "prepare", len(cases), unit="case", disable=None)
         for future in done:
-            future.result()  # what is not a matter of one case ends the run at once
+            future.result()  # an error that is not of one case ends the run at once
         results = [future.result() for future in futures]
     finally:
         pool.shutdown(cancel_futures=True)
@@ -167,7 +167,7 @@ def prepare_cases(
 
 
 def _up_to_date(case: Case, settings: PrepareSettings, store: Path) -> CaseRecord | LeftOut:
-    """The record of a case, prepared where the store does not hold it as it now is."""
+    """The record of a case, prepared anew where the store does not hold it as it now is."""
     try:
         fingerprint = fingerprint_of(case, settings)
         record = read_record(store, case.case_id)
@@ -176,7 +176,7 @@ def _up_to_date(case: Case, settings: PrepareSettings, store: Path) -> CaseRecor
         record, arrays = cut_case(case, settings, fingerprint)
     except UserError as error:
         return LeftOut(case.case_id, str(error))
-    except Exception as error:  # what no check foresaw is still a matter of this case alone
+    except Exception as error:  # an error that no check foresaw still concerns this case alone
         logging.debug("%s: cannot be prepared", case.case_id, exc_info=True)
         return LeftOut(case.case_id, f"{type(error).__name__}: {error}")
     write_case(store, record, arrays)
@@ -234,7 +234,7 @@ def _record(
     owners: np.ndarray | None,
     voxel_spacing: float,
 ) -> CropRecord:
-    """What a crop shows: slices by all fractures in it, the vertebra's voxels by attribution."""
+    """What a crop shows: slices with any fracture, and voxels of its own vertebra's fractures."""
     slices = {
         plane: np.flatnonzero(shown.any(axis=tuple({0, 1, 2} - {axis}))).tolist()
         for plane, axis in PLANE_AXES.items()

@@ -86,14 +86,14 @@ class Run(NamedTuple):
 class RunSource:
     """Random access to the endless, shuffled, balanced sequence of runs.
 
-    Global batch g takes the slots g * batch_size .. ; the first `positive_share` of them go through
-    the runs that show a fracture, the others through those that do not. Slot s belongs to plane
-    (g + s) mod P of P: positives and negatives of a batch are each spread over the planes as evenly
-    as their number allows, and what is left over moves on by a plane with every batch, so that
-    P batches together give each plane the same. The runs of a plane that do or do not show a
-    fracture are gone through in a new shuffled order every time they are used up. Hence sample i
-    depends on the seed and on i alone: any process can compute its part, and resuming needs no
-    more than a number.
+    Global batch g takes the slots g * batch_size .. ; the first `positive_share` of them take the
+    runs that show a fracture, the others those that do not. Slot s belongs to plane (g + s) mod P:
+    the positives and the negatives of a batch are each spread over the P planes as evenly as their
+    number allows, and the remainder moves on by a plane with every batch, so that P batches
+    together give each plane the same number. The runs of a plane that show a fracture, and those
+    that do not, are taken in a new shuffled order every time they are used up. So sample i depends
+    on the seed and on i alone: any process can compute its part, and to resume takes no more than a
+    number.
     """
 
     def __init__(

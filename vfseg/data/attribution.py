@@ -9,15 +9,15 @@ ATTRIBUTION_MARGIN_MM = 2.0
 """A fracture belongs to a vertebra where it lies within this distance of its mask."""
 
 FRACTURED_MM3 = 20.0
-"""A vertebra is fractured where fractures fill at least this volume of what belongs to it."""
+"""A vertebra is fractured from this volume of fractures on that belong to it."""
 
 
 def attribute(shown: np.ndarray, owners: np.ndarray | None, voxel_spacing: float) -> np.ndarray:
     """The part of the fracture voxels that belongs to the crop's own vertebra.
 
     A voxel belongs to the nearest vertebra mask, if that lies within `ATTRIBUTION_MARGIN_MM`.
-    Never by the box: the neighbours' fractures lie in it, too. Without a label map (boxes only),
-    all that the crop shows counts, which is all that can be said.
+    The box does not decide: fractures of the neighbours lie in it as well. Without a label map
+    (boxes only) nothing better is known, and all that the crop shows counts.
 
     Args:
         shown: fracture voxels of the crop, bool `d h w`.

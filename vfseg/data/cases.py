@@ -43,15 +43,15 @@ class Case:
 
 
 def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ...]]:
-    """Read the sound lines of a manifest, and say what is wrong with the others.
+    """Reads the sound lines of a manifest, and says what is wrong with the others.
 
-    A manifest has all of `COLUMNS`; further columns are ignored, cells may be empty.
-    Wrong are: more cells than the first line has, an id that is empty, doubled (the first line of
-    it counts) or unfit as a folder name, an unknown split, a patient in a second split, a path that
-    is absolute, climbs out of the manifest's folder or does not exist.
+    A manifest has all of `COLUMNS`; further columns are ignored, cells may be empty. A line is
+    wrong that has more cells than the first one; whose id is empty, unfit as a folder name or
+    taken by an earlier line; with an unknown split, or a patient of another split; with a path that
+    is absolute, leaves the manifest's folder or does not exist.
 
     Raises:
-        UserError: no such file, not a UTF-8 CSV, a missing column, no line.
+        UserError: as in `read_table`; a missing column, or no line.
     """
     path = Path(path)
     problems: list[str] = []
@@ -124,8 +124,8 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise UserError(
-            f"{path}: the first line lacks {', '.join(missing)}. It names the columns, separated "
-            f"by commas: {','.join(COLUMNS)}; cells of files that you do not have stay empty."
+            f"{path}: the first line lacks {', '.join(missing)}. Name all columns there: "
+            f"{','.join(COLUMNS)}; below, leave the cells empty of files that you do not have."
         )
 
 

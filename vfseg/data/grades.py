@@ -33,7 +33,7 @@ def genant_grade(loss: float) -> int:
 
 
 def graded_subjects(path: str | os.PathLike) -> tuple[str, ...] | None:
-    """Subjects of a table of grades, () where it names none; None where a file is no such table."""
+    """Subjects of a table of grades; () where it names none, None where the file is none."""
     try:
         columns, rows = _table(Path(path))
         _column(columns, _GRADE)
@@ -48,16 +48,16 @@ def read_grades(path: str | os.PathLike, subject: str | None = None) -> dict[str
 
     The first line names the columns: `genant_grade` (or `genant`, `grade`); the vertebra by name in
     `vertebra` (or `level`: T4, L1) or by number in `verse_label`, `totalsegmentator_label` or the
-    like after a label scheme; where both are there they must agree. A table of several cases names
-    them in `subject` (or `case_id`, `case`). An empty grade is an unknown one.
+    like, after a label scheme; where there are both they must agree. A table of several cases names
+    them in `subject` (or `case_id`, `case`). An empty grade is unknown.
 
     Args:
         path: the CSV file.
-        subject: the lines to take; None where the table is of one subject.
+        subject: whose lines to take; None where the table is of one subject.
 
     Raises:
-        UserError: no such file, no such columns, a vertebra that is unknown or doubled, a grade
-            other than 0 to 3; several subjects and none named, or no line of the named one.
+        UserError: no such file or columns; a vertebra that is unknown or doubled; a grade other
+            than 0 to 3; several subjects and none named, or no line of the named one.
     """
     path = Path(path)
     columns, rows = _table(path)
@@ -97,12 +97,12 @@ def _of_subject(path: Path, rows: list[Row], column: str, subject: str | None) -
     if subject is None and len(present) > 1:
         raise UserError(
             f"{path}: grades of {len(present)} subjects ({', '.join(present[:5])}, ...). Give a "
-            "table for each case, or name the cases as the table names them."
+            "table for each case, or name the cases as the table does."
         )
     if subject is not None and subject not in present:
         raise UserError(
-            f"{path}: no grade of {subject}, but of {', '.join(present[:5]) or 'nobody'}. Name the "
-            "case as the table names it."
+            f"{path}: no grade of {subject}, only of {', '.join(present[:5]) or '(none)'}. Name "
+            "the case as the table does."
         )
     return [row for row in rows if subject in (None, row.cells[column])]
 
@@ -123,8 +123,8 @@ def _level(path: Path, line: int, row: dict[str, str], column: str) -> str:
                 "as the number that the column's label scheme gives it."
             )
     if len(set(found.values())) > 1:
-        said = ", ".join(f"{name} {row[name]} ({level})" for name, level in found.items())
-        raise UserError(f"{path}: line {line}: {said} are different vertebrae. Mend the line.")
+        named = ", ".join(f"{name} {row[name]} ({level})" for name, level in found.items())
+        raise UserError(f"{path}: line {line}: {named} are different vertebrae. Mend the line.")
     return found[column]
 
 

@@ -34,11 +34,21 @@ def nifti_writer(
     encode: Callable[[np.ndarray], np.ndarray] = lambda values: values,
     note: str = "",
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Write a volume slab by slab; gzip unless named `.nii`.
+    """Writes a volume slab by slab; gzip unless named `.nii`.
 
-    Gives a function that takes the next one of `slabs(geometry)`, `d h w`, and writes what `encode`
-    makes of it. The file appears once all are written, and not at all where something fails. A
-    `note` of up to 79 bytes takes the place of the header's description.
+    Yields a function that takes the next one of `slabs(geometry)`, `d h w`, and writes what
+    `encode` makes of it. The file appears once all are written; not at all where something fails.
+
+    Args:
+        path: of the file.
+        geometry: grid to write it on.
+        dtype: as stored.
+        slope: of the header.
+        encode: from values to stored ones.
+        note: in place of the header's description, up to 79 bytes.
+
+    Raises:
+        UserError: the file cannot be written.
     """
     header = geometry.header.copy()
     header.set_data_dtype(dtype)
@@ -70,8 +80,8 @@ def open_nifti(path: Path) -> tuple[Any, Geometry]:
     """Image (nibabel) and its geometry; the voxels stay on disk.
 
     Raises:
-        UserError: no such file, not NIfTI in one file, no numbers as voxels, a file too short
-            for its voxels, and what `geometry_of_header` says.
+        UserError: no such file, not NIfTI in one file, voxels that are no numbers, a file too short
+            for its voxels; or as in `geometry_of_header`.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder. Give one NIfTI file (.nii or .nii.gz).")
@@ -86,7 +96,7 @@ def open_nifti(path: Path) -> tuple[Any, Geometry]:
     except (EOFError, zlib.error) as error:
         raise _truncated(path) from error
     except PermissionError as error:
-        raise UserError(f"{path}: may not be read. Change its permissions.") from error
+        raise UserError(f"{path}: no permission to read it. Change its permissions.") from error
     except (*_UNREADABLE, ValueError, OverflowError, OSError) as e:  # a vox_offset of NaN
         raise UserError(
             f"{path}: not a NIfTI file that can be read ({e}). Convert the CT to NIfTI, for "
@@ -97,8 +107,8 @@ def open_nifti(path: Path) -> tuple[Any, Geometry]:
         raise UserError(f"{path}: {kind.__name__}, not NIfTI in one file. Convert it to .nii.gz.")
     if dtype.kind not in "iuf":
         raise UserError(
-            f"{path}: voxels of type {dtype}, expected one number a voxel. Export it as a "
-            "grey-value volume."
+            f"{path}: voxels of type {dtype}, expected one number a voxel. Export a grey-value "
+            "volume."
         )
     raw = image.header_class(start[: image.header_class.sizeof_hdr], check=False)
     if not raw["pixdim"][1:4].all():  # on loading, nibabel turns a spacing of 0 into 1

@@ -39,7 +39,7 @@ VERSE_LABELS |= {"T13": 28, "L6": 25}
 
 @dataclass(frozen=True, eq=False)
 class DrawnVertebra:
-    """What was drawn at one labelled level; for tests and for reports, never for training.
+    """What was drawn at one labelled level: for tests and reports, never for training.
 
     Attributes:
         level, label: "L1" (or "T13", "L6") and its VerSe id.
@@ -88,17 +88,17 @@ def make_case(
     settings: PhantomSettings | None = None,
     fractures: Mapping[str, FractureSpec | None] | None = None,
 ) -> PhantomCase:
-    """Make a case; equal arguments give equal voxels.
+    """Makes a case; equal arguments give equal voxels.
 
     Args:
         seed: of this case. Anatomy, fractures, look-alikes, tissue and scanner draw from streams
             of their own, so a change in one leaves the others alone.
-        settings: what a cohort holds; see `PhantomSettings`.
-        fractures: what to put at which level in place of the random draw; levels that are not
-            named stay whole. Only with `levels_per_case` covering all of `levels`.
+        settings: what a cohort holds.
+        fractures: level -> fracture, in place of the random draw; levels that are not named stay
+            whole. The case must hold the levels, so let `levels_per_case` cover all of `levels`.
 
     Raises:
-        UserError: a setting that cannot be, or a fracture at a level outside the case.
+        UserError: a fracture is asked for at a level outside the case.
     """
     settings = settings or PhantomSettings()
     rng = random_streams(seed)
@@ -130,7 +130,7 @@ def make_case(
     metal = draw_hardware(rng["rare"], spine, specs, settings.hardware_probability)
     paint_metal(rng["rare"], painter.hu, grid, spine, metal)
 
-    ct = acquire(rng["noise"], painter.hu, grid, scanner)
+    ct = acquire(rng["noise"], painter.hu, scanner)
     mask, facts = _renumbered(average_labels(painter.mask, scanner.layers), facts)
     geometry = geometry_from(*stored_affine(scanner, ct.shape))
     return PhantomCase(
@@ -147,7 +147,7 @@ def make_case(
 def _renumbered(
     mask: np.ndarray, facts: Sequence[DrawnVertebra]
 ) -> tuple[np.ndarray, list[DrawnVertebra]]:
-    """Number the instances 1..n: thick slices can lose a thin sheet."""
+    """Numbers the instances 1..n anew: a thin sheet can be lost in thick slices."""
     present = np.flatnonzero(np.bincount(mask.ravel()))[1:]
     number = {int(old): new for new, old in enumerate(present, 1)}
     table = np.zeros(256, np.uint8)
@@ -164,7 +164,7 @@ def _draw_anatomy(
     specs: Mapping[str, FractureSpec | None],
     patient: Patient,
 ) -> tuple[list[PlacedVertebra], dict[str, Fracture]]:
-    """Draw the spine twice from one stream: sizes for the fractures, then with them settled."""
+    """Draws the spine twice from one stream: sizes for the fractures, then with them settled."""
     state = rng["spine"].bit_generator.state
     intact = draw_spine(rng["spine"], visible, patient, {})
     drawn = {}

@@ -1,8 +1,8 @@
-"""Fractures: what can happen to a body, and the sheets, dents and densities that show it.
+"""Fractures: how a body breaks, and the sheets, dents and densities by which a CT shows it.
 
 An acute fracture is a thin sheet under a depressed endplate (a condensation band, an open gap, or
 both) with steps in the endplate and the anterior wall. The sheet is what the fracture mask labels.
-An old deformity has the same loss of height, smooth thick cortex and no sheet: it has no label.
+An old deformity has the same loss of height, a smooth thick cortex and no sheet, so no label.
 
 References:
     Genant, Wu, van Kuijk, Nevitt (1993), J Bone Miner Res 8:1137: types and grades.
@@ -32,11 +32,11 @@ class FractureSpec:
             everywhere).
         height_loss: fraction of the intact height that is lost, 0 to 0.5: the largest of front,
             middle and back.
-        endplates: which give way: "superior", "inferior" or "both".
+        endplates: those that give way: "superior", "inferior" or "both".
         sign: "condensation" (band of 80-250 HU over its surroundings), "gap" or "mixed".
         acute: fresh, with labelled sheets; otherwise a healed deformity without label.
-        across_slices: a ribbon from left to right without loss of height, a fleck in any sagittal
-            slice.
+        across_slices: a ribbon from left to right without loss of height, which is but a fleck in a
+            sagittal slice.
         pattern: what breaks beside the endplate, in the terms of AO: nothing ("endplate", A1), an
             upright sheet through both endplates ("split", A2), or one to the posterior wall, which
             is pushed into the canal ("burst", A3, with both endplates A4).
@@ -73,7 +73,7 @@ def draw_spec(rng: np.random.Generator, across_slices_fraction: float) -> Fractu
 def draw_pattern(
     rng: np.random.Generator, spec: FractureSpec, split_fraction: float, burst_fraction: float
 ) -> FractureSpec:
-    """The same fracture, with an AO pattern drawn; ribbons and healed ones have none."""
+    """The same fracture with an AO pattern, drawn; ribbons and healed fractures have none."""
     chance = rng.random()
     if not spec.acute or spec.across_slices or chance >= split_fraction + burst_fraction:
         return spec
@@ -154,7 +154,7 @@ SITES = {"front": 0.7, "middle": 0.0, "back": -0.7}
 def draw_fracture(
     rng: np.random.Generator, spec: FractureSpec, size: Size, trabecular: float
 ) -> Fracture:
-    """Draw the rest of a fracture: where it is deepest, how it tilts, its sheets and their HU."""
+    """Draws the rest of a fracture: where it is deepest, how it tilts, its sheets and their HU."""
     if spec.kind == "wedge":
         fifth = rng.choice(3, p=(0.24, 0.53, 0.23))
         deepest = float(rng.uniform(*((0.6, 0.75), (0.2, 0.6), (-0.1, 0.2))[fifth]))

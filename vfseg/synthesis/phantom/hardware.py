@@ -26,7 +26,7 @@ def draw_hardware(
     Args:
         rng: of the case.
         spine: all vertebrae in view, cranial to caudal.
-        specs: what befell the labelled levels; fractured ones are spanned, not screwed.
+        specs: fractures of the labelled levels, which are spanned, not screwed.
         probability: of hardware in a case.
     """
     chance, where, length = rng.random(3)
@@ -47,7 +47,7 @@ def paint_metal(
     spine: Sequence[PlacedVertebra],
     levels: Sequence[str],
 ) -> None:
-    """Paint a screw through each pedicle of the levels, the rods behind, and streaks, in place."""
+    """Paints a screw through each pedicle of the levels, the rods behind, and streaks, in place."""
     vertebrae = [v for v in spine if v.level in levels]
     rods: list[Rod] = []
     for side in (-1.0, 1.0):

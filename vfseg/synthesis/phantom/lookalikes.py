@@ -1,4 +1,4 @@
-"""What resembles a fracture and is none: painted in the CT, never in the fracture mask."""
+"""Look-alikes of fractures: painted in the CT, never in the fracture mask."""
 
 from dataclasses import dataclass, field
 
@@ -141,7 +141,15 @@ class LookAlikes:
 def draw_lookalikes(
     rng: np.random.Generator, size: Size, patient: Patient, healed: bool, flecks: bool
 ) -> LookAlikes:
-    """Draw what a vertebra of this size, in a patient this worn, may show."""
+    """Draws the look-alikes of a vertebra.
+
+    Args:
+        rng: of the look-alikes.
+        size: of the vertebra.
+        patient: degeneration makes some more frequent.
+        healed: whether it carries an old deformity.
+        flecks: whether every vertebra holds flecks, as they are where fractures are ribbons.
+    """
     h, half_depth, half_width = size.height, size.depth / 2, size.width / 2
     worn = patient.degeneration
     names = ["basivertebral vein"]

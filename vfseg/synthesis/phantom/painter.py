@@ -57,12 +57,12 @@ class Painter:
         fracture: Fracture | None,
         rng: np.random.Generator,
     ) -> tuple[tuple[int, ...], tuple[str, ...], float]:
-        """Paint a vertebra.
+        """Paints a vertebra.
 
         Args:
             vertebra: size and place.
             label: its id; 0 leaves it (a neighbour at the edge) without label.
-            fracture: what happened to it.
+            fracture: its fracture or old deformity; None where it is whole.
             rng: shapes of its processes and its look-alikes.
 
         Returns:
@@ -111,7 +111,7 @@ class Painter:
         return instances, extras.names, density
 
     def ribs(self, vertebra: PlacedVertebra, rng: np.random.Generator) -> None:
-        """Paint the two ribs of a thoracic vertebra; they carry no label."""
+        """Paints the two ribs of a thoracic vertebra; they carry no label."""
         for rods in rib_rods(rng, vertebra.level, vertebra.size):
             bone = shape_rods(self._grid, vertebra.frame, rods, 0.6 + 0.5 * self._patient.cortex)
             if bone is not None:
@@ -122,7 +122,7 @@ class Painter:
     def _break(
         self, body: BodyShape, fracture: Fracture | None, inside: np.ndarray, shell: np.ndarray
     ) -> tuple[int, ...]:
-        """Paint the sheets of a fracture into the bone and, numbered, into the mask."""
+        """Paints the sheets of a fracture into the bone and, numbered, into the mask."""
         if fracture is None:
             return ()
         up, front, right = body.local

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfseg.synthesis.phantom.settings import PhantomSettings
-from vfseg.synthesis.phantom.shapes import Grid
 
 _FINEST_MM = 1.3  # thicker voxels are drawn in layers of at most this and averaged
 _AXIS_OF = {"S": (0, 1), "I": (0, -1), "A": (1, 1), "P": (1, -1), "R": (2, 1), "L": (2, -1)}
@@ -39,7 +38,7 @@ class Scanner:
 
 
 def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner:
-    """Draw the acquisition of a case."""
+    """Draws the acquisition of a case."""
     places = rng.uniform(size=3)
     spans = settings.voxel_spacing
     spacing = np.array(
@@ -60,8 +59,8 @@ def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner
     )
 
 
-def acquire(rng: np.random.Generator, hu: np.ndarray, grid: Grid, scanner: Scanner) -> np.ndarray:
-    """What the scanner makes of the drawn HU: float32 in (may be overwritten), int16 out."""
+def acquire(rng: np.random.Generator, hu: np.ndarray, scanner: Scanner) -> np.ndarray:
+    """The CT of drawn HU: float32 in (may be overwritten), int16 out."""
     hu = _average_layers(hu, scanner.layers)
     spacing = scanner.voxel_spacing
     kernel = [_kernel(scanner.blur, scanner.sharpness if axis else 0, spacing[axis])
@@ -117,7 +116,7 @@ def stored_affine(
 
 
 def filter_axis(array: np.ndarray, taps: np.ndarray, axis: int) -> np.ndarray:
-    """Convolve one axis with symmetric taps (centre first); the edge repeats.
+    """Convolves one axis with symmetric taps (centre first); the edge repeats.
 
     Slices and in-place sums: several times faster than a generic filter for few taps.
     """

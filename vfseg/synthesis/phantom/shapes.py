@@ -89,7 +89,7 @@ def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def smooth_max(a: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
-    """Maximum of two distances (intersection) whose edge is rounded by about `radius` mm."""
+    """Maximum of two distances (intersection), its edge rounded by about `radius` mm."""
     rounding = np.maximum(np.float32(radius) - np.abs(a - b), 0)
     return np.maximum(a, b) + rounding * rounding * np.float32(0.25 / radius)
 
@@ -176,7 +176,7 @@ class Ripple:
     def draw(
         cls, rng: np.random.Generator, wavelengths: tuple[float, float], axes: int, count: int = 5
     ) -> "Ripple":
-        """Draw `count` waves over so many coordinate axes."""
+        """Draws `count` waves over so many coordinate axes."""
         directions = rng.standard_normal((count, axes))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         lengths = rng.uniform(*wavelengths, size=(count, 1))

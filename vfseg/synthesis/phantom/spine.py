@@ -11,7 +11,7 @@ import numpy as np
 
 from vfseg.synthesis.phantom.shapes import Frame
 
-# Neighbours of T4..L5 are seen at the edge of the field of view: drawn, never labelled.
+# The neighbours of T4..L5, at the edge of the field of view, are drawn but never labelled.
 SPINE = ("T3", *(f"T{n}" for n in range(4, 13)), *(f"L{n}" for n in range(1, 6)), "S1")
 
 # Supernumerary levels, and the level after which they come and whose size they share.
@@ -88,7 +88,7 @@ class Patient:
 
 
 def draw_patient(rng: np.random.Generator, fractures: int) -> Patient:
-    """Draw a patient; bone density falls with age, and with the number of fractures.
+    """Draws a patient; bone density falls with age, and with the number of fractures.
 
     At L1 trabecular bone is about 226 ± 44 HU under 30 years and falls by 2.5 HU a year
     (Radiology 2019;291:360); patients with fragility fractures have 73 ± 30 HU.
@@ -115,14 +115,14 @@ def draw_spine(
     patient: Patient,
     settling: Mapping[str, tuple[float, float]],
 ) -> list[PlacedVertebra]:
-    """Stack the vertebrae of `levels` (cranial to caudal) from below along a drawn curve.
+    """Stacks the vertebrae of `levels` (cranial to caudal) from below along a drawn curve.
 
     Args:
         rng: source of the sizes and the curve.
         levels: levels of SPINE, contiguous, with those of TRANSITIONAL in their places.
         patient: degeneration narrows the discs.
-        settling: per fractured level how far the spine above comes down (mm), and how far it tips
-            forward (degrees).
+        settling: fractured level -> how far the spine above comes down (mm) and tips forward
+            (degrees).
 
     Returns:
         The vertebrae in the order of `levels`; the lowest lies at the origin.

@@ -43,7 +43,7 @@ def paint_disc(
     lower: PlacedVertebra,
     patient: Patient,
 ) -> None:
-    """Paint the disc between two bodies in place; the bodies are painted over its ends."""
+    """Paints the disc between two bodies in place; the bodies are painted over its ends."""
     top, bottom = upper.size, lower.size
     ends = (
         upper.frame.to_patient((-top.height / 2, 0, 0)),
@@ -51,7 +51,7 @@ def paint_disc(
     )
     axes = upper.frame.axes + lower.frame.axes
     frame = Frame((ends[0] + ends[1]) / 2, axes / np.linalg.norm(axes, axis=1, keepdims=True))
-    # As far as the walls of a sunken body reach; further in, the waist would leave a collar.
+    # As far as the walls of a sunken body reach; less would leave a collar at the waist.
     half = np.linalg.norm(ends[0] - ends[1]) / 2 + 4.5
     depth, width = (top.depth + bottom.depth) / 2, (top.width + bottom.width) / 2
     reach = np.array([half, depth / 2 + 2, width / 2 + 2])

@@ -73,7 +73,7 @@ class Cortex:
 def shape_body(
     grid: Grid, vertebra: PlacedVertebra, fracture: Fracture | None, extras: LookAlikes
 ) -> BodyShape | None:
-    """Evaluate the body; None where it lies outside the grid."""
+    """Evaluates the body; None where it lies outside the grid."""
     size = vertebra.size
     reach = np.array([size.height / 2 + 2, size.depth / 2 + 3, size.width / 2 + 3])
     if fracture is not None:
@@ -166,7 +166,7 @@ def shape_bone(
 
 
 def shape_rods(grid: Grid, frame: Frame, rods: Sequence[Rod], cortex: float) -> Bone | None:
-    """Join rods to a bone of even cortex; None where it lies outside the grid."""
+    """Joins rods to a bone of even cortex; None where it lies outside the grid."""
     placed = _place(grid, frame, rods)
     if not placed:
         return None
@@ -176,7 +176,7 @@ def shape_rods(grid: Grid, frame: Frame, rods: Sequence[Rod], cortex: float) -> 
 
 
 def carve(bone: Bone, others: Sequence[Bone], gap: float) -> None:
-    """Keep a bone `gap` mm away from those already there (joints), in place."""
+    """Keeps a bone `gap` mm away from the bones already there (joints); changes it in place."""
     for other in others:
         common = intersection(bone.box, other.box)
         if not is_empty(common):

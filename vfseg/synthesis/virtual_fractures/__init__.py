@@ -2,8 +2,8 @@
 
 `body` finds the vertebral body in the label map, `collapse` maps its columns onto shorter ones
 without folding, `render` resamples the CT and paints the signs, `fracture` joins them for one
-vertebra, `cohort` writes variants of whole cases with a manifest. Shapes and draws of the fractures
-are those of the phantom.
+vertebra, `cohort` writes variants of whole cases with a manifest. Fractures are drawn as in the
+phantom.
 """
 
 from vfseg.synthesis.phantom.fractures import FractureSpec

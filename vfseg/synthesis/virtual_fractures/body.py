@@ -103,7 +103,7 @@ def sample(
 
 def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
                  below: Vertebra | None) -> MeasuredBody:  # fmt: skip
-    """Find the body of a vertebra in a label map of whole vertebrae.
+    """Finds the body of a vertebra in a label map of whole vertebrae.
 
     The axis starts along the line of the neighbours' centres and is turned to the mean normal of
     the two endplates; the front is where the body lies from the middle of the whole vertebra; the
@@ -172,8 +172,8 @@ def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
     outline = ndimage.binary_opening(outline, iterations=2)
     if outline.sum() * STEP_MM**2 < 0.4 * depth * width:
         raise UserError(
-            f"the endplates of {vertebra.level} (id {vertebra.label}) are not to be told from the "
-            "label map. Check the labels."
+            f"the endplates of {vertebra.level} (id {vertebra.label}) cannot be found in the label "
+            "map. Check the labels."
         )
     top, bottom = (_continued(surface, outline) for surface in surfaces)
     return MeasuredBody(
@@ -184,7 +184,7 @@ def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
 def soft_tissue(
     labels: Volume, ids: Collection[int], body: MeasuredBody, up: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the spine gives way: between the vertebrae.
+    """Soft tissue, where the spine gives way.
 
     Args:
         labels: label map.

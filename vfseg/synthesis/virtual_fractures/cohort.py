@@ -1,4 +1,4 @@
-"""Training data with truth from healthy labelled CT: variants of each, with fractures drawn."""
+"""Training data with truth from healthy labelled CT: variants of each with drawn fractures."""
 
 import dataclasses
 import hashlib
@@ -74,20 +74,20 @@ def make_virtual_cohort(
     settings: VirtualFractureSettings,
     progress: bool = True,
 ) -> Path:
-    """Make the variants of all cases, or what is missing of them, and their manifest.
+    """Makes the variants of all cases, or what is missing of them, and their manifest.
 
     In each variant whole vertebrae with a labelled neighbour above are broken, drawn by level;
     those that the case's own fracture mask marks are left alone, and their instances are kept. Ids
     and scheme of the label map stay, organs included.
 
-    A variant that stands, made of the same files with the same settings, is kept. A case that
-    cannot be used is named in the log and left out. The seed of a variant is a function of
-    `settings.seed`, its case and its number, so other cases leave it alone.
+    A variant that was made of the same files with the same settings is kept. A case that cannot be
+    used is named in the log and left out. The seed of a variant depends on `settings.seed`, its
+    case and its number alone, whatever other cases there are.
 
     Args:
         cases: healthy, labelled.
         directory: where; `manifest.csv` and `cases/CASE_NUMBER/`.
-        settings: see `VirtualFractureSettings`.
+        settings: what is made of each case.
         progress: show a bar (only on a terminal).
 
     Returns:

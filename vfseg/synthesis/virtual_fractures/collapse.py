@@ -23,7 +23,7 @@ from vfseg.synthesis.phantom.shapes import Local, ramp
 from vfseg.synthesis.virtual_fractures.body import STEP_MM, MeasuredBody
 
 ABOVE_MM, BELOW_MM = 55.0, 16.0
-"""How far beyond the endplates anything moves."""
+"""How far beyond the endplates voxels move."""
 FRONT_MM, BEHIND_MM = 18.0, 12.0
 """How far beyond the anterior and lateral wall, and behind the posterior wall."""
 
@@ -33,8 +33,8 @@ _CRUSHED_MM = 9.0
 _DISC_MM = 14.0
 _STIFF = 0.03  # how far vertebrae give way, against discs
 _NEGLIGIBLE_MM = 2e-3
-# How far the neighbour above follows; the rest widens the disc. A hollow leaves the rim, on which
-# the neighbour stands, where it is.
+# Fraction of the loss by which the neighbour above comes down; the rest widens the disc. Under a
+# hollow the rim, on which the neighbour stands, stays where it is.
 _SETTLING = {"wedge": 0.55, "biconcave": 0.0, "crush": 0.7}
 
 

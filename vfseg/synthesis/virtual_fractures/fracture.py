@@ -1,4 +1,4 @@
-"""A virtual fracture in a real CT: the body collapses, the signs are painted."""
+"""A virtual fracture in a real CT: the body collapses, and its signs are painted."""
 
 from dataclasses import dataclass, replace
 
@@ -114,7 +114,7 @@ def fracture_vertebra(
 
     Raises:
         UserError: volumes that do not lie on one grid, a level that is absent or cannot be
-            broken, a body that is not to be found.
+            broken, a body that cannot be found.
     """
     ct, labels = scan.ct, scan.labels
     check_same_geometry(ct.geometry, labels.geometry, "the CT", "the label map")
@@ -141,7 +141,7 @@ def fracture_vertebra(
 
 
 def breakable_levels(reading: LabelReading) -> tuple[str, ...]:
-    """Levels that are whole and have a labelled neighbour above, which tells where the disc is."""
+    """Levels that are whole and have a labelled neighbour above, which shows where the disc is."""
     names = SPINE_IDS[reading.scheme]
     labelled = {names[label] for label, _, _ in reading.left_out if label in names}
     labelled |= {v.level for v in reading.vertebrae}

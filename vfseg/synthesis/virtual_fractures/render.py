@@ -30,8 +30,8 @@ def measure_noise(ct: np.ndarray, seen: np.ndarray) -> Noise:
     With noise of SD s and correlation c, c^4 (a Gaussian) of first and second neighbours along an
     axis, differences have variances 2 s² (1 - c) and 2 s² (1 - c^4); their ratio
     1 + c + c² + c³ gives c, negative where the kernel was sharp. The SD is the smallest of the
-    axes' estimates, as anatomy only adds. Soft tissue is told by the smoothed CT: a choice of
-    voxels by their own value would cut the noise.
+    axes' estimates, as anatomy only adds to it. Soft tissue is chosen by the smoothed CT: by their
+    own values, voxels with much noise would be left out.
     """
     values = ct.astype(np.float32)
     level = ndimage.gaussian_filter(values, 2)
@@ -79,7 +79,7 @@ def warp_ct(
     """The CT at its source places, with the noise it had before.
 
     Interpolation averages noise away, and where tissue is pulled apart it would draw noise out to
-    streaks. There a median takes its place; then noise of the local deficit is added.
+    streaks. There a median takes its place. Then the noise that is lacking is added.
 
     Args:
         ct: int16 box `d h w`.
@@ -141,7 +141,7 @@ def _kept_variance(source: list[np.ndarray], noise: Noise) -> np.ndarray:
 def paint_sheet(
     hu: np.ndarray, sheet: Sheet, local: Local, collapse: Collapse, bone: np.ndarray, width: float
 ) -> np.ndarray:
-    """Paint the sign of a sheet into the CT in place.
+    """Paints the sign of a sheet into the CT in place.
 
     Args:
         hu: float32 box `d h w`.
