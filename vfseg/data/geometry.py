@@ -10,6 +10,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from nibabel.orientations import io_orientation
 
+from vfseg.data.box import Box
 from vfseg.errors import UserError
 
 PLANE_AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
@@ -64,7 +65,7 @@ class Geometry:
         stored = np.transpose(array[self._flip], np.argsort(self.axes))
         return stored[(...,) + (None,) * (len(self.stored_shape) - 3)]
 
-    def slabs(self, thickness: int) -> Iterator[tuple[slice, slice, slice]]:
+    def slabs(self, thickness: int) -> Iterator[Box]:
         """Parts of the `d h w` array in the order in which the file holds them.
 
         Each is up to `thickness` positions of the slowest stored axis, and whole along the others.
@@ -76,7 +77,8 @@ class Geometry:
                 first, last = count - last, count - first
             part = [slice(0, size) for size in self.shape]
             part[slowest] = slice(first, last)
-            yield part[0], part[1], part[2]
+            d, h, w = part
+            yield d, h, w
 
     def slab_to_stored(self, slab: np.ndarray) -> np.ndarray:
         """View of one of `slabs` in the order of the file, three axes."""

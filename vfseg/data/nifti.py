@@ -14,6 +14,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from vfseg.data.box import Box
 from vfseg.data.dicom import is_dicom_file
 from vfseg.data.geometry import Geometry, geometry_of_header
 from vfseg.errors import UserError
@@ -70,7 +71,7 @@ def nifti_writer(
         yield write
 
 
-def slabs(geometry: Geometry) -> list[tuple[slice, slice, slice]]:
+def slabs(geometry: Geometry) -> list[Box]:
     """Parts of a `d h w` volume, a few MiB each, in the order in which its file holds them."""
     in_plane = geometry.stored_shape[0] * geometry.stored_shape[1]
     return list(geometry.slabs(max(1, SLAB_VOXELS // max(1, in_plane))))

@@ -140,7 +140,17 @@ class PhantomSettings(Settings, section="phantom"):
 
     def fracture_rate(self, level: str) -> float:
         """Probability of an acute fracture at a level."""
-        rate = self.fracture_probability
-        if self.fracture_rates == "clinical":
-            rate *= CLINICAL_RATES[level] / float(np.mean(list(CLINICAL_RATES.values())))
-        return min(rate, 0.95)
+        return rate_at(level, self.fracture_probability, self.fracture_rates)
+
+
+def rate_at(level: str, mean: float, rates: str) -> float:
+    """Probability of a fracture at a level, at most 0.95.
+
+    Args:
+        level: T4..L5.
+        mean: over all levels.
+        rates: one of `RATES`.
+    """
+    if rates == "clinical":
+        mean *= CLINICAL_RATES[level] / float(np.mean(list(CLINICAL_RATES.values())))
+    return min(mean, 0.95)

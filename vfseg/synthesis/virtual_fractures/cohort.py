@@ -25,7 +25,7 @@ from vfseg.errors import UserError
 from vfseg.settings import Settings, between, one_of, whole
 from vfseg.synthesis.case_files import FACTS, FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
-from vfseg.synthesis.phantom.settings import CLINICAL_RATES, RATES
+from vfseg.synthesis.phantom.settings import RATES, rate_at
 from vfseg.synthesis.virtual_fractures.fracture import (
     FractureFacts,
     LabelledCT,
@@ -62,10 +62,7 @@ class VirtualFractureSettings(Settings, section="virtual_fractures"):
 
     def rate(self, level: str) -> float:
         """Probability of a fracture at a level."""
-        rate = self.fracture_probability
-        if self.fracture_rates == "clinical":
-            rate *= CLINICAL_RATES[level] / float(np.mean(list(CLINICAL_RATES.values())))
-        return min(rate, 0.95)
+        return rate_at(level, self.fracture_probability, self.fracture_rates)
 
 
 def make_virtual_cohort(
