@@ -126,7 +126,7 @@ def read_labels(path: str | os.PathLike) -> Volume:
 
 
 def read_probability(path: str | os.PathLike) -> Volume:
-    """Probability map as `write_probability` wrote it, float32 in [0, 1].
+    """Probability map as `probability_writer` wrote it, float32 in [0, 1].
 
     Raises:
         UserError: as in `read_ct`; values outside [0, 1].
@@ -175,11 +175,6 @@ def mask_writer(
 ) -> contextlib.AbstractContextManager[Write]:
     """Writes a uint8 mask slab by slab. `note`: of the header, up to 79 bytes."""
     return nifti_writer(Path(path), geometry, np.dtype(np.uint8), note=note)
-
-
-def write_probability(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
-    """Writes probabilities in [0, 1], `d h w`; errors as in `probability_writer`."""
-    _write(probability_writer(path, geometry), array, geometry)
 
 
 def write_labels(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
