@@ -44,8 +44,9 @@ def audit_cases(
         else Finding("note", "data_set", message)
         for message in left_out
     ]
-    marked = instances_are_marked(cases)
-    for case in tqdm(cases, "audit", unit="case", disable=None if progress else True):
+    silent = None if progress else True
+    marked = instances_are_marked(tqdm(cases, "fracture masks", unit="case", disable=silent))
+    for case in tqdm(cases, "audit", unit="case", disable=silent):
         of_case, findings = examine_case(case, settings, marked=marked)
         facts.append(of_case)
         found += findings
