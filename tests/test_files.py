@@ -1,4 +1,4 @@
-"""Files appear complete or not at all, and one process at a time works in a folder."""
+"""Files that appear complete or not at all, tables, and folders in which one process works."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from vfseg.errors import UserError
-from vfseg.files import atomic_file, locked, read_json, write_json
+from vfseg.files import atomic_file, locked, read_json, read_table, write_json, write_table
 
 
 def test_atomic_file_keeps_the_old_one_on_failure(tmp_path):
@@ -82,3 +82,54 @@ def test_json_is_read_as_it_was_written_and_damage_is_named(tmp_path):
     path.write_text("{")
     with pytest.raises(UserError, match=r"a\.json: damaged .* Delete it"):
         read_json(path)
+
+
+def test_a_table_is_read_back_as_it_was_written(tmp_path):
+    rows = [{"a": "one, two", "b": 1.5, "c": None}, {"a": 'said "x"', "b": 2, "c": ""}]
+    write_table(tmp_path / "t.csv", rows)
+    columns, read = read_table(tmp_path / "t.csv")
+    assert columns == ["a", "b", "c"]
+    assert [row.line for row in read] == [2, 3]
+    assert [list(row.cells.values()) for row in read] == [
+        ["one, two", "1.5", ""],
+        ['said "x"', "2", ""],
+    ]
+
+
+def test_tables_as_spreadsheets_write_them(tmp_path):
+    """A byte order mark, Windows' line ends, spaces, empty lines, cells of several lines."""
+    text = 'a , b\r\n\r\n 1, "x\r\ny" \r\n,,\r\n2\r\n3,4,5,\r\n'
+    (tmp_path / "t.csv").write_bytes(text.replace('" ', '"').encode("utf-8-sig"))
+    columns, rows = read_table(tmp_path / "t.csv")
+    assert columns == ["a", "b"]
+    assert [(row.line, row.width) for row in rows] == [(3, 2), (6, 1), (7, 4)]
+    assert [row.cells["a"] for row in rows] == ["1", "2", "3"]
+    assert [row.cells["b"].split() for row in rows] == [["x", "y"], [], ["4"]]
+
+
+def test_an_empty_file_has_no_columns(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"")
+    assert read_table(tmp_path / "t.csv") == ([], [])
+
+
+UNREADABLE = {
+    "quotes": (b'a,b\n1,2\n3,"4\n', "line 3 is not CSV"),
+    "more after quotes": (b'a,b\n"1"2,3\n', "line 2 is not CSV"),
+    "binary": (b"\xff\xfe\x00\x01", "not UTF-8 text. Save the list as CSV"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_is_no_table_is_named(tmp_path, name):
+    content, message = UNREADABLE[name]
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_table(tmp_path / "t.csv", "list")
+    assert str(tmp_path / "t.csv") in str(caught.value)
+
+
+def test_a_table_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"no\.csv: no such list\. Check the path"):
+        read_table(tmp_path / "no.csv", "list")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_table(tmp_path, "list")

@@ -12,10 +12,11 @@ import pytest
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
+from tests.data.nifti_files import write_probability
 from tests.test_main import TINY, vfseg
 from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.anatomy import read_vertebrae
-from vfseg.data.volume import read_ct, read_labels, write_probability
+from vfseg.data.volume import read_ct, read_labels
 from vfseg.inference.case_map import fuse_case
 from vfseg.inference.views import Views
 

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, tables and JSON written so, folders worked in alone."""
+"""Files that appear complete or not at all, tables and JSON, folders worked in alone."""
 
 import contextlib
 import csv
@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from absl import logging
 
@@ -35,6 +35,73 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        line: number in the file at which it begins, from 1.
+        cells: column -> cell, "" where the row is too short for it.
+        width: cells that the row holds.
+    """
+
+    line: int
+    cells: dict[str, str]
+    width: int
+
+
+def read_table(path: Path, what: str = "table") -> tuple[list[str], list[Row]]:
+    """Columns of a CSV file, as its first line names them, and its rows.
+
+    Args:
+        path: of the file.
+        what: it is, for messages.
+
+    Raises:
+        UserError: as in `read_lines`.
+    """
+    lines = read_lines(path, what)
+    columns = next(lines, (1, []))[1]
+    rows = []
+    for line, cells in lines:
+        padded = cells + [""] * (len(columns) - len(cells))
+        rows.append(Row(line, dict(zip(columns, padded)), len(cells)))
+    return columns, rows
+
+
+def read_lines(path: Path, what: str = "file") -> Iterator[tuple[int, list[str]]]:
+    """Lines of a CSV file that hold anything: the number in the file, and the cells, stripped.
+
+    The text is UTF-8, with a byte order mark or without; a cell in quotes may hold several lines.
+
+    Args:
+        path: of the file.
+        what: it is, for messages.
+
+    Raises:
+        UserError: no such file, not UTF-8, unbalanced quotes; named with the line.
+    """
+    number = 1
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, skipinitialspace=True, strict=True)
+            for line in reader:
+                cells = [cell.strip() for cell in line]
+                if any(cells):
+                    yield number, cells
+                number = reader.line_num + 1
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such {what}. Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text. Save the {what} as CSV in UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: line {number} is not CSV ({error}; a quotation mark without its second one?)."
+            f" Mend the line, and save the {what} again."
+        ) from error
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:

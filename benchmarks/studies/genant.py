@@ -24,7 +24,7 @@ from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.genant import HeightLoss, height_losses
 from vfseg.evaluation.heights import SITE_DEPTHS, SITES, MeasuredBody, measure_bodies
-from vfseg.synthesis.phantom import FractureSpec, PhantomCase, VertebraFacts, make_case
+from vfseg.synthesis.phantom import DrawnVertebra, FractureSpec, PhantomCase, make_case
 from vfseg.synthesis.phantom.fractures import KINDS
 
 LEVELS_PER_CASE = 5
@@ -104,7 +104,7 @@ def phantom(number: int) -> PhantomCase:
     return make_case(number, settings, fractures)
 
 
-def intact_heights(facts: VertebraFacts) -> np.ndarray:
+def intact_heights(facts: DrawnVertebra) -> np.ndarray:
     """Heights in mm at `SITES` of a phantom's vertebra before any fracture, in the midline."""
     size = facts.size
     site = 1 - 2 * np.array(SITE_DEPTHS)  # from 1 (front wall) to -1

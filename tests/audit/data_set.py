@@ -10,7 +10,6 @@ from vfseg.data.volume import write_ct, write_labels
 
 SETTINGS = PrepareSettings(voxel_spacing=2.0, crop_shape=(32, 32, 32))
 SHAPE = (60, 40, 40)  # d h w, 2 mm: 120 x 80 x 80 mm
-STEP = 16  # between the middles of neighbours: 32 mm
 LEVELS = {"L1": 20, "L2": 21, "L3": 22}  # VerSe
 MIDDLES = {"L1": 46, "L2": 30, "L3": 14}
 AFFINE = np.array([[2.0, 0, 0, -40], [0, 2, 0, -60], [0, 0, 2, 300], [0, 0, 0, 1]])

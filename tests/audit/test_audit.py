@@ -34,7 +34,7 @@ def test_a_sound_set_has_no_error_and_no_warning(tmp_path):
         assert lesion.volume_ml == pytest.approx(288 * 0.008)
         assert lesion.thickness_mm == pytest.approx(4, rel=0.1)  # its rim is shallower
         assert lesion.owners == ((f"L{number}", 288),)
-        assert lesion.outside_share == lesion.uncropped_share == 0
+        assert lesion.outside_fraction == lesion.uncropped_fraction == 0
 
 
 def test_mistake_8_what_a_window_sees(tmp_path):

@@ -23,7 +23,7 @@ def test_a_fracture_outside_every_vertebra(tmp_path):
     beyond = np.roll(sheet(value=2), 20, axis=1)  # at 34 and more, bodies end at 29
     result = audit(write_case(tmp_path, "a", fractures=between + beyond))
     first, second = result.cases[0].lesions
-    assert (first.outside_share, second.outside_share) == (0.5, 1.0)
+    assert (first.outside_fraction, second.outside_fraction) == (0.5, 1.0)
     assert dict(first.owners) == {"L1": 144, "L2": 144}
     assert "instance 1 belongs" in found(result, "two_vertebrae", "warning").message
     outside = {f.severity: f.message for f in result.findings if f.kind == "outside_vertebra"}

@@ -69,7 +69,7 @@ def test_an_interrupted_run_continues(tmp_path, cohort, cut_ids, monkeypatch):
         genuine(store, record, arrays)
 
     store = tmp_path / "store"
-    monkeypatch.setattr(prepare, "_CASES_AT_ONCE", 1)
+    monkeypatch.setattr(prepare, "CASES_AT_ONCE", 1)
     monkeypatch.setattr(prepare, "write_case", stopped)
     with pytest.raises(KeyboardInterrupt):
         prepare_cases(cohort[:2], SETTINGS, store)
@@ -148,7 +148,7 @@ def test_cases_are_read_side_by_side_but_not_all_at_once(tmp_path, cohort, monke
         return found
 
     monkeypatch.setattr(prepare, "cores", lambda: 8)
-    monkeypatch.setattr(prepare, "_CASES_AT_ONCE", 2)
+    monkeypatch.setattr(prepare, "CASES_AT_ONCE", 2)
     monkeypatch.setattr(prepare, "cut_case", watched)
     prepare_cases(cohort, SETTINGS, tmp_path / "store")
     assert max(most) == 2

@@ -2,6 +2,10 @@
 
 import nibabel as nib
 import numpy as np
+from scipy.spatial.transform import Rotation
+
+from vfseg.data.nifti import slabs
+from vfseg.data.volume import probability_writer
 
 SHAPE = (5, 6, 7)
 
@@ -9,8 +13,7 @@ SHAPE = (5, 6, 7)
 def stored_affine(codes, spacing=(0.7, 0.9, 2.5), origin=(-30.0, 12.0, 400.0), tilt=0.0):
     """Affine of a file whose axes run towards `codes`; tilt (radians) about an oblique axis."""
     axis = np.array([1.0, 2.0, -1.0]) / np.sqrt(6)
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    rotation = np.eye(3) + np.sin(tilt) * cross + (1 - np.cos(tilt)) * cross @ cross  # Rodrigues
+    rotation = Rotation.from_rotvec(tilt * axis).as_matrix()
     affine = np.eye(4)
     for stored, (code, size) in enumerate(zip(codes, spacing)):
         for world, (positive, negative) in enumerate(("RL", "AP", "SI")):
@@ -30,3 +33,10 @@ def save(path, array, affine, **header):
 
 def values(shape=SHAPE, dtype=np.int16):
     return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+
+
+def write_probability(path, array, geometry):
+    """Writes a whole probability map, `d h w`, as predicting does: slab by slab."""
+    with probability_writer(path, geometry) as write:
+        for part in slabs(geometry):
+            write(array[part])

@@ -4,8 +4,10 @@ import pytest
 from vfseg.data.box import (
     bounding_box,
     box_between,
+    grown,
     intersection,
     is_empty,
+    moved,
     overlap,
     part_of,
     shape_of,
@@ -57,6 +59,21 @@ def test_a_box_within_another_is_read_from_what_that_cuts_out():
     index = np.arange(np.prod(SHAPE)).reshape(SHAPE)
     outer, box = box_between((1, 2, 3), (7, 9, 7)), box_between((2, 4, 3), (5, 6, 6))
     np.testing.assert_array_equal(index[outer][within(box, outer)], index[box])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_grown_box_holds_what_lies_within_its_margin(seed):
+    rng = np.random.default_rng(seed)
+    box, margin = random_box(rng), rng.integers(0, 4, 3)
+    if is_empty(box):
+        return
+    near = np.ones(SHAPE, bool)
+    for axis, index in enumerate(np.indices(SHAPE)):
+        side = box[axis]
+        near &= (index >= side.start - margin[axis]) & (index < side.stop + margin[axis])
+    np.testing.assert_array_equal(set_in(grown(box, margin, SHAPE)), near)
+    assert within(moved(box, margin), moved(box, margin)) == whole(shape_of(box))
+    assert start_of(moved(box, margin)) == tuple(start_of(box) + margin)
 
 
 @pytest.mark.parametrize("seed", range(20))

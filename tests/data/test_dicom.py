@@ -9,8 +9,9 @@ import pytest
 from pydicom.uid import JPEGLosslessSV1, RLELossless
 
 from tests.data.dicom_series import make_slices, save, series_affine, volume
+from tests.data.nifti_files import write_probability
 from vfseg.data.geometry import check_same_geometry
-from vfseg.data.volume import ct_files, read_ct, read_geometry, write_labels, write_probability
+from vfseg.data.volume import ct_files, read_ct, read_geometry, write_labels
 from vfseg.errors import UserError
 
 TURNED = (0.8, 0.6, 0.0), (-0.36, 0.48, 0.8)

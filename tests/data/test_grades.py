@@ -47,7 +47,7 @@ BAD = {
         None,
         r"level L2 \(L2\), verse_label 20 \(L1\) are different",
     ),
-    "short line": (["level,grade", "L1"], None, "line 2 has 1 cells"),
+    "short line": (["level,grade", "L1"], None, "line 2 has 1 cell,"),
 }
 
 

@@ -59,15 +59,15 @@ IRREGULAR = {
     ),
     "duplicate": (
         lambda: [*slices_of(), slices_of()[4]],
-        r"1 duplicate slices \(two phases.* at 410.00 mm",
+        r"1 duplicate slice \(two phases.* at 410.00 mm",
     ),
     "two phases": (lambda: slices_of() + slices_of(), "10 duplicate slices.*and 7 more"),
-    "copy": (lambda: changed(lambda s: [*s, s[4].copy()]), r"1 duplicate slices \(copies of one"),
+    "copy": (lambda: changed(lambda s: [*s, s[4].copy()]), r"1 duplicate slice \(copies of one"),
     "unequal": (lambda: changed(unequal), "unequal spacing.*2.5 to 3.75 mm: 4 times 2.5 mm; 5 tim"),
     "tilt": (lambda: sheared(12.0), r"gantry tilt of 12.0 degrees: .* says 12"),
     "shift": (lambda: changed(lambda s: move(s, 4, (2, 0, 0))), r"sideways, IM\d+ by 2.00 mm"),
-    "mixed orientations": (lambda: changed(mixed), r"mixed orientations.*\(9 slices\).*\(1 slices"),
-    "sizes": (lambda: changed(smaller), r"different Rows: 5 \(9 slices\), 4 \(1 slices\)"),
+    "mixed orientations": (lambda: changed(mixed), r"mixed orientations.*\(9 slices\).*\(1 slice"),
+    "sizes": (lambda: changed(smaller), r"different Rows: 5 \(9 slices\), 4 \(1 slice\)"),
     "pixel spacing": (lambda: changed(zoomed), "different PixelSpacing"),
 }
 

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.data.nifti_files import SHAPE, save, stored_affine, values
+from tests.data.nifti_files import SHAPE, save, stored_affine, values, write_probability
 from vfseg.data import nifti, volume
 from vfseg.data.geometry import check_same_geometry, geometry_from
 from vfseg.errors import UserError
@@ -35,7 +35,7 @@ class TestWriting:
         geometry = geometry_from((40, 50, 60), stored_affine("PIR"))
         array = np.random.default_rng(0).random(geometry.shape, np.float32)
         array[0, 0, :2] = 0, 1
-        volume.write_probability(tmp_path / "p.nii.gz", array, geometry)
+        write_probability(tmp_path / "p.nii.gz", array, geometry)
         image = nib.load(tmp_path / "p.nii.gz")
         assert image.get_data_dtype() == np.uint16
         back = geometry.to_canonical(np.asarray(image.dataobj))
@@ -49,7 +49,7 @@ class TestWriting:
         geometry = geometry_from((40, 50, 60), stored_affine("PIR", tilt=0.2))
         array = np.random.default_rng(0).random(geometry.shape, np.float32)
         array[0, 0, :2] = 0, 1
-        volume.write_probability(tmp_path / name, array, geometry)
+        write_probability(tmp_path / name, array, geometry)
         back = volume.read_probability(tmp_path / name)
         assert back.array.dtype == np.float32
         assert back.shape == geometry.shape
@@ -71,7 +71,7 @@ class TestWriting:
         array = np.zeros(geometry.shape, np.float32)
         array[1, 1, 1] = bad
         with pytest.raises(ValueError, match="probabilities"):
-            volume.write_probability(tmp_path / "p.nii.gz", array, geometry)
+            write_probability(tmp_path / "p.nii.gz", array, geometry)
         assert list(tmp_path.iterdir()) == []
 
     def test_wrong_dtypes(self, tmp_path):
@@ -92,7 +92,7 @@ class TestWriting:
         geometry = geometry_from(SHAPE, stored_affine("PIR"))
         array = geometry.to_canonical(values(dtype=np.uint16))
         volume.write_labels(tmp_path / "a.nii", array, geometry)
-        monkeypatch.setattr(nifti, "_SLAB_VOXELS", 17)
+        monkeypatch.setattr(nifti, "SLAB_VOXELS", 17)
         volume.write_labels(tmp_path / "b.nii", array, geometry)
         assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "b.nii").read_bytes()
         np.testing.assert_array_equal(volume.read_labels(tmp_path / "b.nii").array, array)
@@ -145,7 +145,7 @@ class TestValues:
         np.testing.assert_array_equal(labels.geometry.to_stored(labels.array), array.astype(int))
 
     def test_labels_above_255_in_a_later_slab(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(nifti, "_SLAB_VOXELS", 50)
+        monkeypatch.setattr(nifti, "SLAB_VOXELS", 50)
         array = values()
         labels = volume.read_labels(save(tmp_path / "m.nii", array, np.eye(4)))
         np.testing.assert_array_equal(labels.geometry.to_stored(labels.array), array)
@@ -202,7 +202,7 @@ class TestValues:
         ct = volume.read_ct(path)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        slab = nifti._SLAB_VOXELS * (np.dtype(dtype).itemsize + 2 * 4 + 2 * 1)
+        slab = nifti.SLAB_VOXELS * (np.dtype(dtype).itemsize + 2 * 4 + 2 * 1)
         assert peak < ct.array.nbytes + 1.6 * slab
 
 
@@ -232,7 +232,7 @@ def test_real_files(folder, real_ct_root, tmp_path):
     assert ct.array.max() > 1000
     probability = np.zeros(ct.shape, np.float32)
     probability[labels.array > 0] = 0.25
-    volume.write_probability(tmp_path / "p.nii.gz", probability, ct.geometry)
+    write_probability(tmp_path / "p.nii.gz", probability, ct.geometry)
     written = nib.load(tmp_path / "p.nii.gz")
     assert written.shape == image.shape
     np.testing.assert_array_equal(written.affine, image.affine)

@@ -12,6 +12,7 @@ from vfseg.crops.windows import WindowSettings
 from vfseg.data.cases import Case
 from vfseg.data.discovery import is_left_out
 from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.instances import instances_are_marked
 
 
 def audit_cases(
@@ -25,15 +26,16 @@ def audit_cases(
     """Finds what is wrong or odd with the cases; changes nothing.
 
     The voxels of one case at a time are in memory. A case whose files cannot be read is a finding,
-    and the others go on. A CT is read a second time only where a smaller one has its affine.
+    and the others go on. A CT is read a second time only where a smaller one has its affine, a
+    fracture mask only until one tells fractures apart: what one fracture is depends on all of them.
 
     Args:
         cases: of the manifest.
         settings: how crops are going to be cut.
         progress: show a bar (only on a terminal).
-        windows: how windows are going to be drawn; says what they see.
-        left_out: what `find_cases` or `check_manifest` says: of cases that it left out, which are
-            errors, and of what it assumed or did not use, which are notes.
+        windows: how windows are going to be drawn; the audit then says what they see.
+        left_out: what `find_cases` or `check_manifest` says; cases that they left out are errors,
+            what they assumed or did not use are notes.
     """
     facts = []
     found = [
@@ -42,8 +44,10 @@ def audit_cases(
         else Finding("note", "data_set", message)
         for message in left_out
     ]
-    for case in tqdm(cases, "audit", unit="case", disable=None if progress else True):
-        of_case, findings = examine_case(case, settings)
+    silent = None if progress else True
+    marked = instances_are_marked(tqdm(cases, "fracture masks", unit="case", disable=silent))
+    for case in tqdm(cases, "audit", unit="case", disable=silent):
+        of_case, findings = examine_case(case, settings, marked=marked)
         facts.append(of_case)
         found += findings
     reach = 0.0

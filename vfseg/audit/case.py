@@ -23,13 +23,11 @@ from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry, check_same_geometry
 from vfseg.data.grades import grades_of
+from vfseg.data.instances import separated
 from vfseg.data.levels import LEVELS, Vertebra
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError
-
-LEAST_FRACTURE_ML = FRACTURED_MM3 / 1000
-"""Volume of the reference from which on a vertebra counts as fractured."""
 
 _AROUND_MM = 10.0
 # How `read_vertebrae` words what it sees -> severity, kind; anything else is a warning.
@@ -43,25 +41,32 @@ _NOTES = (
     ("times as far apart", "warning", "implausible"),
     ("only arch or processes", "note", "cut"),
     ("the only known one that fits", "note", "scheme_told"),
-    ("are not looked at", "note", "other_ids"),
+    ("not looked at (organs)", "note", "other_ids"),
 )
 _Read = TypeVar("_Read")
 
 
-def examine_case(case: Case, settings: PrepareSettings) -> tuple[CaseFacts, list[Finding]]:
+def examine_case(
+    case: Case, settings: PrepareSettings, *, marked: bool
+) -> tuple[CaseFacts, list[Finding]]:
     """Reads CT, vertebrae and fracture mask of a case, once each, and checks them.
 
     Never raises `UserError`: whatever is wrong with the files is a finding.
+
+    Args:
+        case: files to read.
+        settings: how crops are going to be cut.
+        marked: whether the masks of the data set tell fractures apart, see `instances_are_marked`.
     """
-    examination = _Examination(case, settings)
+    examination = _Examination(case, settings, marked)
     return examination.facts(), examination.findings
 
 
 class _Examination:
     """The files of a case while they are looked at."""
 
-    def __init__(self, case: Case, settings: PrepareSettings):
-        self.case, self.settings = case, settings
+    def __init__(self, case: Case, settings: PrepareSettings, marked: bool):
+        self.case, self.settings, self.marked = case, settings, marked
         self.findings: list[Finding] = []
         self.ct = self._try("file", lambda: read_ct(case.ct))
         self.geometry = None if self.ct is None else self.ct.geometry
@@ -132,7 +137,7 @@ class _Examination:
         except UserError as error:
             self._find("error", kind, str(error))
             return None
-        except Exception as error:  # what no check foresaw is still a matter of this case alone
+        except Exception as error:  # an error that no check foresaw still concerns this case alone
             logging.debug("%s: cannot be examined", self.case.case_id, exc_info=True)
             self._find("error", kind, f"{type(error).__name__}: {error}")
             return None
@@ -178,8 +183,9 @@ class _Examination:
         if unknown:
             self._find(
                 *("warning", "other_ids"),
-                f"ids {', '.join(unknown[:8])} are not of the scheme {self.reading.scheme} and are "
-                "left out. If they are vertebrae, name the right scheme with --vertebra-scheme.",
+                f"ids {', '.join(unknown[:8])} do not belong to the scheme {self.reading.scheme} "
+                "and are left out. If they are vertebrae, name the right scheme with "
+                "--vertebra-scheme.",
             )
 
     def _check_boxes(self) -> None:
@@ -208,7 +214,7 @@ class _Examination:
             self.vertebrae = boxes
             self._find(
                 *("warning" if self.case.fractures else "note", "boxes_only"),
-                "only boxes are given: fractures of a neighbour that lie in a box are counted for "
+                "only boxes are given: a fracture of a neighbour that lies in the box counts for "
                 "its vertebra. Give a label map of the vertebrae.",
             )
         labelled = {vertebra.level: vertebra for vertebra in self.vertebrae}
@@ -244,7 +250,7 @@ class _Examination:
             self._find(
                 *("warning", "not_bone"),
                 f"in {len(darker)} of {len(self.vertebrae)} vertebrae the CT is darker than around "
-                "them: the label map is of another scan or mirrored, or the CT is inverted. Look "
+                "them: the label map is mirrored or of another scan, or the CT is inverted. Look "
                 "at the picture, and give the label map of this CT.",
                 place=Place("sagittal", _voxel(darker[0].centre)),
             )
@@ -257,10 +263,10 @@ class _Examination:
             names = {v.label: v.level for v in self.vertebrae}
             names |= {i: name for i, name, _ in self.reading.left_out if name != "unknown"}
         crops = place_crops(self.vertebrae, fractures.geometry, self.settings)
-        lesions = measure_lesions(fractures, labels if names else None, names, crops, self.settings)
+        instances = Volume(separated(fractures.array, self.marked), fractures.geometry)
+        lesions = measure_lesions(instances, labels if names else None, names, crops, self.settings)
         bone_ml = {v.level: v.volume_ml for v in self.vertebrae if names}
-        for found in check_mask(self.case, fractures, lesions, bone_ml):
-            self.findings.append(found)
+        self.findings += check_mask(self.case, fractures, lesions, bone_ml, marked=self.marked)
         return lesions
 
     def _grades(self) -> dict[str, int]:
@@ -272,17 +278,16 @@ class _Examination:
         if grid is None:
             return ()
         facts = []
-        voxel_ml = float(abs(np.linalg.det(grid.affine[:3, :3]))) / 1000
+        voxel_mm3 = float(abs(np.linalg.det(grid.affine[:3, :3])))
         for vertebra in self.vertebrae:
             by_mask: bool | None = None
             by_box: bool | None = None
             if lesions is not None and self.fractures is not None:
-                box = tuple(slice(a, b) for a, b in zip(vertebra.start, vertebra.stop))
-                shown = np.count_nonzero(self.fractures.array[box]) * voxel_ml
-                by_box = bool(shown >= LEAST_FRACTURE_ML)
+                shown = np.count_nonzero(self.fractures.array[vertebra.box])
+                by_box = bool(shown * voxel_mm3 >= FRACTURED_MM3)
                 if self.labels is not None:
                     owned = sum(dict(x.owners or ()).get(vertebra.level, 0) for x in lesions)
-                    by_mask = bool(owned * voxel_ml >= LEAST_FRACTURE_ML)
+                    by_mask = bool(owned * voxel_mm3 >= FRACTURED_MM3)
             x, y, z = (float(mm) for mm in apply_affine(grid.affine, vertebra.centre))
             facts.append(
                 VertebraFacts(

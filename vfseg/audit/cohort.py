@@ -1,4 +1,4 @@
-"""The cases of a data set against each other: doubles, crops, leaks, splits, prevalence."""
+"""The cases of a data set compared: duplicates, crops, leaks, splits, prevalence."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -12,6 +12,7 @@ from vfseg.audit.findings import CaseFacts, Finding
 from vfseg.audit.parents import find_crops
 from vfseg.data.cases import SPLITS
 from vfseg.data.levels import LEVELS
+from vfseg.errors import quantity
 
 _LEAST_REACH_MM = 2.0
 _SAME_PLACE_MM = 8.0
@@ -59,8 +60,8 @@ def examine_cohort(
         cases: facts of the cases.
         files: CT of each case.
         plane_axes: canonical axes along which the slices of windows follow each other; none where
-            it is not known how windows are going to be drawn.
-        reach_mm: how far a window sees.
+            the windows are not known.
+        reach_mm: distance from the middle slice of a window to its last one.
     """
     yield from _identities(cases)
     yield from _doubles(cases)
@@ -78,8 +79,8 @@ def _identities(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
         if count > 1:
             yield Finding(
                 *("error", "case_id"),
-                f"{count} cases are called {case_id} (capitals do not count). Rename them: each "
-                "has a folder of its own.",
+                f"{count} cases are called {case_id} (upper and lower case are the same). Rename "
+                "them: each needs a folder of its own.",
                 case_id,
             )
     splits = defaultdict(set)
@@ -154,7 +155,8 @@ def _splits(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
     if undecided:
         yield Finding(
             *("note", "split"),
-            f"{len(undecided)} of {len(cases)} cases have no split: {_some(undecided)}.",
+            f"{len(undecided)} of {quantity(len(cases), 'case')} without a split: "
+            f"{_some(undecided)}.",
         )
     known = any(case.lesions is not None for case in cases)
     if not known:
@@ -189,7 +191,7 @@ def _splits(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
             if lacking:
                 yield Finding(
                     *("warning", "level_without_fracture"),
-                    f"no fracture in the test split at {len(lacking)} levels: "
+                    f"no fracture in the test split at {quantity(len(lacking), 'level')}: "
                     f"{', '.join(lacking)} vertebrae. Nothing is measured there: divide the "
                     "patients by level and fracture, or use folds.",
                     split=split,
@@ -197,7 +199,7 @@ def _splits(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
 
 
 def _attribution(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
-    """How far the box would inflate the prevalence."""
+    """By how much attribution by the box would raise the prevalence."""
     masked = [case for case in cases if case.scheme != "boxes"]
     counts = prevalence(masked)
     if counts.by_box != counts.by_mask:
@@ -205,19 +207,19 @@ def _attribution(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
             *("note", "attribution"),
             f"{counts.by_mask} of {counts.vertebrae} vertebrae "
             f"({counts.by_mask / counts.vertebrae:.0%}) are fractured by the vertebra mask; "
-            f"{counts.by_box} ({counts.by_box / counts.vertebrae:.0%}) if every fracture in the "
-            "box of a vertebra counted as its own. Only the first is used.",
+            f"{counts.by_box} ({counts.by_box / counts.vertebrae:.0%}) would be if every fracture "
+            "in the box of a vertebra counted. Only the first number is used.",
         )
 
 
 def _windows(
     cases: Sequence[CaseFacts], plane_axes: Sequence[int], reach_mm: float
 ) -> Iterator[Finding]:
-    """Windows that see too little, or less than the slices of the CT."""
+    """Windows that reach too little, or not to the next slice of the CT."""
     if reach_mm < _LEAST_REACH_MM:
         yield Finding(
             *("warning", "window_reach"),
-            f"a window sees ±{reach_mm:g} mm: neighbouring slices show nearly the same. Raise "
+            f"a window sees ±{reach_mm:g} mm, within which slices look nearly alike. Raise "
             "config.windows.stride_mm (or length).",
         )
     thick = [

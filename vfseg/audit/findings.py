@@ -32,8 +32,8 @@ class Finding:
     """One thing that is wrong or odd.
 
     Attributes:
-        severity: "error" (results would be wrong, or the case is unusable), "warning" (look at
-            it), "note" (good to know).
+        severity: "error" (results would be wrong, or the case cannot be used), "warning" (to be
+            looked at), "note" (good to know).
         kind: stable short name, such as "geometry" or "leak".
         message: what was found, where, what to do.
         case_id, level, split: what it is about; empty where it is not about one.
@@ -76,18 +76,18 @@ class VertebraFacts:
 
 @dataclass(frozen=True)
 class LesionFacts:
-    """One reference lesion: an instance, or a component where the mask is binary.
+    """One reference lesion: an instance, or a component where the data set has binary masks.
 
     Attributes:
-        number: id in the mask; running number of the component where the mask is binary.
+        number: id in the mask; running number of the component where masks are binary.
         voxels, volume_ml: its size.
         thickness_mm: of a sheet with the same mean depth below the surface.
         components: 26-connected parts.
         single_voxels: parts of one voxel.
         owners: (level or other part of the spine, voxels), largest first; a voxel belongs to the
             nearest vertebra mask within 2 mm. None where there is no label map.
-        outside_share: share of its voxels that belong to none; None where there is no label map.
-        uncropped_share: share of its voxels in no crop; 0 where no vertebra is known.
+        outside_fraction: of its voxels that belong to none; None where there is no label map.
+        uncropped_fraction: of its voxels in no crop; 0 where no vertebra is known.
         point: (d, h, w), its deepest voxel.
     """
 
@@ -98,8 +98,8 @@ class LesionFacts:
     components: int
     single_voxels: int
     owners: tuple[tuple[str, int], ...] | None
-    outside_share: float | None
-    uncropped_share: float
+    outside_fraction: float | None
+    uncropped_fraction: float
     point: tuple[int, int, int]
 
 
@@ -115,7 +115,7 @@ class CaseFacts:
         orientation: code of the stored axes such as "LPS".
         hounsfield: lowest and highest value.
         digest: equal for equal images, turned, mirrored or shifted in HU as they may be.
-        block, block_start: a few stored voxels of the CT and where they lie, to find it in others.
+        block, block_start: a few stored voxels of the CT and where they lie, to look for in others.
         scheme: label scheme; "" where unknown, "boxes" where only boxes are given.
         vertebrae: T4 to L5, cranial to caudal.
         lesions: of the fracture mask; None where there is none.

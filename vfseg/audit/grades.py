@@ -1,4 +1,4 @@
-"""Grades against the fracture mask: do they speak of the same vertebrae?"""
+"""Grades against the fracture mask: whether they name the same vertebrae."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,7 +20,7 @@ def check_grades(
         grades: level -> 0 (none) to 3 (severe).
         lesions: of its fracture mask; where they are not attributed to levels (no mask, or no label
             map) nothing can be compared.
-        vertebrae: those in the CT; grades of others are not looked at.
+        vertebrae: those in the CT; grades of others are ignored.
     """
     if lesions is None or any(lesion.owners is None for lesion in lesions):
         return
@@ -31,15 +31,13 @@ def check_grades(
         grade = grades.get(level)
         if grade is None or (grade > 0) == (voxels > 0):
             continue
-        said = (
-            f"{voxels} voxels of the fracture mask belong to it"
-            if voxels
-            else ("no voxel of the fracture mask belongs to it (an old fracture without a mask?)")
-        )
+        found = f"{voxels} voxels of the fracture mask belong to it"
+        if not voxels:
+            found = "no voxel of the fracture mask belongs to it (an old fracture without a mask?)"
         d, h, w = own[0].point if own else (round(float(at)) for at in vertebra.centre)
         yield Finding(
             *("warning", "grade"),
-            f"{level} has grade {grade}, but {said}. Check the grade, the levels and the mask.",
+            f"{level} has grade {grade}, but {found}. Check the grade, the levels and the mask.",
             case.case_id,
             level,
             case.split,

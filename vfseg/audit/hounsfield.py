@@ -1,4 +1,4 @@
-"""Whether the values of a CT can be Hounsfield units, told from their histogram."""
+"""Whether the values of a CT can be Hounsfield units, by their histogram."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -29,10 +29,10 @@ def value_range(counts: np.ndarray) -> tuple[int, int]:
 
 
 def image_digest(counts: np.ndarray, shape: Sequence[int]) -> str:
-    """Hash that equal images share, whatever their header, orientation or offset in HU.
+    """Hash that is the same for equal images of any header, orientation or offset in HU.
 
-    It is one of the histogram from its lowest to its highest value, and of the sorted shape: two
-    CTs with noise never agree in it by accident. Empty where fewer than 100 values occur.
+    It is taken from the sorted shape and the histogram between its lowest and its highest value;
+    two CTs with noise never agree in them by accident. Empty where fewer than 100 values occur.
     """
     low, high = np.flatnonzero(counts)[[0, -1]]
     if np.count_nonzero(counts) < 100:
@@ -66,17 +66,17 @@ def check_hounsfield(counts: np.ndarray) -> Iterator[tuple[str, str, str]]:
         return
     padding = _padding(counts)
     if padding is not None:
-        share = counts[padding - _LOWEST] / total
+        fraction = counts[padding - _LOWEST] / total
         yield (
             *("note", "padding"),
-            f"{share:.0%} of the voxels are {padding}: padding outside the field of view, which "
+            f"{fraction:.0%} of the voxels are {padding}: padding outside the field of view, which "
             "every HU window clips.",
         )
         counts = counts.copy()
         counts[padding - _LOWEST] = 0
         low, total = value_range(counts)[0], int(counts.sum())
 
-    def share_of(first: int, last: int) -> float:
+    def fraction_of(first: int, last: int) -> float:
         return float(counts[first - _LOWEST : last + 1 - _LOWEST].sum() / total)
 
     if low >= 0:
@@ -87,9 +87,9 @@ def check_hounsfield(counts: np.ndarray) -> Iterator[tuple[str, str, str]]:
         )
         return
     if (
-        share_of(850, 1150) > 0.02
-        and share_of(1200, 32767) < 1e-3
-        and share_of(_LOWEST, -150) > 5e-4
+        fraction_of(850, 1150) > 0.02
+        and fraction_of(1200, 32767) < 1e-3
+        and fraction_of(_LOWEST, -150) > 5e-4
     ):
         yield (
             *("error", "hounsfield"),
@@ -98,17 +98,17 @@ def check_hounsfield(counts: np.ndarray) -> Iterator[tuple[str, str, str]]:
         )
         return
     yield from _ends(counts, low, high, total)
-    if share_of(4000, 32767) > 0.01:
+    if fraction_of(4000, 32767) > 0.01:
         yield (
             *("error", "hounsfield"),
-            f"{share_of(4000, 32767):.0%} of the voxels are above 4000, more than metal could "
+            f"{fraction_of(4000, 32767):.0%} of the voxels are above 4000, more than metal could "
             f"fill: the slope is wrong. {_EXPORT}",
         )
-    elif share_of(200, 32767) < 1e-4:
+    elif fraction_of(200, 32767) < 1e-4:
         yield (
             *("warning", "hounsfield"),
-            f"hardly a voxel is above 200 (highest {high}): no bone? Slope wrong, or no spine in "
-            f"the field. {_EXPORT}",
+            f"hardly a voxel is above 200 (highest {high}): no bone? The slope is wrong, or no "
+            f"spine in the field of view. {_EXPORT}",
         )
 
 

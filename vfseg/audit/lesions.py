@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -9,16 +10,15 @@ from scipy import ndimage
 from vfseg.audit.findings import LesionFacts
 from vfseg.crops.prepare import Crop, PrepareSettings
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
+from vfseg.data.box import Box, grown, moved, start_of
+from vfseg.data.instances import connected
 from vfseg.data.volume import Volume
 
-_TOUCHING = np.ones((3, 3, 3), bool)
 _FINE_VOXELS = 10**6
-
-Box = tuple[slice, ...]
 
 
 def measure_lesions(
-    fractures: Volume,
+    instances: Volume,
     labels: Volume | None,
     names: Mapping[int, str],
     crops: Sequence[Crop],
@@ -27,33 +27,35 @@ def measure_lesions(
     """Measures every lesion within its own box.
 
     Args:
-        fractures: mask of instances; where it has one value only, its 26-connected components are
-            the lesions.
+        instances: one id a lesion, see `vfseg.data.instances.separated`.
         labels: label map on the same grid, or None.
         names: id -> name of the parts of the spine in it; other ids are no vertebrae.
         crops: boxes that will be cut.
         settings: how.
     """
-    boxes = ndimage.find_objects(fractures.array)
-    present = [(value, box) for value, box in enumerate(boxes, 1) if box is not None]
     spine = np.zeros(1 if labels is None else int(labels.array.max()) + 1, bool)
     spine[[label for label in names if label < len(spine)]] = True
-    step = settings.voxel_spacing / fractures.voxel_spacing
+    step = settings.voxel_spacing / instances.voxel_spacing
     limits = [
         (np.array(c.start) * step - 0.5, (np.array(c.start) + settings.crop_shape - 1) * step + 0.5)
         for c in crops
     ]
     lesions = []
-    for value, box in present:
-        parts, _ = ndimage.label(fractures.array[box] == value, _TOUCHING)
-        measured = [
-            _measure(parts[inner] == number, _moved(inner, box), fractures, labels, spine, limits)
-            for number, inner in enumerate(ndimage.find_objects(parts), 1)
-        ]
-        if len(present) == 1:
-            lesions += [_facts(i, [part], fractures, names) for i, part in enumerate(measured, 1)]
-        else:
-            lesions.append(_facts(value, measured, fractures, names))
+    for number, box in enumerate(ndimage.find_objects(instances.array), 1):
+        if box is None:
+            continue
+        parts, _ = connected(instances.array[box] == number)
+        measured = []
+        for part, inner in enumerate(ndimage.find_objects(parts), 1):
+            where = moved(inner, start_of(box))
+            coordinates = np.argwhere(parts[inner] == part) + start_of(where)
+            owners, outside = Counter[int](), 0
+            if labels is not None:
+                owners, outside = _owners(coordinates, where, labels, spine)
+            depth_mm, point = _depth(parts[inner] == part, where, instances.voxel_spacing)
+            uncropped = _uncropped(coordinates, limits)
+            measured.append(_Part(len(coordinates), depth_mm, owners, outside, uncropped, point))
+        lesions.append(_facts(number, measured, instances, names))
     return tuple(lesions)
 
 
@@ -81,40 +83,41 @@ def sheet_thickness(mask: np.ndarray, voxel_spacing: np.ndarray) -> float:
     return float(4 * depth.mean())
 
 
-class _Part:
-    """Measures of one component."""
+class _Part(NamedTuple):
+    """Measures of one connected part of a lesion.
 
-    def __init__(self, voxels, depth_mm, owners, outside, uncropped, point):
-        self.voxels, self.depth_mm, self.owners = voxels, depth_mm, owners
-        self.outside, self.uncropped, self.point = outside, uncropped, point
+    Attributes:
+        voxels: their number.
+        thickness_mm: see `sheet_thickness`.
+        owners: voxels by the id of the vertebra that they belong to.
+        outside: voxels that belong to none.
+        uncropped: voxels in no crop.
+        point: (d, h, w), its deepest voxel.
+    """
+
+    voxels: int
+    thickness_mm: float
+    owners: Counter[int]
+    outside: int
+    uncropped: int
+    point: tuple[int, int, int]
 
 
-def _measure(
-    mask: np.ndarray,
-    box: Box,
-    fractures: Volume,
-    labels: Volume | None,
-    spine: np.ndarray,
-    limits: Sequence[tuple[np.ndarray, np.ndarray]],
-) -> _Part:
-    coordinates = np.argwhere(mask) + [side.start for side in box]
+def _depth(
+    mask: np.ndarray, box: Box, voxel_spacing: np.ndarray
+) -> tuple[float, tuple[int, int, int]]:
+    """Thickness of a part in mm, and its deepest voxel (d, h, w)."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=voxel_spacing)
+    d, h, w = np.array(np.unravel_index(depth.argmax(), depth.shape)) - 1 + start_of(box)
+    return sheet_thickness(mask, voxel_spacing), (int(d), int(h), int(w))
+
+
+def _uncropped(coordinates: np.ndarray, limits: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Voxels [n, 3] within none of the limits (first and last index of each crop)."""
     kept = np.full(len(coordinates), not limits)  # without vertebrae nothing is known
     for low, high in limits:
         kept |= ((coordinates >= low) & (coordinates <= high)).all(axis=1)
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=fractures.voxel_spacing)
-    deepest = np.unravel_index(depth.argmax(), depth.shape)
-    owners: Counter[int] = Counter()
-    outside = 0
-    if labels is not None:
-        owners, outside = _owners(coordinates, box, labels, spine)
-    return _Part(
-        len(coordinates),
-        sheet_thickness(mask, fractures.voxel_spacing),
-        owners,
-        outside,
-        int(np.count_nonzero(~kept)),
-        tuple(int(at) - 1 + side.start for at, side in zip(deepest, box)),
-    )
+    return int(np.count_nonzero(~kept))
 
 
 def _owners(
@@ -122,16 +125,13 @@ def _owners(
 ) -> tuple[Counter[int], int]:
     """Voxels by the id of the nearest vertebra, and those farther than the margin from any."""
     spacing = labels.voxel_spacing
-    grow = np.ceil(ATTRIBUTION_MARGIN_MM / spacing).astype(int) + 1
-    around = tuple(
-        slice(max(0, side.start - g), min(size, side.stop + g))
-        for side, g, size in zip(box, grow, labels.shape)
-    )
+    margin = np.ceil(ATTRIBUTION_MARGIN_MM / spacing).astype(int) + 1
+    around = grown(box, margin, labels.shape)
     ids = labels.array[around]
     bone = spine[ids]
     if not bone.any():
         return Counter(), len(coordinates)
-    at = tuple((coordinates - [side.start for side in around]).T)
+    at = tuple((coordinates - start_of(around)).T)
     distance, nearest = ndimage.distance_transform_edt(~bone, sampling=spacing, return_indices=True)
     near = distance[at] <= ATTRIBUTION_MARGIN_MM
     found, counts = np.unique(ids[tuple(nearest[:, *at])][near], return_counts=True)
@@ -140,7 +140,7 @@ def _owners(
 
 
 def _facts(
-    number: int, parts: Sequence[_Part], fractures: Volume, names: Mapping[int, str]
+    number: int, parts: Sequence[_Part], instances: Volume, names: Mapping[int, str]
 ) -> LesionFacts:
     """One lesion from its parts."""
     voxels = sum(part.voxels for part in parts)
@@ -149,20 +149,16 @@ def _facts(
         for label, count in part.owners.items():
             owners[names[label]] += count
     known = bool(names)
-    voxel_ml = float(abs(np.linalg.det(fractures.affine[:3, :3]))) / 1000
+    voxel_ml = float(abs(np.linalg.det(instances.affine[:3, :3]))) / 1000
     return LesionFacts(
         number=number,
         voxels=voxels,
         volume_ml=voxels * voxel_ml,
-        thickness_mm=sum(part.voxels * part.depth_mm for part in parts) / voxels,
+        thickness_mm=sum(part.voxels * part.thickness_mm for part in parts) / voxels,
         components=len(parts),
         single_voxels=sum(part.voxels == 1 for part in parts),
         owners=tuple(owners.most_common()) if known else None,
-        outside_share=sum(part.outside for part in parts) / voxels if known else None,
-        uncropped_share=sum(part.uncropped for part in parts) / voxels,
+        outside_fraction=sum(part.outside for part in parts) / voxels if known else None,
+        uncropped_fraction=sum(part.uncropped for part in parts) / voxels,
         point=max(parts, key=lambda part: part.voxels).point,
     )
-
-
-def _moved(inner: Box, outer: Box) -> Box:
-    return tuple(slice(i.start + o.start, i.stop + o.start) for i, o in zip(inner, outer))

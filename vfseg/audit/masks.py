@@ -12,15 +12,15 @@ from vfseg.data.cases import Case
 from vfseg.data.instances import LESION_MM3
 from vfseg.data.levels import LEVELS
 from vfseg.data.volume import Volume
+from vfseg.errors import quantity
 
-LEAST_LESION_ML = LESION_MM3 / 1000
-"""A smaller prediction is no lesion, so neither should a smaller reference be."""
-
+# Fractions of the voxels of a lesion, or of the volume of a vertebra, from which on something is
+# said.
 _OUTSIDE_ERROR, _OUTSIDE_WARNING = 0.5, 0.1
-_SECOND_OWNER_SHARE = 0.1
-_WHOLE_VERTEBRA_SHARE = 0.6
+_SECOND_OWNER = 0.1
+_WHOLE_VERTEBRA = 0.6
+_UNCROPPED = 0.01
 _MOST_INSTANCES = 30
-_UNCROPPED_SHARE = 0.01
 _MOST_SHOWN = 5
 
 
@@ -29,6 +29,8 @@ def check_mask(
     fractures: Volume,
     lesions: Sequence[LesionFacts],
     bone_ml: Mapping[str, float],
+    *,
+    marked: bool,
 ) -> Iterator[Finding]:
     """Findings about a fracture mask that lies on the grid of its CT.
 
@@ -37,6 +39,7 @@ def check_mask(
         fractures: the mask.
         lesions: measured in it.
         bone_ml: volume of each labelled level; empty where there is no label map.
+        marked: whether the masks of the data set tell fractures apart by their values.
     """
 
     def find(severity: str, kind: str, message: str, lesion: LesionFacts | None = None) -> Finding:
@@ -48,7 +51,7 @@ def check_mask(
     if not lesions:
         yield find(
             *("note", "empty_mask"),
-            f"{name} is empty: the case counts as healthy. If it was not read for fractures, leave "
+            f"{name} is empty: the case counts as healthy. If nobody looked for fractures, leave "
             "the cell 'fractures' empty.",
         )
         return
@@ -66,14 +69,14 @@ def check_mask(
             f"{name} has {len(values)} values: instances of fractures, or the labels of something "
             "else? Give the mask of the fractures.",
         )
-    if values[-1] != len(values):
+    if marked and values[-1] != len(values):
         gaps = sorted(set(range(1, values[-1])) - set(values))
         yield find(
             *("note", "mask_gaps"),
             f"the values of {name} have gaps (no {', '.join(map(str, gaps[:8]))}"
-            f"{' …' if len(gaps) > 8 else ''}); every value is one fracture, so nothing is lost.",
+            f"{' …' if len(gaps) > 8 else ''}); this does no harm, as every value is one fracture.",
         )
-    kind = "instance" if len(values) > 1 else "component"
+    kind = "instance" if marked else "component"
     grouped = defaultdict(list)
     for lesion in lesions:
         for severity, name_of_kind, words in _about(lesion, bone_ml):
@@ -86,22 +89,22 @@ def check_mask(
             shown += f"; and {len(group) - _MOST_SHOWN} more"
         remedy = _REMEDIES[name_of_kind]
         yield find(severity, name_of_kind, f"{name}: {shown}. {remedy}", group[0][0])
-    tiny = [x for x in lesions if x.voxels == 1 or x.volume_ml < LEAST_LESION_ML]
+    tiny = [x for x in lesions if x.voxels == 1 or 1000 * x.volume_ml < LESION_MM3]
     if tiny:
-        sizes = ", ".join(f"{x.number} ({x.voxels} voxels)" for x in tiny[:8])
+        sizes = ", ".join(f"{x.number} ({quantity(x.voxels, 'voxel')})" for x in tiny[:8])
         yield find(
             *("warning", "tiny_lesion"),
             f"{len(tiny)} of {len(lesions)} lesions of {name} have one voxel or less than "
             f"{LESION_MM3:g} mm³: {kind} {sizes}{' …' if len(tiny) > 8 else ''}. Each counts as a "
-            "lesion: remove what are slips of the brush.",
+            "lesion: remove those that are slips of the brush.",
             tiny[0],
         )
     stray = [x for x in lesions if x.single_voxels and x.components > 1]
     if stray:
         yield find(
             *("note", "stray_voxels"),
-            f"{sum(x.single_voxels for x in stray)} single voxels lie apart from the rest of their "
-            f"instance ({', '.join(str(x.number) for x in stray[:8])}) in {name}.",
+            f"{quantity(sum(x.single_voxels for x in stray), 'single voxel')} apart from the rest "
+            f"of the instance ({', '.join(str(x.number) for x in stray[:8])}) in {name}.",
         )
 
 
@@ -110,39 +113,39 @@ _REMEDIES = {
     "and mend the one that is wrong.",
     "two_vertebrae": "One instance is one fracture of one vertebra: divide it, or mend the border "
     "in the label map.",
-    "other_level": "Only T4 to L5 are looked at.",
-    "whole_vertebra": "A label of the fractured vertebra, not of the fracture? The map learns what "
+    "other_level": "Only T4 to L5 count.",
+    "whole_vertebra": "A label of the fractured vertebra, not of the fracture? A model learns what "
     "the mask shows.",
-    "outside_crops": "What no crop holds is never learnt: enlarge config.prepare.crop_shape, or "
+    "outside_crops": "A model never sees what no crop holds: enlarge config.prepare.crop_shape, or "
     "label the vertebra that is missing.",
 }
 
 
 def _about(lesion: LesionFacts, bone_ml: Mapping[str, float]) -> Iterator[tuple[str, str, str]]:
     """What is odd about one lesion, as (severity, kind, what follows its name)."""
-    share = lesion.outside_share or 0.0
-    if share > _OUTSIDE_WARNING:
+    outside = lesion.outside_fraction or 0.0
+    if outside > _OUTSIDE_WARNING:
         yield (
-            "error" if share > _OUTSIDE_ERROR else "warning",
+            "error" if outside > _OUTSIDE_ERROR else "warning",
             "outside_vertebra",
-            f"has {share:.0%} of its {lesion.voxels} voxels farther than "
+            f"has {outside:.0%} of its {lesion.voxels} voxels farther than "
             f"{ATTRIBUTION_MARGIN_MM:g} mm from every vertebra of the label map",
         )
     owned = sum(count for _, count in lesion.owners or ())
-    owners = [(o, n) for o, n in lesion.owners or () if n > _SECOND_OWNER_SHARE * owned]
+    owners = [(o, n) for o, n in lesion.owners or () if n > _SECOND_OWNER * owned]
     if len(owners) > 1:
         parts = ", ".join(f"{n / owned:.0%} to {owner}" for owner, n in owners)
         yield "warning", "two_vertebrae", f"belongs by the nearest vertebra mask {parts}"
     elif owners and owners[0][0] not in LEVELS:
         yield "note", "other_level", f"lies in {owners[0][0]}"
-    elif owners and lesion.volume_ml > _WHOLE_VERTEBRA_SHARE * bone_ml.get(owners[0][0], np.inf):
+    elif owners and lesion.volume_ml > _WHOLE_VERTEBRA * bone_ml.get(owners[0][0], np.inf):
         yield (
             *("warning", "whole_vertebra"),
             f"has {lesion.volume_ml:.1f} mL, nearly the whole {owners[0][0]} "
             f"({bone_ml[owners[0][0]]:.1f} mL)",
         )
-    if lesion.uncropped_share > _UNCROPPED_SHARE and share <= _OUTSIDE_ERROR:
+    if lesion.uncropped_fraction > _UNCROPPED and outside <= _OUTSIDE_ERROR:
         yield (
             *("warning", "outside_crops"),
-            f"has {lesion.uncropped_share:.0%} of its voxels in no crop",
+            f"has {lesion.uncropped_fraction:.0%} of its voxels in no crop",
         )

@@ -18,7 +18,7 @@ def find_crops(cases: Sequence[CaseFacts], files: Mapping[str, Path]) -> Iterato
     """Cases cut from another case but saved with its affine, so that they lie elsewhere in mm.
 
     A case with the affine of a larger one is looked for in it by a block of its voxels. Found
-    elsewhere than the affine says, it is an error; found where it says, it is a double. Not found
+    elsewhere than the affine says, that is an error; found where it says, a duplicate. Not found
     (resampled, or another scan on the same grid), it is a warning if the patient is the same.
 
     Args:

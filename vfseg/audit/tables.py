@@ -38,7 +38,7 @@ def lesion_table(cases: Sequence[CaseFacts]) -> Table:
             f"{lesion.thickness_mm:.1f}",
             str(lesion.voxels),
             str(lesion.components),
-            "–" if lesion.outside_share is None else f"{lesion.outside_share:.0%}",
+            "–" if lesion.outside_fraction is None else f"{lesion.outside_fraction:.0%}",
         )
         for case in cases
         for lesion in case.lesions or ()

@@ -1,9 +1,9 @@
 """Augmentation of runs of slices on the device, inside the compiled training step.
 
-A sample is a run of r consecutive slices with the fracture masks of its k middle slices. All its
-slices and masks go through one spatial transform in the plane of the slice, sampled once; then the
-CT alone goes through blur, low resolution, gamma, contrast, HU shift and noise, in this order.
-Every strength of 0 leaves its part out of the compiled program.
+A sample is a run of r consecutive slices with the fracture masks of its k middle slices. One
+spatial transform in the plane of the slice, sampled once, moves all its slices and masks; then the
+CT alone goes through blur, low resolution, gamma, contrast, HU shift and noise, in this order. A
+strength of 0 leaves its part out of the compiled program.
 """
 
 import dataclasses
@@ -225,8 +225,8 @@ def low_resolution_matrix(size: int, factor: ArrayLike) -> jax.Array:
 def apply_gamma(ct: jax.Array, exponent: ArrayLike) -> jax.Array:
     """``GAMMA_RANGE (HU / GAMMA_RANGE) ** exponent`` within 0..GAMMA_RANGE, unchanged outside."""
     inside = (ct > 0) & (ct < GAMMA_RANGE)
-    share = jnp.where(inside, ct, GAMMA_RANGE) / GAMMA_RANGE
-    return jnp.where(inside, GAMMA_RANGE * share**exponent, ct)
+    relative = jnp.where(inside, ct, GAMMA_RANGE) / GAMMA_RANGE
+    return jnp.where(inside, GAMMA_RANGE * relative**exponent, ct)
 
 
 def _draw(key: jax.Array, control_points: int) -> dict[str, jax.Array]:

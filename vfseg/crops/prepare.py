@@ -29,7 +29,7 @@ from vfseg.errors import UserError
 from vfseg.processes import cores
 from vfseg.settings import Rule, above, whole
 
-_CASES_AT_ONCE = 4  # at most so many CTs are in memory, and no more than there are cores
+CASES_AT_ONCE = 4  # at most so many CTs are in memory, and no more than there are cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def cut_labels(labels: Volume, crops: Sequence[Crop], settings: PrepareSettings)
 def cut_owners(
     labels: Volume, crops: Sequence[Crop], spine: Collection[int], settings: PrepareSettings
 ) -> np.ndarray:
-    """Which vertebra a voxel of a crop lies in: 1 its own, 2 another part of the spine, 0 none.
+    """Where voxels of crops lie: 1 in their own vertebra, 2 in other parts of the spine, 0 in none.
 
     Args:
         labels: label map.
@@ -125,7 +125,7 @@ def cut_owners(
 class LeftOut:
     """A case that could not be prepared, and why.
 
-    The reason is the text of its `UserError`; of an error that no check foresaw its type, too.
+    The reason is the text of its `UserError`; for an error that no check foresaw, its type as well.
     """
 
     case_id: str
@@ -138,7 +138,7 @@ def prepare_cases(
     """Brings the store up to date; cases whose inputs and settings stand are left alone.
 
     Cases are read in parallel by threads (inflating and NumPy let go of the interpreter's lock), at
-    most `_CASES_AT_ONCE`, so at most that many CTs are in memory. Every case is stored on its own:
+    most `CASES_AT_ONCE`, so at most that many CTs are in memory. Every case is stored on its own:
     an interrupted run continues where it stopped.
 
     Returns:
@@ -147,12 +147,12 @@ def prepare_cases(
     Raises:
         UserError: no case is usable, or the store cannot be written.
     """
-    pool = ThreadPoolExecutor(min(_CASES_AT_ONCE, cores()))
+    pool = ThreadPoolExecutor(min(CASES_AT_ONCE, cores()))
     try:
         futures = [pool.submit(_up_to_date, case, settings, store) for case in cases]
         done = tqdm(as_completed(futures), "prepare", len(cases), unit="case", disable=None)
         for future in done:
-            future.result()  # what is not a matter of one case ends the run at once
+            future.result()  # an error that is not of one case ends the run at once
         results = [future.result() for future in futures]
     finally:
         pool.shutdown(cancel_futures=True)
@@ -167,7 +167,7 @@ def prepare_cases(
 
 
 def _up_to_date(case: Case, settings: PrepareSettings, store: Path) -> CaseRecord | LeftOut:
-    """The record of a case, prepared where the store does not hold it as it now is."""
+    """The record of a case, prepared anew where the store does not hold it as it now is."""
     try:
         fingerprint = fingerprint_of(case, settings)
         record = read_record(store, case.case_id)
@@ -176,7 +176,7 @@ def _up_to_date(case: Case, settings: PrepareSettings, store: Path) -> CaseRecor
         record, arrays = cut_case(case, settings, fingerprint)
     except UserError as error:
         return LeftOut(case.case_id, str(error))
-    except Exception as error:  # what no check foresaw is still a matter of this case alone
+    except Exception as error:  # an error that no check foresaw still concerns this case alone
         logging.debug("%s: cannot be prepared", case.case_id, exc_info=True)
         return LeftOut(case.case_id, f"{type(error).__name__}: {error}")
     write_case(store, record, arrays)
@@ -234,7 +234,7 @@ def _record(
     owners: np.ndarray | None,
     voxel_spacing: float,
 ) -> CropRecord:
-    """What a crop shows: slices by all fractures in it, the vertebra's voxels by attribution."""
+    """What a crop shows: slices with any fracture, and voxels of its own vertebra's fractures."""
     slices = {
         plane: np.flatnonzero(shown.any(axis=tuple({0, 1, 2} - {axis}))).tolist()
         for plane, axis in PLANE_AXES.items()

@@ -5,9 +5,7 @@ proportion, because a test split without a fracture at some level says nothing a
 """
 
 import collections
-import csv
 import dataclasses
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +16,8 @@ from vfseg.crops.store import CaseRecord
 from vfseg.crops.stratify import stratify, whole_shares
 from vfseg.data.cases import SPLITS, Case
 from vfseg.data.levels import LEVELS
-from vfseg.errors import UserError
-from vfseg.files import atomic_file
+from vfseg.errors import UserError, quantity
+from vfseg.files import read_table, write_table
 from vfseg.settings import Rule, Settings, below, whole
 
 _COLUMNS = ("case_id", "patient_id", "split", "fold")
@@ -34,7 +32,7 @@ class SplitSettings(Settings, section="split"):
     """How the patients that the manifest leaves open are divided.
 
     Attributes:
-        validation: fraction of all patients, 0 to below 1; without meaning where there are folds.
+        validation: fraction of all patients, 0 to below 1; not used where there are folds.
         test: fraction of all patients, 0 to below 1.
         folds: 0 for a hold-out; k >= 2 divides all patients of train, also those that the manifest
             names so, into k folds of which one validates.
@@ -99,9 +97,9 @@ def assign_splits(
 ) -> Splits:
     """Reads the splits from `path`, or draws them and writes them there.
 
-    A split that the manifest names for some patients is complete as it stands, except train, which
-    takes what is left; a case without a name follows its patient. The draw depends on the seed and
-    the set of cases alone, so the folds of a cross-validation, each in a workdir of its own, agree.
+    A split that the manifest names for some patients is complete, except train, which takes what is
+    left; a case without a split follows its patient. The draw depends on the seed and the set of
+    cases alone, so the folds of a cross-validation, each in a workdir of its own, agree.
 
     Args:
         cases: of the manifest, usable or not.
@@ -182,7 +180,7 @@ def _draw(
 
 
 def _traits(records: Sequence[CaseRecord], patients: Sequence[str]) -> np.ndarray:
-    """What is to be spread evenly: `[patients, 2 * levels]` crops, fractured ones, then all."""
+    """Counts to spread evenly: `[patients, 2 * levels]`, fractured crops, then all crops."""
     row = {patient: i for i, patient in enumerate(patients)}
     traits = np.zeros((len(patients), 2, len(LEVELS)), np.int64)
     for record in records:
@@ -206,49 +204,44 @@ def _notes(splits: Splits, records: Sequence[CaseRecord]) -> tuple[str, ...]:
     if not bare:
         return ()
     found = ", ".join(f"{level} ({everywhere[level]} in all splits)" for level in bare)
-    return (f"no fracture in the test split at {found}: the results say nothing about them",)
+    return (
+        f"no fracture in the test split at {found}: the results say nothing about these levels",
+    )
 
 
 def _write(path: Path, rows: Sequence[_Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(dataclasses.asdict(row))  # None is an empty cell
-    with atomic_file(path) as file:
-        file.write(text.getvalue().encode())
+    write_table(path, [dataclasses.asdict(row) for row in rows], _COLUMNS)  # None: an empty cell
 
 
 def _read(path: Path) -> list[_Row]:
+    try:
+        columns, lines = read_table(path)
+    except UserError as error:
+        raise UserError(f"{error} Mend it, {_ANEW}.") from error
+    missing = set(_COLUMNS) - set(columns)
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(sorted(missing))}. Mend it, {_ANEW}.")
     rows: list[_Row] = []
     place_of: dict[str, _Row] = {}
     seen: set[str] = set()
-    try:
-        reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
-        missing = set(_COLUMNS) - set(reader.fieldnames or ())
-        if missing:
-            raise UserError(f"{path}: no column {', '.join(sorted(missing))}. Mend it, {_ANEW}.")
-        for line in reader:
-            cells = {name: (line[name] or "").strip() for name in _COLUMNS}
-            case_id, fold = cells["case_id"], cells["fold"]
-            where = f"{path}: line {reader.line_num}"
-            if cells["split"] not in SPLITS:
-                raise UserError(f"{where}: split {cells['split']!r}, expected {', '.join(SPLITS)}.")
-            if fold and not (fold.isdecimal() and cells["split"] == "train"):
-                raise UserError(f"{where}: fold {fold!r}, expected a number, and only in train.")
-            if case_id in seen:
-                raise UserError(f"{where}: case {case_id!r} is there twice. Keep one line.")
-            seen.add(case_id)
-            row = _Row(case_id, cells["patient_id"], cells["split"], int(fold) if fold else None)
-            first = place_of.setdefault(row.patient_id, row)
-            if (first.split, first.fold) != (row.split, row.fold):
-                raise UserError(
-                    f"{where}: patient {row.patient_id!r} is in two splits or folds (cases "
-                    f"{first.case_id!r} and {case_id!r}). Put all cases of a patient in one."
-                )
-            rows.append(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read ({error}). Mend it, {_ANEW}.") from error
+    for line, cells, _ in lines:
+        case_id, fold = cells["case_id"], cells["fold"]
+        where = f"{path}: line {line}"
+        if cells["split"] not in SPLITS:
+            raise UserError(f"{where}: split {cells['split']!r}, expected {', '.join(SPLITS)}.")
+        if fold and not (fold.isdecimal() and cells["split"] == "train"):
+            raise UserError(f"{where}: fold {fold!r}, expected a number, and only in train.")
+        if case_id in seen:
+            raise UserError(f"{where}: case {case_id!r} is there twice. Keep one line.")
+        seen.add(case_id)
+        row = _Row(case_id, cells["patient_id"], cells["split"], int(fold) if fold else None)
+        first = place_of.setdefault(row.patient_id, row)
+        if (first.split, first.fold) != (row.split, row.fold):
+            raise UserError(
+                f"{where}: patient {row.patient_id!r} is in two splits or folds (cases "
+                f"{first.case_id!r} and {case_id!r}). Put all cases of a patient in one."
+            )
+        rows.append(row)
     return rows
 
 
@@ -260,7 +253,7 @@ def _check_against(
     named: Mapping[str, str],
     settings: SplitSettings,
 ) -> None:
-    """The file must fit the data set and the settings of this run."""
+    """Checks that the file fits the data set and the settings of this run."""
     by_id = {row.case_id: row for row in rows}
     new = [record.case_id for record in records if record.case_id not in by_id]
     gone = sorted(by_id.keys() - {case.case_id for case in cases})
@@ -291,7 +284,9 @@ def _check_against(
     if settings.folds:
         folds = {row.fold for row in rows if row.split == "train"}
         if folds != set(range(settings.folds)):
-            held = f"{len(folds)} folds" if None not in folds else "cases of train without a fold"
+            held = "cases of train without a fold"
+            if None not in folds:
+                held = quantity(len(folds), "fold")
             raise UserError(
                 f"{path}: holds {held}, but config.split.folds={settings.folds}. Set the key back, "
                 f"{_ANEW}."

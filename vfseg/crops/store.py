@@ -76,7 +76,7 @@ def write_case(store: Path, record: CaseRecord, arrays: Mapping[str, np.ndarray]
 
     Args:
         store: folder of the store.
-        record: of the case. What an interrupted run left of it is cleared away.
+        record: of the case; what an interrupted run left of it is removed.
         arrays: `ct` int16 HU and `fractures` uint8 instance ids, each `n d h w`.
 
     Raises:
@@ -108,7 +108,7 @@ def write_case(store: Path, record: CaseRecord, arrays: Mapping[str, np.ndarray]
 
 
 def read_record(store: Path, case_id: str) -> CaseRecord | None:
-    """The record of a case; None where the store does not hold it whole, or in another format."""
+    """The record of a case; None where the store does not hold all of it, in today's format."""
     if not all((store / case_id / name / "zarr.json").is_file() for name in ARRAYS):
         return None
     try:

@@ -86,14 +86,14 @@ class Run(NamedTuple):
 class RunSource:
     """Random access to the endless, shuffled, balanced sequence of runs.
 
-    Global batch g takes the slots g * batch_size .. ; the first `positive_share` of them go through
-    the runs that show a fracture, the others through those that do not. Slot s belongs to plane
-    (g + s) mod P of P: positives and negatives of a batch are each spread over the planes as evenly
-    as their number allows, and what is left over moves on by a plane with every batch, so that
-    P batches together give each plane the same. The runs of a plane that do or do not show a
-    fracture are gone through in a new shuffled order every time they are used up. Hence sample i
-    depends on the seed and on i alone: any process can compute its share, and resuming needs no
-    more than a number.
+    Global batch g takes the slots g * batch_size .. ; the first `positive_share` of them take the
+    runs that show a fracture, the others those that do not. Slot s belongs to plane (g + s) mod P:
+    the positives and the negatives of a batch are each spread over the P planes as evenly as their
+    number allows, and the remainder moves on by a plane with every batch, so that P batches
+    together give each plane the same number. The runs of a plane that show a fracture, and those
+    that do not, are taken in a new shuffled order every time they are used up. So sample i depends
+    on the seed and on i alone: any process can compute its part, and to resume takes no more than a
+    number.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class RunSource:
             length: samples after which the sequence ends.
 
         Raises:
-            UserError: a positive share is asked for and no crop shows a fracture, or the reverse.
+            UserError: runs with a fracture are asked for and no crop shows one, or the reverse.
         """
         self._settings, self._seed, self._length = settings, seed, length
         self._spacing = records[0].voxel_spacing
@@ -134,7 +134,7 @@ class RunSource:
                         f"no {plane} run of the training cases shows "
                         f"{'a fracture' if positive else 'healthy bone only'}, but "
                         f"windows.positive_share={settings.positive_share} asks for them. Check "
-                        "the fracture masks with --mode audit, or change the share."
+                        "the fracture masks with --mode audit, or change the fraction."
                     )
 
     def _index(self, plane: str, records: Sequence[CaseRecord]) -> dict[bool, np.ndarray]:
@@ -223,7 +223,7 @@ def _read(array: Any, axis: int, crop: int, first: int, last: int) -> np.ndarray
     return np.moveaxis(array[index].read().result(), axis, 0)
 
 
-class _Share:
+class _ProcessPart:
     """The samples of one process: of every batch the part that its devices hold.
 
     Parts are cut, not dealt, so that a sample keeps its place in the global batch, on which the
@@ -269,8 +269,8 @@ class BatchFeed:
                 "Choose a multiple."
             )
         self._batch_size = batch_size
-        share = grain.MapDataset.source(_Share(source, batch_size, process, processes))
-        batches = share.batch(batch_size // processes, drop_remainder=True)
+        part = grain.MapDataset.source(_ProcessPart(source, batch_size, process, processes))
+        batches = part.batch(batch_size // processes, drop_remainder=True)
         reading = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
         self._iterator = iter(batches.to_iter_dataset(reading))
 

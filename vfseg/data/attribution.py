@@ -3,19 +3,21 @@
 import numpy as np
 from scipy import ndimage
 
+from vfseg.data.box import bounding_box, grown
+
 ATTRIBUTION_MARGIN_MM = 2.0
 """A fracture belongs to a vertebra where it lies within this distance of its mask."""
 
 FRACTURED_MM3 = 20.0
-"""A vertebra is fractured where fractures fill at least this volume of what belongs to it."""
+"""A vertebra is fractured from this volume of fractures on that belong to it."""
 
 
 def attribute(shown: np.ndarray, owners: np.ndarray | None, voxel_spacing: float) -> np.ndarray:
     """The part of the fracture voxels that belongs to the crop's own vertebra.
 
     A voxel belongs to the nearest vertebra mask, if that lies within `ATTRIBUTION_MARGIN_MM`.
-    Never by the box: the neighbours' fractures lie in it, too. Without a label map (boxes only),
-    all that the crop shows counts, which is all that can be said.
+    The box does not decide: fractures of the neighbours lie in it as well. Without a label map
+    (boxes only) nothing better is known, and all that the crop shows counts.
 
     Args:
         shown: fracture voxels of the crop, bool `d h w`.
@@ -25,8 +27,7 @@ def attribute(shown: np.ndarray, owners: np.ndarray | None, voxel_spacing: float
     if owners is None or not shown.any():
         return shown
     reach = int(np.ceil(ATTRIBUTION_MARGIN_MM / voxel_spacing))
-    (box,) = ndimage.find_objects(shown.astype(np.uint8))
-    box = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in box)
+    box = grown(bounding_box(shown), (reach,) * 3, shown.shape)
     own, other = (
         ndimage.distance_transform_edt(owners[box] != owner, sampling=voxel_spacing)
         if (owners[box] == owner).any()

@@ -62,6 +62,33 @@ def within(box: Box, outer: Box) -> Box:
     )
 
 
+def moved(box: Box, by: Iterable[int]) -> Box:
+    """A box moved by (d, h, w) voxels: the reverse of `within`, where that is the start of outer.
+
+    >>> moved(box_between((0, 0, 0), (1, 2, 3)), (4, 4, 4))
+    (slice(4, 5, None), slice(4, 6, None), slice(4, 7, None))
+    """
+    steps = tuple(by)
+    return box_between(
+        (side.start + step for side, step in zip(box, steps, strict=True)),
+        (side.stop + step for side, step in zip(box, steps, strict=True)),
+    )
+
+
+def grown(box: Box, margin: Iterable[int], shape: Iterable[int]) -> Box:
+    """A box with a margin of (d, h, w) voxels around it, as far as a volume of this shape goes.
+
+    >>> grown(box_between((0, 5, 5), (2, 6, 6)), (1, 1, 1), (9, 9, 6))
+    (slice(0, 3, None), slice(4, 7, None), slice(4, 6, None))
+    """
+    margins = tuple(margin)
+    larger = box_between(
+        (side.start - step for side, step in zip(box, margins, strict=True)),
+        (side.stop + step for side, step in zip(box, margins, strict=True)),
+    )
+    return intersection(larger, whole(shape))
+
+
 def overlap(box: Box, other: Box) -> tuple[Box, Box]:
     """The voxels that two boxes have in common, in the indices of either box.
 

@@ -1,6 +1,5 @@
 """Box files: one vertebra a line, voxel indices of the array as it is stored in the CT's file."""
 
-import csv
 import os
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from nibabel.affines import apply_affine
 
 from vfseg.data.geometry import Geometry
 from vfseg.data.levels import LEVELS, SPINE_IDS, Sighting, Vertebra, decide_scheme
-from vfseg.errors import UserError
+from vfseg.errors import UserError, quantity
+from vfseg.files import read_lines
 
 _EDGES = ("x0", "x1", "y0", "y1", "z0", "z1")
 _NAMES = ("id", "label", "level", "vertebra")
@@ -27,23 +27,23 @@ def vertebrae_from_boxes(
     inclusive: bool = False,
     scheme: str | None = None,
 ) -> tuple[Vertebra, ...]:
-    """Read the boxes of T4 to L5, cranial to caudal.
+    """Reads the boxes of T4 to L5, cranial to caudal.
 
     Lines are `cut_li` lines (id, slb, slb2, n_slices, base_size, x0, x1, y0, y1, z0, z1), or
-    id, x0, x1, y0, y1, z0, z1, or as a header line names them (first `id`, `label`, `level` or
+    id, x0, x1, y0, y1, z0, z1, or what a header line names (first `id`, `label`, `level` or
     `vertebra`; then x0 to z1 among others). x, y, z are the first, second, third axis of the stored
     array. A comma at the end is allowed. Ids are numbers of a label scheme, or names such as L3.
 
     Args:
         path: the file.
         geometry: grid of the CT.
-        inclusive: x1, y1 and z1 belong to the box; else boxes are half-open.
+        inclusive: whether x1, y1 and z1 belong to the box; else boxes are half-open.
         scheme: label scheme of the ids; None takes the only one that fits (see `decide_scheme`).
 
     Raises:
         UserError: no such file; no box; a line with another number of cells, a cell that is not a
             whole number, a box that is inverted or leaves the volume, an id that is doubled or
-            unknown; a scheme that is contradicted or not to be told.
+            unknown; a scheme that is contradicted or cannot be determined.
     """
     path = Path(path)
     boxes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
@@ -76,7 +76,7 @@ def vertebrae_from_boxes(
         if name in LEVELS:
             found.append(_vertebra(name, who, *boxes[who], geometry))
         else:
-            logging.warning("%s: box of %s (%s) left out, not among T4 to L5", path, name, who)
+            logging.warning("%s: box of %s (%s) left out: not among T4 to L5", path, name, who)
     return tuple(sorted(found, key=lambda vertebra: LEVELS.index(vertebra.level)))
 
 
@@ -127,19 +127,10 @@ def _vertebra(
 
 
 def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Lines with a box, as column -> cell, the vertebra always under "id"."""
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file. Check the path.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a box file that can be read ({error}).") from error
+    """Lines that hold a box: number, and column -> cell; the vertebra stands under "id"."""
     header: tuple[str, ...] | None = None
     found: list[tuple[int, dict[str, str]]] = []
-    for line, row in enumerate(rows, 1):
-        cells = [cell.strip() for cell in row]
-        if not any(cells):
-            continue
+    for line, cells in read_lines(path):
         if header is None and not found and cells[0].lower() in _NAMES:
             header = tuple(cell.lower() for cell in cells)
             missing = [name for name in _EDGES if name not in header]
@@ -154,9 +145,9 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
         columns = header or _WITHOUT_HEADER.get(len(cells))
         if columns is None or len(cells) < len(columns):
             raise UserError(
-                f"{path}: line {line} has {len(cells)} cells. Write 11 (id, slb, slb2, n_slices, "
-                f"base_size, {', '.join(_EDGES)}), 7 (id, {', '.join(_EDGES)}), or a first line "
-                "that names the columns."
+                f"{path}: line {line} has {quantity(len(cells), 'cell')}. Write 11 (id, slb, slb2, "
+                f"n_slices, base_size, {', '.join(_EDGES)}), 7 (id, {', '.join(_EDGES)}), or a "
+                "first line that names the columns."
             )
         named = dict(zip(columns, cells))
         named["id"] = cells[0]

@@ -1,7 +1,5 @@
 """Cases of a data set: the manifest, a CSV file with one case a line and paths relative to it."""
 
-import csv
-import io
 import os
 import re
 from collections.abc import Iterable
@@ -10,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from vfseg.data.dicom import is_series_path
 from vfseg.errors import UserError
-from vfseg.files import atomic_file
+from vfseg.files import read_table, write_table
 
 COLUMNS = ("case_id", "patient_id", "ct", "vertebrae", "boxes", "fractures", "grades", "split")
 SPLITS = ("train", "validation", "test")
@@ -45,26 +43,27 @@ class Case:
 
 
 def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ...]]:
-    """Read the sound lines of a manifest, and say what is wrong with the others.
+    """Reads the sound lines of a manifest, and says what is wrong with the others.
 
-    A manifest has all of `COLUMNS`; further columns are ignored, cells may be empty.
-    Wrong are: more cells than the first line has, an id that is empty, doubled (the first line of
-    it counts) or unfit as a folder name, an unknown split, a patient in a second split, a path that
-    is absolute, climbs out of the manifest's folder or does not exist.
+    A manifest has all of `COLUMNS`; further columns are ignored, cells may be empty. A line is
+    wrong that has more cells than the first one; whose id is empty, unfit as a folder name or
+    taken by an earlier line; with an unknown split, or a patient of another split; with a path that
+    is absolute, leaves the manifest's folder or does not exist.
 
     Raises:
-        UserError: no such file, not a UTF-8 CSV, a missing column, no line.
+        UserError: as in `read_table`; a missing column, or no line.
     """
     path = Path(path)
     problems: list[str] = []
     cases: list[Case] = []
     seen: dict[str, int] = {}
     split_of: dict[str, tuple[str, int]] = {}
-    rows = _rows(path)
+    columns, rows = read_table(path, "manifest")
+    _check_columns(path, columns)
     if not rows:
         raise UserError(f"{path}: no case in the manifest. Add one line for each CT.")
-    for line, row in rows:
-        if row is None:
+    for line, row, width in rows:
+        if width > len(columns):
             problems.append(
                 f"line {line}: more cells than the first line. Put quotes around a cell that holds "
                 "a comma"
@@ -99,15 +98,13 @@ def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str
 
 
 def write_manifest(path: str | os.PathLike, cases: Iterable[Case]) -> None:
-    """Write a manifest, atomically.
+    """Writes a manifest, atomically.
 
     Raises:
         UserError: a file lies outside the manifest's folder, or the manifest cannot be written.
     """
     path = Path(path)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for case in cases:
         row = {"case_id": case.case_id, "patient_id": case.patient_id, "split": case.split}
         for column in _FILES:
@@ -119,52 +116,16 @@ def write_manifest(path: str | os.PathLike, cases: Iterable[Case]) -> None:
                     "relative. Put the manifest above its files."
                 )
             row[column] = relative.replace(os.sep, "/")
-        writer.writerow(row)
-    with atomic_file(path) as file:
-        file.write(text.getvalue().encode())
-
-
-def _rows(path: Path) -> list[tuple[int, dict[str, str] | None]]:
-    """Lines of the CSV with their numbers, cells stripped, empty lines left out.
-
-    None stands for a line with more cells than the first one.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such manifest. Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text. Save the manifest as CSV in UTF-8.") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
-    rows: list[tuple[int, dict[str, str] | None]] = []
-    line = 1
-    try:
-        columns = [cell.strip() for cell in next(reader, [])]
-        _check_columns(path, columns)
-        line = reader.line_num + 1
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells):
-                cells += [""] * (len(columns) - len(cells))
-                fits = len(cells) == len(columns)
-                rows.append((line, dict(zip(columns, cells)) if fits else None))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(
-            f"{path}: line {line} is not CSV ({error}; a quotation mark without its second one?). "
-            "Mend the line, and save the manifest again."
-        ) from error
-    return rows
+        rows.append({column: row[column] for column in COLUMNS})
+    write_table(path, rows, COLUMNS)
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise UserError(
-            f"{path}: the first line lacks {', '.join(missing)}. It names the columns, separated "
-            f"by commas: {','.join(COLUMNS)}; cells of files that you do not have stay empty."
+            f"{path}: the first line lacks {', '.join(missing)}. Name all columns there: "
+            f"{','.join(COLUMNS)}; below, leave the cells empty of files that you do not have."
         )
 
 

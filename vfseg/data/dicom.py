@@ -1,9 +1,9 @@
-"""DICOM: a folder with a CT series reads as one volume, or says why it is none.
+"""DICOM: a folder with a CT series is read as one volume, or refused with the reason.
 
 Slices are ordered by where they lie (ImagePositionPatient), never by name or number. The stored
 array is `[column, row, slice]`, slices along the normal of the image plane, so a standard axial
-series is stored LPS. pydicom reads the files: all that can be wrong with a series shows in its
-tags, whereas readers of whole series stack what they get (a missing slice becomes a shorter spine).
+series is stored LPS. The files are read one by one, with pydicom: readers of whole series stack
+what they find, and a missing slice becomes a shorter spine, whereas the tags show what is wrong.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from absl import logging
 
 from vfseg.data.geometry import Geometry, geometry_from
 from vfseg.data.slice_stack import stack_slices
-from vfseg.errors import UserError
+from vfseg.errors import UserError, quantity
 
 PADDING_HU = -1024
 """Air, in place of padding values (outside the scan circle)."""
@@ -71,7 +71,7 @@ def is_dicom_file(path: Path) -> bool:
 
 
 def open_series(path: str | os.PathLike) -> Series:
-    """Find the series in a folder (and below it), read its headers and check that it is a volume.
+    """Finds the series in a folder or below it, reads its headers, checks that it is a volume.
 
     Args:
         path: the folder; where it holds several series that could be a volume, followed by '#' and
@@ -102,7 +102,7 @@ def read_slices(series: Series) -> Iterator[tuple[slice, np.ndarray]]:
     """Voxels slice by slice in the order of the file: flat index range and HU (integer or float32).
 
     Raises:
-        UserError: a slice without or with damaged pixels, or of a compression that is not readable.
+        UserError: pixels are missing, damaged, or compressed in a way that cannot be read here.
     """
     import pydicom
 
@@ -114,20 +114,19 @@ def read_slices(series: Series) -> Iterator[tuple[slice, np.ndarray]]:
             raw = header.pixel_array
         except RuntimeError as error:  # how pydicom says that no decoder is installed
             raise UserError(
-                f"{path}: compressed in a way that is not readable here ({_first_line(error)}). "
+                f"{path}: compressed in a way that cannot be read here ({_first_line(error)}). "
                 "Install the decoders: pip install 'vfseg[dicom]'; or convert the series to NIfTI, "
                 "for instance with dcm2niix."
             ) from error
         except Exception as error:  # damaged pixel data fails in many ways, by compression
             raise UserError(
-                f"{path}: pixels that cannot be read ({_first_line(error)}). Copy or export the "
+                f"{path}: the pixels cannot be read ({_first_line(error)}). Copy or export the "
                 "file again."
             ) from error
         yield slice(index * size, (index + 1) * size), _hounsfield(header, raw, padded)
     for value in sorted(padded):
         logging.warning(
-            "%s: the tag PixelPaddingValue means %d HU, which tissue has, too: it is not replaced "
-            "by air",
+            "%s: the tag PixelPaddingValue means %d HU, a value of tissue: not replaced by air",
             series.name,
             value,
         )
@@ -209,7 +208,7 @@ def _why_no_volume(headers: list[Any]) -> str:
     if first.get("Modality", "CT") != "CT":
         return f"{first.Modality}, not CT"
     if any(int(h.get("NumberOfFrames") or 1) > 1 for h in headers):
-        return "many frames in one file (Enhanced CT), which is not read; dcm2niix converts it"
+        return "many frames in one file (Enhanced CT), which is not supported; dcm2niix converts it"
     if any("LOCALIZER" in (h.get("ImageType") or ()) for h in headers):
         return "a localizer"
     for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
@@ -229,7 +228,7 @@ def _line(uid: str, found: dict[str, list[Any]]) -> str:
         spacing.append(f"{np.median(gaps):.3g}")
     return (
         f"...{_end(uid, found)}  {str(first.get('SeriesDescription', '')) or '(no description)'}, "
-        f"{len(headers)} slices" + (f", {' x '.join(spacing)} mm" if spacing else "")
+        f"{quantity(len(headers), 'slice')}" + (f", {' x '.join(spacing)} mm" if spacing else "")
     )
 
 
@@ -272,8 +271,8 @@ def _check_values(name: str, slices: list[Any]) -> None:
                 )
         if header.get("RescaleIntercept") is None or header.get("RescaleSlope") is None:
             raise UserError(
-                f"{where}: no RescaleSlope and RescaleIntercept, so Hounsfield units cannot be "
-                f"told. {remedy}"
+                f"{where}: no RescaleSlope and RescaleIntercept, without which values are not in "
+                f"Hounsfield units. {remedy}"
             )
         slope = _numbers(header, "RescaleSlope") + _numbers(header, "RescaleIntercept")
         if len(slope) != 2 or not np.isfinite(slope).all() or slope[0] == 0:

@@ -1,12 +1,11 @@
 """Finds the cases of a data set: by its manifest, or by how its files are named and laid out.
 
-What belongs to which CT is told by, in this order: the BIDS name, the same name in another folder
-(`ct/7.nii.gz`, `fractures/7.nii.gz`), a case number that both names share, a name that begins with
-that of the CT, a folder with one CT in it. Whatever fits several
-CTs, or none, is reported and not used; a CT that has two files for one purpose is left out.
+A file belongs to the CT that, in this order, has its BIDS name; its name in another folder
+(`ct/7.nii.gz`, `fractures/7.nii.gz`); its case number; a name with which its own begins; or that is
+the only one in its folder. A file that fits several CTs, or none, is reported and not used; a CT
+with two files for one purpose is left out.
 """
 
-import csv
 import dataclasses
 import os
 import re
@@ -18,6 +17,7 @@ from vfseg.data.dicom import holds_dicom, is_dicom_file, is_series_path
 from vfseg.data.grades import graded_subjects
 from vfseg.data.vertebra_labels import is_class_folder
 from vfseg.errors import UserError
+from vfseg.files import read_lines
 
 MANIFEST = "manifest.csv"
 _NIFTI = (".nii", ".nii.gz")
@@ -26,7 +26,7 @@ _EDGES = {"x0", "x1", "y0", "y1", "z0", "z1"}
 _ROLES = ("vertebrae", "boxes", "fractures", "grades")
 _SHOWN = 8
 _LEFT_OUT = re.compile(r": left out, |^line \d+: ")
-# Words of a name, BIDS entities included, that tell what a file is.
+# Words of a name, BIDS entities included, that say what a file is.
 _FRACTURE = re.compile(r"frac|(?<![a-z])fx(?![a-z])|lesion")
 _NOT_VERTEBRAE = re.compile(r"subreg|body|bodies|seg-vb|endplate|spinal_?c|(?<![a-z])disc|rib")
 _VERTEBRA = re.compile(r"(?<![a-z])vert|totalseg")
@@ -43,7 +43,7 @@ _LAYOUTS = (
 
 
 def find_cases(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ...]]:
-    """Find the cases of a manifest, of a folder, or the one case of a CT.
+    """Finds the cases of a manifest, of a folder, or the one case of a CT.
 
     A folder with a `manifest.csv` is read by it. A folder that itself holds the slices of a DICOM
     series is one case; so is a NIfTI file. Every other folder is searched with all folders below
@@ -54,7 +54,7 @@ def find_cases(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ..
         The cases by name, and notes: what was left out or not used, and why; what was assumed.
 
     Raises:
-        UserError: no such path, a manifest that is none, or no case; with what was found instead.
+        UserError: no such path, no manifest, or no case; with what was found instead.
     """
     path = Path(path)
     try:
@@ -90,9 +90,9 @@ def case_of_ct(path: Path, *, vertebrae: Path | None = None, boxes: Path | None 
 
 
 def is_left_out(note: str) -> bool:
-    """Whether a note of `find_cases`, or a problem of `check_manifest`, means a case that is lost.
+    """Whether a note of `find_cases` or a problem of `check_manifest` says that a case is left out.
 
-    The others are remarks: what was assumed, or which files have no use.
+    Other notes say what was assumed, or which files are not used.
     """
     return bool(_LEFT_OUT.search(note))
 
@@ -102,7 +102,7 @@ class _Item:
     """A file, or a folder that counts as one, and what its name says."""
 
     path: Path
-    role: str  # "ct", one of `_ROLES`, "centroids", or "" where the name does not tell
+    role: str  # "ct", one of `_ROLES`, "centroids", or "" where the name does not say
     stem: str
     key: str  # BIDS entities without `seg`; "" where the name is not BIDS
     numbers: frozenset[int]  # in the name
@@ -112,7 +112,7 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     notes: list[str] = []
     items = list(_items(root))
     scans = [item for item in items if item.role == "ct"]
-    if len(scans) > 1:  # a number that all CTs share, such as a spacing, tells nothing
+    if len(scans) > 1:  # a number that all CTs share, such as a spacing, names no case
         shared = frozenset.intersection(*(scan.numbers for scan in scans))
         if all(scan.numbers == shared for scan in scans):
             shared = frozenset()
@@ -135,14 +135,14 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
         elif len(owners) > 1 and item.role != "grades":
             fitting = ", ".join(_at(root, owner.path) for owner in owners[:3])
             notes.append(
-                f"{_at(root, item.path)}: fits {len(owners)} CTs ({fitting}), not used; name the "
-                "right one in a manifest"
+                f"{_at(root, item.path)}: fits {len(owners)} CTs ({fitting}), not used; name its "
+                "CT in a manifest"
             )
     if unused:
         listed = ", ".join(_at(root, path) for path in unused[:_SHOWN])
         more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
         notes.append(
-            f"not used, their names do not tell what they are (a CT, vertebrae, fractures?): "
+            f"not used, as their names do not say what they are (a CT, vertebrae, fractures?): "
             f"{listed}{more}"
         )
     cases = []
@@ -162,7 +162,7 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
         files = {role: paths[0] for role, paths in found.items()}
         cases.append(Case(name, patient, scan.path, **files))  # type: ignore[arg-type]
     if any(case.patient_id == case.case_id for case in cases) and len(cases) > 1:
-        notes.append("without a manifest or BIDS names, each CT is taken for a patient of its own")
+        notes.append("without a manifest or BIDS names, each CT counts as a patient of its own")
     return tuple(sorted(cases, key=lambda case: case.case_id)), tuple(notes)
 
 
@@ -184,7 +184,7 @@ def _items(root: Path) -> Iterable[_Item]:
 
 
 def _role(path: Path, folder: str) -> str:
-    """What a file is by its name; where that does not tell, by the name of its folder."""
+    """What a file is by its name; where that does not say, by the name of its folder."""
     name = path.name.lower()
     if name.endswith("_ctd.json"):
         return "centroids"  # they say no more than the label map
@@ -234,9 +234,8 @@ def _is_box_file(path: Path) -> bool:
     if re.match(r"cut_li\d", path.name.lower()):
         return True
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            cells = [cell.strip().lower() for cell in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
+        cells = [cell.lower() for cell in next(read_lines(path), (1, []))[1]]
+    except UserError:
         return False
     while cells and not cells[-1]:
         cells.pop()

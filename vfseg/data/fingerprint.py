@@ -1,4 +1,4 @@
-"""Has anything changed that a result was made from? Hashes of a case's files and of settings."""
+"""Whether anything has changed from which a result was made: hashes of files and settings."""
 
 import hashlib
 import json
@@ -14,10 +14,10 @@ def case_fingerprint(case: Case, shaping: Any) -> str:
     """SHA-256 over the contents of a case's files, its names and whatever else shapes the result.
 
     Of a folder (a DICOM series, a mask for each class) the files that are read count, with their
-    names. The split does not: what is made of a case does not depend on it.
+    names. The split does not count: what is made of a case does not depend on it.
 
     Args:
-        case: CT, vertebrae, boxes and fractures count.
+        case: its CT, vertebrae, boxes and fractures count.
         shaping: settings and versions, JSON-serialisable.
 
     Raises:

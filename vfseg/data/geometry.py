@@ -10,6 +10,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from nibabel.orientations import io_orientation
 
+from vfseg.data.box import Box
 from vfseg.errors import UserError
 
 PLANE_AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
@@ -64,7 +65,7 @@ class Geometry:
         stored = np.transpose(array[self._flip], np.argsort(self.axes))
         return stored[(...,) + (None,) * (len(self.stored_shape) - 3)]
 
-    def slabs(self, thickness: int) -> Iterator[tuple[slice, slice, slice]]:
+    def slabs(self, thickness: int) -> Iterator[Box]:
         """Parts of the `d h w` array in the order in which the file holds them.
 
         Each is up to `thickness` positions of the slowest stored axis, and whole along the others.
@@ -76,7 +77,8 @@ class Geometry:
                 first, last = count - last, count - first
             part = [slice(0, size) for size in self.shape]
             part[slowest] = slice(first, last)
-            yield part[0], part[1], part[2]
+            d, h, w = part
+            yield d, h, w
 
     def slab_to_stored(self, slab: np.ndarray) -> np.ndarray:
         """View of one of `slabs` in the order of the file, three axes."""
@@ -111,12 +113,16 @@ def geometry_from(
     header.set_sform(affine_stored, code=1)
     header.set_qform(affine_stored, code=1)
     if not np.allclose(header.get_qform(), affine_stored, atol=1e-3):
-        header["qform_code"] = 0  # a quaternion cannot say shear
+        header["qform_code"] = 0  # a quaternion cannot express shear
     return geometry_of_header(header, name)
 
 
 def geometry_of_header(source: nib.Nifti1Header, name: str) -> Geometry:
-    """Check the spatial part of a header and derive the canonical view."""
+    """Checks the spatial part of a header and derives the canonical view.
+
+    Raises:
+        UserError: not one 3D volume; damaged; no orientation; an invalid affine or spacing.
+    """
     shape = tuple(int(size) for size in source.get_data_shape())
     if len(shape) < 3 or any(size != 1 for size in shape[3:]) or 0 in shape:
         raise UserError(
@@ -132,7 +138,7 @@ def geometry_of_header(source: nib.Nifti1Header, name: str) -> Geometry:
     if not (source["sform_code"] > 0 or source["qform_code"] > 0):
         raise UserError(
             f"{name}: no orientation in the header (sform_code and qform_code are 0), so left "
-            "and right cannot be told. Convert the CT again from DICOM, or set the sform."
+            "and right are not known. Convert the CT again from DICOM, or set the sform."
         )
     header = (nib.Nifti2Header if isinstance(source, nib.Nifti2Header) else nib.Nifti1Header)()
     header.set_data_shape(shape)
@@ -171,12 +177,12 @@ def geometry_of_header(source: nib.Nifti1Header, name: str) -> Geometry:
 
 
 def check_same_geometry(a: Geometry, b: Geometry, name_a: str, name_b: str) -> None:
-    """Two files must lie on one grid: equal canonical shape, and corners within 0.1 voxel.
+    """Checks that two files lie on one grid: equal canonical shape, corners within 0.1 voxel.
 
     The order of the axes in the files does not matter: a RAS mask fits an LPS CT of the same grid.
 
     Raises:
-        UserError: naming both files and the shapes, or the largest distance at a corner in mm.
+        UserError: they do not; names both, and the shapes or the largest distance of corners in mm.
     """
     remedy = "Resample one onto the grid of the other, or give the file made from this CT."
     if a.shape != b.shape:

@@ -1,6 +1,5 @@
 """Fracture grades of vertebrae (Genant, 0 to 3) from a table."""
 
-import csv
 import os
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import numpy as np
 
 from vfseg.data.cases import Case
 from vfseg.data.levels import LEVELS, SPINE_IDS
-from vfseg.errors import UserError
+from vfseg.errors import UserError, quantity
+from vfseg.files import Row, read_table
 
 GENANT = {0: "none", 1: "mild", 2: "moderate", 3: "severe"}
 """Genant's semiquantitative grades (Genant et al., 1993, J Bone Miner Res 8:1137)."""
@@ -33,14 +33,14 @@ def genant_grade(loss: float) -> int:
 
 
 def graded_subjects(path: str | os.PathLike) -> tuple[str, ...] | None:
-    """Subjects of a table of grades, () where it names none; None where a file is no such table."""
+    """Subjects of a table of grades; () where it names none, None where the file is none."""
     try:
         columns, rows = _table(Path(path))
         _column(columns, _GRADE)
     except (UserError, KeyError):
         return None
     subject = next((name for name in _SUBJECT if name in columns), None)
-    return tuple(dict.fromkeys(row[subject] for _, row in rows)) if subject else ()
+    return tuple(dict.fromkeys(row.cells[subject] for row in rows)) if subject else ()
 
 
 def read_grades(path: str | os.PathLike, subject: str | None = None) -> dict[str, int]:
@@ -48,16 +48,16 @@ def read_grades(path: str | os.PathLike, subject: str | None = None) -> dict[str
 
     The first line names the columns: `genant_grade` (or `genant`, `grade`); the vertebra by name in
     `vertebra` (or `level`: T4, L1) or by number in `verse_label`, `totalsegmentator_label` or the
-    like after a label scheme; where both are there they must agree. A table of several cases names
-    them in `subject` (or `case_id`, `case`). An empty grade is an unknown one.
+    like, after a label scheme; where there are both they must agree. A table of several cases names
+    them in `subject` (or `case_id`, `case`). An empty grade is unknown.
 
     Args:
         path: the CSV file.
-        subject: the lines to take; None where the table is of one subject.
+        subject: whose lines to take; None where the table is of one subject.
 
     Raises:
-        UserError: no such file, no such columns, a vertebra that is unknown or doubled, a grade
-            other than 0 to 3; several subjects and none named, or no line of the named one.
+        UserError: no such file or columns; a vertebra that is unknown or doubled; a grade other
+            than 0 to 3; several subjects and none named, or no line of the named one.
     """
     path = Path(path)
     columns, rows = _table(path)
@@ -74,7 +74,7 @@ def read_grades(path: str | os.PathLike, subject: str | None = None) -> dict[str
         rows = _of_subject(path, rows, subject_column, subject)
     grades: dict[str, int] = {}
     seen: dict[str, int] = {}
-    for line, row in rows:
+    for line, row, _ in rows:
         level = _level(path, line, row, level_column)
         if level in seen:
             raise UserError(f"{path}: line {line}: a second grade of {level}. Keep one.")
@@ -92,21 +92,19 @@ def read_grades(path: str | os.PathLike, subject: str | None = None) -> dict[str
     return grades
 
 
-def _of_subject(
-    path: Path, rows: list[tuple[int, dict[str, str]]], column: str, subject: str | None
-) -> list[tuple[int, dict[str, str]]]:
-    present = list(dict.fromkeys(row[column] for _, row in rows))
+def _of_subject(path: Path, rows: list[Row], column: str, subject: str | None) -> list[Row]:
+    present = list(dict.fromkeys(row.cells[column] for row in rows))
     if subject is None and len(present) > 1:
         raise UserError(
             f"{path}: grades of {len(present)} subjects ({', '.join(present[:5])}, ...). Give a "
-            "table for each case, or name the cases as the table names them."
+            "table for each case, or name the cases as the table does."
         )
     if subject is not None and subject not in present:
         raise UserError(
-            f"{path}: no grade of {subject}, but of {', '.join(present[:5]) or 'nobody'}. Name the "
-            "case as the table names it."
+            f"{path}: no grade of {subject}, only of {', '.join(present[:5]) or '(none)'}. Name "
+            "the case as the table does."
         )
-    return [(line, row) for line, row in rows if subject in (None, row[column])]
+    return [row for row in rows if subject in (None, row.cells[column])]
 
 
 def _level(path: Path, line: int, row: dict[str, str], column: str) -> str:
@@ -125,8 +123,8 @@ def _level(path: Path, line: int, row: dict[str, str], column: str) -> str:
                 "as the number that the column's label scheme gives it."
             )
     if len(set(found.values())) > 1:
-        said = ", ".join(f"{name} {row[name]} ({level})" for name, level in found.items())
-        raise UserError(f"{path}: line {line}: {said} are different vertebrae. Mend the line.")
+        named = ", ".join(f"{name} {row[name]} ({level})" for name, level in found.items())
+        raise UserError(f"{path}: line {line}: {named} are different vertebrae. Mend the line.")
     return found[column]
 
 
@@ -137,29 +135,20 @@ def _column(columns: list[str], names: tuple[str, ...]) -> str:
     raise KeyError(names)
 
 
-def _table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Columns, and lines with their numbers."""
-    try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file. Check the path.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"{path}: not a table of grades that can be read ({error}). Save it as CSV in UTF-8."
-        ) from error
-    columns = [cell.strip().lower() for cell in lines[0]] if lines else []
-    rows = []
-    for number, line in enumerate(lines[1:], 2):
-        cells = [cell.strip() for cell in line]
-        if not any(cells):
-            continue
-        if len(cells) < len(columns):
+def _table(path: Path) -> tuple[list[str], list[Row]]:
+    """Columns in small letters, and rows that have them all."""
+    columns, rows = read_table(path, "table of grades")
+    for row in rows:
+        if row.width < len(columns):
             raise UserError(
-                f"{path}: line {number} has {len(cells)} cells, the first line {len(columns)}. "
-                "Mend the line."
+                f"{path}: line {row.line} has {quantity(row.width, 'cell')}, the first line "
+                f"{len(columns)}. Mend the line."
             )
-        rows.append((number, dict(zip(columns, cells))))
-    return columns, rows
+    lower = [
+        row._replace(cells={column.lower(): cell for column, cell in row.cells.items()})
+        for row in rows
+    ]
+    return [column.lower() for column in columns], lower
 
 
 def grades_of(case: Case, path: Path) -> dict[str, int]:

@@ -25,7 +25,7 @@ def instances_are_marked(cases: Iterable[Case]) -> bool:
     that cannot be read is passed over.
     """
     for case in cases:
-        with contextlib.suppress(UserError):
+        with contextlib.suppress(Exception):  # a damaged file fails in many ways
             if case.fractures and _several(read_labels(case.fractures).array):
                 return True
     return False
@@ -87,7 +87,7 @@ def instances_as_uint8(instances: np.ndarray, source: str) -> np.ndarray:
     ids = np.unique(instances[instances != 0])
     if len(ids) > 255:
         raise UserError(
-            f"{source}: {len(ids)} fracture instances, at most 255 can be told apart. "
+            f"{source}: {len(ids)} fracture instances, at most 255 can be kept apart. "
             "Give one id to each fracture (a map of something else?)."
         )
     return np.where(instances == 0, 0, 1 + np.searchsorted(ids, instances)).astype(np.uint8)

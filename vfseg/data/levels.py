@@ -1,8 +1,9 @@
 """Vertebral levels: their names, the numbers that label schemes give them, and what is plausible.
 
-Ids alone do not decide a scheme: TotalSegmentator v1 and v2 overlap and both grow upwards, VerSe
-grows downwards, and a map of many organs holds organs where VerSe has vertebrae. So a scheme is
-checked against the anatomy: order along the body axis, distances between neighbours, volumes.
+Ids alone do not decide the scheme: those of TotalSegmentator v1 and v2 overlap and both grow
+upwards, those of VerSe grow downwards, and a map of many organs has organs at the ids of VerSe. So
+a scheme is checked against the anatomy: order along the body axis, distances between neighbours,
+volumes.
 """
 
 import itertools
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vfseg.data.box import Box, box_between
 from vfseg.errors import UserError
 
 LEVELS = ("T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5")
@@ -64,7 +66,7 @@ _GAP_LIMITS = (0.7, 1.6)  # with levels missing between them; a number skipped i
 _SCALE_LIMITS = (0.78, 1.32)
 _OUTDATED_SCALE_LIMITS = (0.88, 1.19)
 _MORE_IDS = 2
-_FRAGMENT_SHARE = 0.15
+_FRAGMENT_FRACTION = 0.15
 _FRAGMENT_ELSEWHERE_ML = 2.0
 
 
@@ -109,6 +111,11 @@ class Vertebra:
     volume_ml: float
     flags: tuple[str, ...] = ()
 
+    @property
+    def box(self) -> Box:
+        """Its bounding box."""
+        return box_between(self.start, self.stop)
+
 
 def is_fragment(name: str, volume_ml: float | None) -> bool:
     """Whether a volume is less than 15 % of what the level usually has."""
@@ -116,7 +123,7 @@ def is_fragment(name: str, volume_ml: float | None) -> bool:
         return False
     if name not in LEVELS:
         return volume_ml < _FRAGMENT_ELSEWHERE_ML
-    return volume_ml < _FRAGMENT_SHARE * float(np.interp(_POSITION[name], *_VOLUME_ML))
+    return volume_ml < _FRAGMENT_FRACTION * float(np.interp(_POSITION[name], *_VOLUME_ML))
 
 
 def decide_scheme(
@@ -128,18 +135,18 @@ def decide_scheme(
     """Name of the label scheme, and remarks on what is odd under it.
 
     A named scheme is refused where the ids hold no T4 to L5, or where the levels are out of order
-    along the body; implausible volumes and distances are remarks. Without a name every scheme is
-    put to all the checks, foreign ids among them, and the only one that passes is taken,
-    TotalSegmentator v1 never, and "l5_to_t4" not by a single vertebra.
+    along the body; implausible volumes and distances are remarks. Without a name every scheme has
+    to pass all checks, also that no id is foreign to it, and the only one that does is taken; but
+    never TotalSegmentator v1, nor "l5_to_t4" by a single vertebra.
 
     Args:
         ids: ids in the file, without background.
-        sight: id -> sighting; asked only for ids that a scheme takes for spine.
+        sight: id -> sighting; called only for ids that a scheme takes for spine.
         scheme: name, or None.
         source: the file, for messages.
 
     Raises:
-        UserError: unknown or contradicted scheme, or none, or several that fit.
+        UserError: the named scheme is unknown or contradicted; or none fits, or several do.
     """
     choices = ", ".join(SCHEMES)
     if scheme is not None:
@@ -165,7 +172,7 @@ def decide_scheme(
     if single:
         (label,) = verdicts[_OWN_NUMBERS].read
         known = [f"{names[label]} in {n}" for n, names in SPINE_IDS.items() if label in names]
-        reasons += f"\n  one vertebra alone decides nothing: {label} is {', '.join(known)}"
+        reasons += f"\n  one vertebra alone does not decide: {label} is {', '.join(known)}"
     raise UserError(
         f"{source}: cannot tell the label scheme of the ids {_ranges(ids)}:{reasons}\n"
         "Name it with --vertebra-scheme, or give a label map in one of these schemes."
@@ -184,7 +191,14 @@ def missing_levels(present: Collection[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Verdict:
-    """One scheme put to the checks: what rules it out, what is odd, what it takes for vertebrae."""
+    """Outcome of the checks of a scheme.
+
+    Attributes:
+        refusal: what rules it out, "" where nothing does.
+        remarks: what is odd under it.
+        read: ids that it takes for whole vertebrae.
+        scale: distances of neighbours, as a multiple of the usual ones.
+    """
 
     refusal: str
     remarks: tuple[str, ...] = ()
@@ -199,8 +213,8 @@ class _Verdict:
 def _fitting(verdicts: Mapping[str, _Verdict]) -> list[str]:
     """Schemes without a problem, less those that explain the ids clearly worse than another.
 
-    A scheme does that where another one sees the same vertebrae and more of them (where this one
-    has organs, which would have to lie in a row like vertebrae by accident).
+    A scheme is worse where another one sees the same vertebrae and at least `_MORE_IDS` more, which
+    it would take for organs that lie in a row like vertebrae by accident.
     """
     fit = {name: verdict for name, verdict in verdicts.items() if verdict.problem == "fits"}
     fit = {
@@ -220,7 +234,7 @@ def _fitting(verdicts: Mapping[str, _Verdict]) -> list[str]:
 def _judge(
     scheme: str, ids: Collection[int], sight: Callable[[int], Sighting], *, named: bool = False
 ) -> _Verdict:
-    """Put one scheme to the checks; foreign ids do not rule out a scheme that the user named."""
+    """Checks one scheme; foreign ids do not rule out a scheme that the user named."""
     names = {label: SPINE_IDS[scheme][label] for label in ids if label in SPINE_IDS[scheme]}
     if not any(name in LEVELS for name in names.values()):
         return _Verdict(f"there T4 to L5 are {_ranges(SCHEMES[scheme])}, found {_ranges(ids)}")

@@ -14,12 +14,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from vfseg.data.box import Box
 from vfseg.data.dicom import is_dicom_file
 from vfseg.data.geometry import Geometry, geometry_of_header
 from vfseg.errors import UserError
 from vfseg.files import atomic_file
 
-_SLAB_VOXELS = 4 * 2**20
+SLAB_VOXELS = 4 * 2**20
 _DEFLATE_RATIO = 1032  # what deflate makes of zeros; no file holds more
 _UNREADABLE = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
 _TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -34,11 +35,21 @@ def nifti_writer(
     encode: Callable[[np.ndarray], np.ndarray] = lambda values: values,
     note: str = "",
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Write a volume slab by slab; gzip unless named `.nii`.
+    """Writes a volume slab by slab; gzip unless named `.nii`.
 
-    Gives a function that takes the next one of `slabs(geometry)`, `d h w`, and writes what `encode`
-    makes of it. The file appears once all are written, and not at all where something fails. A
-    `note` of up to 79 bytes takes the place of the header's description.
+    Yields a function that takes the next one of `slabs(geometry)`, `d h w`, and writes what
+    `encode` makes of it. The file appears once all are written; not at all where something fails.
+
+    Args:
+        path: of the file.
+        geometry: grid to write it on.
+        dtype: as stored.
+        slope: of the header.
+        encode: from values to stored ones.
+        note: in place of the header's description, up to 79 bytes.
+
+    Raises:
+        UserError: the file cannot be written.
     """
     header = geometry.header.copy()
     header.set_data_dtype(dtype)
@@ -60,18 +71,18 @@ def nifti_writer(
         yield write
 
 
-def slabs(geometry: Geometry) -> list[tuple[slice, slice, slice]]:
+def slabs(geometry: Geometry) -> list[Box]:
     """Parts of a `d h w` volume, a few MiB each, in the order in which its file holds them."""
     in_plane = geometry.stored_shape[0] * geometry.stored_shape[1]
-    return list(geometry.slabs(max(1, _SLAB_VOXELS // max(1, in_plane))))
+    return list(geometry.slabs(max(1, SLAB_VOXELS // max(1, in_plane))))
 
 
 def open_nifti(path: Path) -> tuple[Any, Geometry]:
     """Image (nibabel) and its geometry; the voxels stay on disk.
 
     Raises:
-        UserError: no such file, not NIfTI in one file, no numbers as voxels, a file too short
-            for its voxels, and what `geometry_of_header` says.
+        UserError: no such file, not NIfTI in one file, voxels that are no numbers, a file too short
+            for its voxels; or as in `geometry_of_header`.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder. Give one NIfTI file (.nii or .nii.gz).")
@@ -86,7 +97,7 @@ def open_nifti(path: Path) -> tuple[Any, Geometry]:
     except (EOFError, zlib.error) as error:
         raise _truncated(path) from error
     except PermissionError as error:
-        raise UserError(f"{path}: may not be read. Change its permissions.") from error
+        raise UserError(f"{path}: no permission to read it. Change its permissions.") from error
     except (*_UNREADABLE, ValueError, OverflowError, OSError) as e:  # a vox_offset of NaN
         raise UserError(
             f"{path}: not a NIfTI file that can be read ({e}). Convert the CT to NIfTI, for "
@@ -97,8 +108,8 @@ def open_nifti(path: Path) -> tuple[Any, Geometry]:
         raise UserError(f"{path}: {kind.__name__}, not NIfTI in one file. Convert it to .nii.gz.")
     if dtype.kind not in "iuf":
         raise UserError(
-            f"{path}: voxels of type {dtype}, expected one number a voxel. Export it as a "
-            "grey-value volume."
+            f"{path}: voxels of type {dtype}, expected one number a voxel. Export a grey-value "
+            "volume."
         )
     raw = image.header_class(start[: image.header_class.sizeof_hdr], check=False)
     if not raw["pixdim"][1:4].all():  # on loading, nibabel turns a spacing of 0 into 1
@@ -144,8 +155,8 @@ def read_slabs(path: Path, image: Any) -> Iterator[tuple[slice, np.ndarray]]:
     try:
         with image.file_map["image"].get_prepare_fileobj("rb") as file:
             file.seek(proxy.offset)
-            for first in range(0, total, _SLAB_VOXELS):
-                part = slice(first, min(first + _SLAB_VOXELS, total))
+            for first in range(0, total, SLAB_VOXELS):
+                part = slice(first, min(first + SLAB_VOXELS, total))
                 size = (part.stop - part.start) * proxy.dtype.itemsize
                 data = file.read(size)
                 if len(data) < size:

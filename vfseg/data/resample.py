@@ -146,7 +146,7 @@ def _kernel(u: np.ndarray, width: float) -> np.ndarray:
 
 
 def _apply(values: np.ndarray, axis: int, plan: int | _Blocks, count: int) -> np.ndarray:
-    """Resample one axis; output voxels that no source voxel reaches are 0."""
+    """Resamples one axis; output voxels that no source voxel reaches are 0."""
     shape: Sequence[int] = (*values.shape[:axis], count, *values.shape[axis + 1 :])
     out = np.zeros(shape, np.float32)
     before = (slice(None),) * axis

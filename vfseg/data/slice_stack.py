@@ -1,4 +1,4 @@
-"""A stack of DICOM slices in space: its grid, or what keeps it from being a regular volume."""
+"""A stack of DICOM slices in space: its grid, or why it is no regular volume."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vfseg.errors import UserError
+from vfseg.errors import UserError, quantity
 
 _TILT_DEGREES = 0.2  # less than 2 mm in half a metre, and the affine says it exactly
 _TOLERANCE = 0.1  # voxels
@@ -34,7 +34,7 @@ def stack_slices(name: str, slices: Sequence[Any]) -> tuple[np.ndarray, np.ndarr
 
     Raises:
         UserError: slices that are missing, doubled, unequally spaced, tilted (gantry), shifted
-            sideways, or of mixed orientations, sizes or pixel spacings; all that was found.
+            sideways, or of mixed orientations, sizes or pixel spacings; names all of it.
 
     References:
         DICOM PS3.3, C.7.6.2 (Image Plane Module).
@@ -76,7 +76,9 @@ def stack_slices(name: str, slices: Sequence[Any]) -> tuple[np.ndarray, np.ndarr
 def _all_alike(name: str, tag: str, values: list[str]) -> None:
     kinds = {value: values.count(value) for value in values}
     if len(kinds) > 1:
-        listed = ", ".join(f"{value} ({count} slices)" for value, count in list(kinds.items())[:5])
+        listed = ", ".join(
+            f"{value} ({quantity(count, 'slice')})" for value, count in list(kinds.items())[:5]
+        )
         raise UserError(
             f"{name}: slices of different {tag}: {listed}. Put the slices of one volume in a "
             "folder of their own."
@@ -94,8 +96,8 @@ def _spacing_problems(slices: Sequence[Any], along: np.ndarray) -> list[str]:
         kind = "copies of one image" if same else "two phases or reconstructions in one series?"
         listed = [f"{names[i]} and {names[i + 1]} at {along[i]:.2f} mm" for i in doubled[:_SHOWN]]
         return [
-            f"{len(doubled)} duplicate slices ({kind}): {_some(listed, len(doubled))}. Keep one "
-            "slice at each place."
+            f"{quantity(len(doubled), 'duplicate slice')} ({kind}): {_some(listed, len(doubled))}. "
+            "Keep one slice at each place."
         ]
     grid = np.linspace(along[0], along[-1], len(along))
     step = float(np.median(gaps))
@@ -109,8 +111,9 @@ def _spacing_problems(slices: Sequence[Any], along: np.ndarray) -> list[str]:
             for i in np.flatnonzero(times > 1)
         ]
         if listed:
+            missing = quantity(round(times.sum()) - len(times), "missing slice")
             return [
-                f"{times.sum() - len(times):.0f} missing slices ({step:.3g} mm apart elsewhere): "
+                f"{missing} ({step:.3g} mm apart elsewhere): "
                 f"{_some(listed[:_SHOWN], len(listed))}. Copy or export the whole series again."
             ]
     runs = [(gap, len(list(run))) for gap, run in itertools.groupby(np.round(gaps, 2))]
@@ -142,11 +145,11 @@ def _shift_problems(
         ]
     if degrees > _TILT_DEGREES:
         tag = slices[0].get("GantryDetectorTilt")
-        said = f"; the tag GantryDetectorTilt says {float(tag):g}" if tag is not None else ""
+        tagged = f"; the tag GantryDetectorTilt says {float(tag):g}" if tag is not None else ""
         return [
             f"gantry tilt of {degrees:.1f} degrees: the last slice is shifted by {shift:.1f} mm "
-            f"in its plane{said}. Have the tilt corrected (dcm2niix writes a corrected volume) and "
-            "give the NIfTI file."
+            f"in its plane{tagged}. Correct the tilt (dcm2niix writes a corrected volume) and give "
+            "the NIfTI file."
         ]
     return []
 

@@ -31,12 +31,12 @@ class SpineReading(Settings):
 
 
 class Spine(NamedTuple):
-    """What label map or boxes say of the spine of a case.
+    """The spine of a case, as its label map or its boxes have it.
 
     Attributes:
         vertebrae: T4..L5, cranial to caudal.
         labels: the label volume; None where only boxes were given.
-        ids: all ids of the map that are spine: sacrum and cervical too, no organ.
+        ids: all ids of the map that are spine: also sacrum and cervical vertebrae, no organ.
         notes: how the map was read, and what is odd or left out.
     """
 

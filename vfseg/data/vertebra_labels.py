@@ -1,4 +1,4 @@
-"""Label maps of the vertebrae in every form: one file, one for each class, made on the spot."""
+"""Label maps of the vertebrae in every form: one file, one for each class, or made on the spot."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from absl import logging
 from vfseg.data.geometry import check_same_geometry
 from vfseg.data.levels import SPINE_IDS
 from vfseg.data.volume import Volume, read_ct, read_geometry, read_labels, write_ct, write_labels
-from vfseg.errors import UserError
+from vfseg.errors import UserError, quantity
 
 _IDS = {name: label for label, name in SPINE_IDS["totalsegmentator"].items()}
 _CLASS_FILE = re.compile(r"(?:vertebrae_([CTLS]\d{1,2})|(sacrum))\.nii(?:\.gz)?")
@@ -46,8 +46,8 @@ def read_vertebra_labels(path: str | os.PathLike) -> Volume:
     the folder (organs) are not read.
 
     Raises:
-        UserError: as in `read_labels` and `label_files`; masks on different grids, or with values
-            other than 0 and one more.
+        UserError: as in `read_labels` and `label_files`; masks on different grids, or with more
+            values than 0 and another one.
     """
     path = Path(path)
     if not path.is_dir():
@@ -71,9 +71,9 @@ def read_vertebra_labels(path: str | os.PathLike) -> Volume:
         twice = int(np.count_nonzero(merged.array[inside]))
         if twice:
             logging.warning(
-                "%s: %d voxels belong to another vertebra, too; they count for %s",
+                "%s: %s also in the mask of another vertebra, counted for %s",
                 file,
-                twice,
+                quantity(twice, "voxel"),
                 name,
             )
         merged.array[inside] = _IDS[name]
@@ -82,7 +82,7 @@ def read_vertebra_labels(path: str | os.PathLike) -> Volume:
 
 
 def segment_vertebrae(ct_path: str | os.PathLike, output_path: str | os.PathLike) -> None:
-    """Have TotalSegmentator label the vertebrae of a CT, and write the map on the CT's grid.
+    """Labels the vertebrae of a CT with TotalSegmentator; writes the map on the CT's grid.
 
     Calls `totalsegmentator.python_api.totalsegmentator` (version 2) for T3 to S1; it picks a GPU
     where there is one, and downloads its weights when it runs first.
@@ -103,7 +103,7 @@ def segment_vertebrae(ct_path: str | os.PathLike, output_path: str | os.PathLike
         from totalsegmentator.python_api import totalsegmentator
     except ImportError as error:
         raise UserError(
-            f"--vertebrae auto needs TotalSegmentator, which is not to be imported ({error}). "
+            f"--vertebrae auto needs TotalSegmentator, which cannot be imported ({error}). "
             "Install it: pip install 'TotalSegmentator>=2' (it brings PyTorch, and downloads its "
             "weights when it runs first); or give --vertebrae LABELMAP or --boxes FILE."
         ) from error

@@ -127,7 +127,7 @@ def read_labels(path: str | os.PathLike) -> Volume:
 
 
 def read_probability(path: str | os.PathLike) -> Volume:
-    """Probability map as `write_probability` wrote it, float32 in [0, 1].
+    """Probability map as `probability_writer` wrote it, float32 in [0, 1].
 
     Raises:
         UserError: as in `read_ct`; values outside [0, 1].
@@ -154,8 +154,9 @@ def probability_writer(
 ) -> contextlib.AbstractContextManager[Write]:
     """Writes probabilities in [0, 1] slab by slab, as uint16 with slope 1/65535 (error < 1e-5).
 
-    What it gives raises ValueError at a value outside [0, 1] (beyond rounding), or NaN, and
-    UserError where the file cannot be written. `note`: of the header, up to 79 bytes.
+    The function that it yields raises ValueError at NaN or a value outside [0, 1] (beyond
+    rounding). Raises UserError where the file cannot be written. `note`: of the header, up to 79
+    bytes.
     """
 
     def encode(values: np.ndarray) -> np.ndarray:
@@ -175,20 +176,15 @@ def mask_writer(
     return nifti_writer(Path(path), geometry, np.dtype(np.uint8), note=note)
 
 
-def write_probability(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
-    """Write probabilities in [0, 1], `d h w`; errors as in `probability_writer`."""
-    _write(probability_writer(path, geometry), array, geometry)
-
-
 def write_labels(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
-    """Write a uint8 or uint16 `d h w` label map. Raises `UserError` where it cannot be written."""
+    """Writes a uint8 or uint16 `d h w` label map. Raises `UserError` where it cannot be written."""
     if array.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"labels are uint8 or uint16, not {array.dtype}")
     _write(nifti_writer(Path(path), geometry, np.dtype(array.dtype)), array, geometry)
 
 
 def write_ct(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:
-    """Write an int16 `d h w` CT in HU. Raises `UserError` where it cannot be written."""
+    """Writes an int16 `d h w` CT in HU. Raises `UserError` where it cannot be written."""
     if array.dtype != np.int16:
         raise ValueError(f"a CT is int16, not {array.dtype}")
     _write(nifti_writer(Path(path), geometry, np.dtype(np.int16)), array, geometry)

@@ -1,6 +1,5 @@
 """One offline page of a run: results first, then training, then every case."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 from vfseg.drawing.figures import Picture
 from vfseg.drawing.page import write_html
 from vfseg.errors import quantity
-from vfseg.files import read_json
+from vfseg.files import read_json, read_table
 from vfseg.report.curves import training_curves
 from vfseg.report.result_curves import result_curves
 from vfseg.report.results_table import GroupTable, LevelTable, groups_of, levels_of
@@ -120,8 +119,7 @@ def _rows(path: Path) -> dict[str, dict[str, str]]:
     """Rows of `cases.csv` by case id; none where it is missing."""
     if not path.exists():
         return {}
-    with open(path, newline="") as file:
-        return {row["case_id"]: row for row in csv.DictReader(file)}
+    return {row.cells["case_id"]: row.cells for row in read_table(path)[1]}
 
 
 def _notice(summary: Mapping[str, Any] | None) -> str:

@@ -76,27 +76,27 @@ def test_a_complete_cohort_is_left_alone(made, monkeypatch):
     def never(*_):
         raise AssertionError("made a case of a complete cohort")
 
-    monkeypatch.setattr(cohort_module, "_write_case", never)
+    monkeypatch.setattr(cohort_module, "make_case", never)
     make_cohort(directory, TINY, progress=False)
     assert contents(directory) == before
 
 
 def test_an_interrupted_cohort_continues_to_the_same_files(made, tmp_path, monkeypatch):
     directory, _ = made
-    write = cohort_module._write_case
+    write = cohort_module.write_case_files
 
-    def tired(folder, settings, split, number):
-        if split == "test":
-            (folder).mkdir(parents=True)
+    def tired(folder, *contents):
+        if folder.name.startswith("test"):
+            folder.mkdir(parents=True)
             (folder / "ct.nii.gz").write_bytes(b"half a case")
             raise KeyboardInterrupt
-        write(folder, settings, split, number)
+        write(folder, *contents)
 
-    monkeypatch.setattr(cohort_module, "_write_case", tired)
+    monkeypatch.setattr(cohort_module, "write_case_files", tired)
     with pytest.raises(KeyboardInterrupt):
         make_cohort(tmp_path, TINY, progress=False)
     assert not (tmp_path / "manifest.csv").exists()
-    monkeypatch.setattr(cohort_module, "_write_case", write)
+    monkeypatch.setattr(cohort_module, "write_case_files", write)
     make_cohort(tmp_path, TINY, progress=False)
     assert contents(tmp_path) == contents(directory)
 

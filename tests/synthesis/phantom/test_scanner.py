@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from tests.synthesis.made import make_case
 from tests.synthesis.phantom.measuring import THREE
 from vfseg.synthesis.phantom import FractureSpec
-from vfseg.synthesis.phantom.scanner import average_labels, filter_axis
+from vfseg.synthesis.phantom.scanner import average_labels, filter_axis, rotation_about
 
 
 def test_an_oblique_grid_turns_the_world_and_not_the_patient():
@@ -19,6 +20,15 @@ def test_an_oblique_grid_turns_the_world_and_not_the_patient():
     assert np.linalg.det(turn) == pytest.approx(1, abs=1e-5)
     angle = np.degrees(np.arccos((np.trace(turn) - 1) / 2))
     assert 1 < angle <= 20
+
+
+def test_rotation_about_an_axis_equals_scipys():
+    rng = np.random.default_rng(0)
+    for angle in np.radians([-170, -15, 0, 3, 90]):
+        axis = rng.standard_normal(3)
+        axis /= np.linalg.norm(axis)
+        slow = Rotation.from_rotvec(angle * axis).as_matrix()
+        np.testing.assert_allclose(rotation_about(axis, angle), slow, atol=1e-12)
 
 
 def test_noise_has_the_asked_spread():

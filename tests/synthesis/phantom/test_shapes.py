@@ -1,7 +1,5 @@
 """The building blocks of the phantom against closed forms and slow twins."""
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -11,12 +9,10 @@ from vfseg.synthesis.phantom.shapes import (
     Rod,
     coverage,
     ellipse_distance,
-    intersect,
     smooth_max,
     smooth_min,
-    within,
 )
-from vfseg.synthesis.phantom.spine import _axes
+from vfseg.synthesis.phantom.spine import turned_axes
 
 
 def grid(spacing, reach=15.0) -> Grid:
@@ -25,19 +21,8 @@ def grid(spacing, reach=15.0) -> Grid:
     return Grid((int(d), int(h), int(w)), spacing, np.full(3, -reach))
 
 
-FRAME = Frame(np.array([1.0, -2.0, 0.5]), _axes(20, -10, 30))
+FRAME = Frame(np.array([1.0, -2.0, 0.5]), turned_axes(20, -10, 30))
 ALL = (slice(None), slice(None), slice(None))
-
-
-def test_axes_are_a_rotation_that_leans_back_right_and_turns():
-    for angles in itertools.product((-20, 0, 35), repeat=3):
-        axes = _axes(*angles)
-        np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
-        assert np.linalg.det(axes) == pytest.approx(1)
-    sin, cos = np.sin(np.radians(20)), np.cos(np.radians(20))
-    np.testing.assert_allclose(_axes(20, 0, 0)[0], (cos, -sin, 0), atol=1e-12)
-    np.testing.assert_allclose(_axes(0, 20, 0)[0], (cos, 0, sin), atol=1e-12)
-    np.testing.assert_allclose(_axes(0, 0, 20)[1], (0, cos, sin), atol=1e-12)
 
 
 def test_local_coordinates_undo_the_frame():
@@ -53,15 +38,6 @@ def test_local_coordinates_undo_the_frame():
     assert (low <= patient.min(0) - 2 + g.spacing).all()
     assert (high - g.spacing >= patient.max(0) + 2 - g.spacing).all()
     assert g.box(np.array([[500.0, 0, 0]]), 1) is None
-
-
-def test_boxes_meet_where_both_are():
-    a = (slice(0, 5), slice(2, 9), slice(1, 3))
-    b = (slice(3, 8), slice(0, 4), slice(0, 9))
-    common = intersect(a, b)
-    assert common == (slice(3, 5), slice(2, 4), slice(1, 3))
-    assert within(common, a) == (slice(3, 5), slice(0, 2), slice(0, 2))
-    assert intersect(a, (slice(5, 6), slice(0, 9), slice(0, 9))) is None
 
 
 def test_distance_to_a_circle_is_exact_and_to_an_ellipse_zero_on_it():

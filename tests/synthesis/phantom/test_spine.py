@@ -1,12 +1,14 @@
 """The healthy spine: sizes, wedging, bone density."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from tests.synthesis.phantom.measuring import heights
-from vfseg.synthesis.phantom.spine import Size, draw_patient
+from vfseg.synthesis.phantom.spine import Size, draw_patient, turned_axes
 
 
 def test_normal_wedging_is_there_and_not_labelled(healthy):
@@ -53,3 +55,17 @@ def test_facts_describe_the_intact_vertebra(healthy):
         np.testing.assert_allclose(fact.frame.axes @ fact.frame.axes.T, np.eye(3), atol=1e-9)
         assert fact.frame.axes[0][0] > 0.7  # the body's axis points up
         assert dataclasses.asdict(fact.size)["height"] > 15
+
+
+def test_axes_are_a_rotation_that_leans_back_right_and_turns():
+    for angles in itertools.product((-20, 0, 35), repeat=3):
+        axes = turned_axes(*angles)
+        np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(axes) == pytest.approx(1)
+        pitch, roll, yaw = angles
+        slow = Rotation.from_euler("XYZ", (-yaw, roll, pitch), degrees=True).as_matrix()
+        np.testing.assert_allclose(axes, slow, atol=1e-12)
+    sin, cos = np.sin(np.radians(20)), np.cos(np.radians(20))
+    np.testing.assert_allclose(turned_axes(20, 0, 0)[0], (cos, -sin, 0), atol=1e-12)
+    np.testing.assert_allclose(turned_axes(0, 20, 0)[0], (cos, 0, sin), atol=1e-12)
+    np.testing.assert_allclose(turned_axes(0, 0, 20)[1], (0, cos, sin), atol=1e-12)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.synthesis.made import make_case
 from tests.synthesis.phantom.measuring import THREE, local_frame
-from vfseg.synthesis.phantom.tissue import _stretch
+from vfseg.synthesis.phantom.tissue import stretch
 
 
 def test_hounsfield_units_by_tissue():
@@ -49,4 +49,4 @@ def test_stretch_equals_interp():
             lambda v, n=size: np.interp(np.linspace(0, len(v) - 1, n), np.arange(len(v)), v),
             axis, array,
         )  # fmt: skip
-        np.testing.assert_allclose(_stretch(array, axis, size), expected, atol=1e-6)
+        np.testing.assert_allclose(stretch(array, axis, size), expected, atol=1e-6)

@@ -6,7 +6,7 @@ import pytest
 from tests.synthesis.virtual_fractures.block import SPECS, neighbours
 from vfseg.synthesis.virtual_fractures.body import along, measure_body, soft_tissue
 from vfseg.synthesis.virtual_fractures.collapse import ABOVE_MM, BELOW_MM, collapse
-from vfseg.synthesis.virtual_fractures.fracture import _draw, _spine_ids
+from vfseg.synthesis.virtual_fractures.fracture import draw_in_body
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.kind}-{s.height_loss}-{s.endplates}")
@@ -16,9 +16,9 @@ def test_never_folds(whole, spec, seed):
     _, labels, reading, level = whole
     above, vertebra, below = neighbours(reading, level)
     body = measure_body(labels, vertebra, above, below)
-    fracture = _draw(np.random.default_rng(seed), spec, body, 100.0, 1.0)
+    fracture = draw_in_body(np.random.default_rng(seed), spec, body, 100.0, 1.0)
     up = along(body.bottom.min() - BELOW_MM - 2, body.top.max() + ABOVE_MM + 2)
-    fallen = collapse(body, fracture, *soft_tissue(labels, _spine_ids(reading), body, up), up)
+    fallen = collapse(body, fracture, *soft_tissue(labels, reading.spine_ids, body, up), up)
     step = 0.8
     axes = [np.arange(low, high, step) for low, high in ((-30, 70), (-35, 40), (-30, 30))]
     local = tuple(np.meshgrid(*axes, indexing="ij"))

@@ -10,7 +10,12 @@ from tests.synthesis.virtual_fractures.block import SPECS, TRABECULAR, neighbour
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError
-from vfseg.synthesis.virtual_fractures import FractureSpec, breakable_levels, fracture_vertebra
+from vfseg.synthesis.virtual_fractures import (
+    FractureSpec,
+    LabelledCT,
+    breakable_levels,
+    fracture_vertebra,
+)
 from vfseg.synthesis.virtual_fractures.body import measure_body, sample, voxel_grid
 from vfseg.synthesis.virtual_fractures.collapse import ABOVE_MM, BEHIND_MM, BELOW_MM, FRONT_MM
 
@@ -43,8 +48,7 @@ def heights_by_counting(labels, label, body):
 def check(whole, spec, seed, neighbour_share):
     ct, labels, reading, level = whole
     above, vertebra, below = neighbours(reading, level)
-    case = fracture_vertebra(ct, labels, level, spec, seed, reading=reading)
-    (facts,) = case.facts
+    case, facts = fracture_vertebra(LabelledCT(ct, labels), level, spec, seed, reading=reading)
     assert (facts.level, facts.spec) == (level, spec)
 
     # Bitwise as before, away from the body.
@@ -73,11 +77,11 @@ def check(whole, spec, seed, neighbour_share):
     ids, counts = np.unique(labels.array, return_counts=True)
     new_ids, new_counts = np.unique(case.labels.array, return_counts=True)
     np.testing.assert_array_equal(ids, new_ids)
-    share = dict(zip(ids.tolist(), (new_counts / counts).tolist()))
-    assert share[vertebra.label] < 1 - 0.2 * spec.height_loss
+    kept = dict(zip(ids.tolist(), (new_counts / counts).tolist()))
+    assert kept[vertebra.label] < 1 - 0.2 * spec.height_loss
     for other in reading.vertebrae:
         if other.label != vertebra.label:
-            assert share[other.label] == pytest.approx(1, abs=neighbour_share)
+            assert kept[other.label] == pytest.approx(1, abs=neighbour_share)
 
     # The mask: within the vertebra, thin, and bright.
     mask = case.fractures.array > 0
@@ -90,7 +94,7 @@ def check(whole, spec, seed, neighbour_share):
     # 3 mm, or a voxel where that is thicker; counted in whole voxels and across a sloping sheet.
     assert np.median(thickness[thickness > 0]) <= 3 + voxel
     if spec.sign == "condensation":
-        part = tuple(slice(low, high) for low, high in zip(vertebra.start, vertebra.stop))
+        part = vertebra.box
         up, front, _ = voxel_grid(ct).local(part, body.frame)
         inner = ndimage.binary_erosion(case.labels.array[part] == vertebra.label, iterations=2)
         away = inner & ~ndimage.binary_dilation(mask[part], iterations=2)
@@ -113,17 +117,20 @@ def test_real_ct(real_ct_root, name):
 def test_gap_is_dark_and_healed_has_no_label(whole):
     ct, labels, reading, level = whole
     spec = FractureSpec("wedge", 0.2, sign="gap")
-    gap = fracture_vertebra(ct, labels, level, spec, 1, reading=reading)
+    scan = LabelledCT(ct, labels)
+    gap, _ = fracture_vertebra(scan, level, spec, 1, reading=reading)
     assert gap.ct.array[gap.fractures.array > 0].mean() < TRABECULAR - 40
-    healed = fracture_vertebra(ct, labels, level, replace(spec, acute=False), 1, reading=reading)
+    old = replace(spec, acute=False)
+    healed, facts = fracture_vertebra(scan, level, old, 1, reading=reading)
     assert not healed.fractures.array.any()
-    assert healed.facts[0].height_loss == pytest.approx(0.2, abs=1e-6)
+    assert facts.height_loss == pytest.approx(0.2, abs=1e-6)
 
 
 def test_equal_seeds_equal_voxels(whole):
     ct, labels, reading, level = whole
     one, two, other = (
-        fracture_vertebra(ct, labels, level, SPECS[1], seed, reading=reading) for seed in (7, 7, 8)
+        fracture_vertebra(LabelledCT(ct, labels), level, SPECS[1], seed, reading=reading)[0]
+        for seed in (7, 7, 8)
     )
     for name in ("ct", "labels", "fractures"):
         np.testing.assert_array_equal(getattr(one, name).array, getattr(two, name).array)
@@ -132,12 +139,10 @@ def test_equal_seeds_equal_voxels(whole):
 
 def test_instances_move_along_and_keep_their_ids(whole):
     ct, labels, reading, _ = whole
-    first = fracture_vertebra(ct, labels, "L4", SPECS[0], 1, reading=reading)
+    scan = LabelledCT(ct, labels)
+    first, before = fracture_vertebra(scan, "L4", SPECS[0], 1, reading=reading)
     again = read_vertebrae(first.labels, "verse", "block")
-    both = fracture_vertebra(
-        first.ct, first.labels, "L3", SPECS[0], 2, fractures=first.fractures, reading=again
-    )
-    (before,), (after,) = first.facts, both.facts
+    both, after = fracture_vertebra(first, "L3", SPECS[0], 2, reading=again)
     assert not set(before.instances) & set(after.instances)
     kept = np.isin(both.fractures.array, before.instances)
     np.testing.assert_array_equal(kept, np.isin(first.fractures.array, before.instances))
@@ -150,23 +155,20 @@ def test_ids_above_255_do_not_wrap(whole):
     marks = np.zeros(ct.shape, np.uint16)
     place = tuple(int(at) for at in reading.vertebrae[-1].centre)
     marks[place] = 256
-    made = fracture_vertebra(
-        ct, labels, "L3", SPECS[0], 2, fractures=Volume(marks, ct.geometry), reading=reading
-    )
+    scan = LabelledCT(ct, labels, Volume(marks, ct.geometry))
+    made, facts = fracture_vertebra(scan, "L3", SPECS[0], 2, reading=reading)
     assert made.fractures.array[place] == 1
-    assert 1 not in made.facts[0].instances
+    assert 1 not in facts.instances
     marks.flat[:300] = np.arange(1, 301)
     with pytest.raises(UserError, match="at most 255"):
-        fracture_vertebra(
-            ct, labels, "L3", SPECS[0], 2, fractures=Volume(marks, ct.geometry), reading=reading
-        )
+        fracture_vertebra(scan, "L3", SPECS[0], 2, reading=reading)
 
 
 def test_only_whole_vertebrae_with_a_neighbour_above(whole):
     ct, labels, reading, _ = whole
     assert breakable_levels(reading) == ("L3", "L4")
     with pytest.raises(UserError, match=r"L2 cannot be broken.*L3, L4"):
-        fracture_vertebra(ct, labels, "L2", SPECS[0], 0, reading=reading)
+        fracture_vertebra(LabelledCT(ct, labels), "L2", SPECS[0], 0, reading=reading)
     flagged = replace(
         reading, vertebrae=tuple(replace(v, flags=("cut",)) for v in reading.vertebrae)
     )

@@ -5,14 +5,15 @@ import pytest
 from scipy import ndimage
 
 from tests.synthesis.virtual_fractures.block import DISC, HEIGHT, measure
-from vfseg.synthesis.virtual_fractures import FractureSpec, fracture_vertebra
+from vfseg.synthesis.virtual_fractures import FractureSpec, LabelledCT, fracture_vertebra
 from vfseg.synthesis.virtual_fractures.body import voxel_grid
 from vfseg.synthesis.virtual_fractures.render import measure_noise
 
 
 def test_sampling_keeps_the_noise(whole):
     ct, labels, reading, level = whole
-    case = fracture_vertebra(ct, labels, level, FractureSpec("crush", 0.3), 5, reading=reading)
+    scan, spec = LabelledCT(ct, labels), FractureSpec("crush", 0.3)
+    case, _ = fracture_vertebra(scan, level, spec, 5, reading=reading)
     # In the widened disc and in the neighbour that came down.
     up, front, right = voxel_grid(ct).local((slice(None),) * 3, measure(whole).frame)
     core = (np.abs(front) < 8) & (np.abs(right) < 14)

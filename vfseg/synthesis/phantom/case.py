@@ -25,8 +25,8 @@ from vfseg.synthesis.phantom.shapes import Frame, Grid
 from vfseg.synthesis.phantom.spine import (
     SPINE,
     Patient,
+    PlacedVertebra,
     Size,
-    Vertebra,
     draw_patient,
     draw_spine,
     with_transitional,
@@ -38,8 +38,8 @@ VERSE_LABELS |= {"T13": 28, "L6": 25}
 
 
 @dataclass(frozen=True, eq=False)
-class VertebraFacts:
-    """What was drawn at one labelled level; for tests and for reports, never for training.
+class DrawnVertebra:
+    """What was drawn at one labelled level: for tests and reports, never for training.
 
     Attributes:
         level, label: "L1" (or "T13", "L6") and its VerSe id.
@@ -77,7 +77,7 @@ class PhantomCase:
     ct: Volume
     vertebrae: Volume
     fractures: Volume
-    facts: tuple[VertebraFacts, ...]
+    facts: tuple[DrawnVertebra, ...]
     patient: Patient
     scanner: Scanner
     hardware: tuple[str, ...]
@@ -88,17 +88,17 @@ def make_case(
     settings: PhantomSettings | None = None,
     fractures: Mapping[str, FractureSpec | None] | None = None,
 ) -> PhantomCase:
-    """Make a case; equal arguments give equal voxels.
+    """Makes a case; equal arguments give equal voxels.
 
     Args:
         seed: of this case. Anatomy, fractures, look-alikes, tissue and scanner draw from streams
             of their own, so a change in one leaves the others alone.
-        settings: what a cohort holds; see `PhantomSettings`.
-        fractures: what to put at which level in place of the random draw; levels that are not
-            named stay whole. Only with `levels_per_case` covering all of `levels`.
+        settings: what a cohort holds.
+        fractures: level -> fracture, in place of the random draw; levels that are not named stay
+            whole. The case must hold the levels, so let `levels_per_case` cover all of `levels`.
 
     Raises:
-        UserError: a setting that cannot be, or a fracture at a level outside the case.
+        UserError: a fracture is asked for at a level outside the case.
     """
     settings = settings or PhantomSettings()
     rng = random_streams(seed)
@@ -123,14 +123,14 @@ def make_case(
         if label:
             spec = fracture.spec if fracture else None
             facts.append(
-                VertebraFacts(vertebra.level, label, vertebra.frame, vertebra.size, spec, *painted)
+                DrawnVertebra(vertebra.level, label, vertebra.frame, vertebra.size, spec, *painted)
             )
     for vertebra in spine:
         painter.ribs(vertebra, rng["lookalikes"])
     metal = draw_hardware(rng["rare"], spine, specs, settings.hardware_probability)
     paint_metal(rng["rare"], painter.hu, grid, spine, metal)
 
-    ct = acquire(rng["noise"], painter.hu, grid, scanner)
+    ct = acquire(rng["noise"], painter.hu, scanner)
     mask, facts = _renumbered(average_labels(painter.mask, scanner.layers), facts)
     geometry = geometry_from(*stored_affine(scanner, ct.shape))
     return PhantomCase(
@@ -145,9 +145,9 @@ def make_case(
 
 
 def _renumbered(
-    mask: np.ndarray, facts: Sequence[VertebraFacts]
-) -> tuple[np.ndarray, list[VertebraFacts]]:
-    """Number the instances 1..n: thick slices can lose a thin sheet."""
+    mask: np.ndarray, facts: Sequence[DrawnVertebra]
+) -> tuple[np.ndarray, list[DrawnVertebra]]:
+    """Numbers the instances 1..n anew: a thin sheet can be lost in thick slices."""
     present = np.flatnonzero(np.bincount(mask.ravel()))[1:]
     number = {int(old): new for new, old in enumerate(present, 1)}
     table = np.zeros(256, np.uint8)
@@ -163,8 +163,8 @@ def _draw_anatomy(
     visible: Sequence[str],
     specs: Mapping[str, FractureSpec | None],
     patient: Patient,
-) -> tuple[list[Vertebra], dict[str, Fracture]]:
-    """Draw the spine twice from one stream: sizes for the fractures, then with them settled."""
+) -> tuple[list[PlacedVertebra], dict[str, Fracture]]:
+    """Draws the spine twice from one stream: sizes for the fractures, then with them settled."""
     state = rng["spine"].bit_generator.state
     intact = draw_spine(rng["spine"], visible, patient, {})
     drawn = {}
@@ -180,8 +180,11 @@ def _draw_anatomy(
 
 
 def _field_of_view(
-    rng: np.random.Generator, spine: Sequence[Vertebra], levels: Sequence[str], scanner: Scanner
-) -> tuple[Grid, list[Vertebra]]:
+    rng: np.random.Generator,
+    spine: Sequence[PlacedVertebra],
+    levels: Sequence[str],
+    scanner: Scanner,
+) -> tuple[Grid, list[PlacedVertebra]]:
     """A grid around the labelled bodies, and the spine moved so that voxel (0, 0, 0) is at 0 mm."""
     centres = np.array([v.frame.centre for v in spine if v.level in levels])
     behind, ahead, beside = rng.uniform(88, 112), rng.uniform(42, 58), rng.uniform(48, 58)
@@ -196,5 +199,5 @@ def _field_of_view(
         spacing=spacing,
         origin=(spacing - scanner.voxel_spacing) / 2,
     )
-    moved = [Vertebra(v.level, v.size, v.frame.moved(-low)) for v in spine]
+    moved = [PlacedVertebra(v.level, v.size, v.frame.moved(-low)) for v in spine]
     return grid, moved

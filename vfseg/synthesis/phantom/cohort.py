@@ -1,4 +1,4 @@
-"""A synthetic cohort on disk: NIfTI files and a manifest, exactly as a user's data would arrive."""
+"""A synthetic cohort on disk: NIfTI files and a manifest, as a user's data would arrive."""
 
 import contextlib
 import dataclasses
@@ -36,24 +36,24 @@ def make_cohort(
     settings: PhantomSettings | None = None,
     progress: bool = True,
 ) -> Path:
-    """Make a cohort, or what is missing of it.
+    """Makes a cohort, or what is missing of it.
 
     Each case is a folder with the CT, the vertebra label map (VerSe ids), the fracture mask
-    (instances), the Genant grades and, written last, `facts.json` with what was drawn. A case that
-    stands with the same settings is kept; other numbers of cases keep the cases in common; any
-    other change makes all cases again.
+    (instances), the Genant grades and, written last, `facts.json` with what was drawn. Cases that
+    were made with the same settings are kept, also where their number has changed; any other change
+    makes all of them again.
 
     Args:
         directory: where; made if it does not exist.
-        settings: see `PhantomSettings`.
+        settings: what the cohort holds.
         progress: show a bar (only on a terminal).
 
     Returns:
         Path of the manifest.
 
     Raises:
-        UserError: a setting that cannot be; a folder that cannot be written, or that holds a
-            manifest which is not of a synthetic cohort.
+        UserError: the folder cannot be written, or holds a manifest that is not of a synthetic
+            cohort.
     """
     directory = Path(directory)
     settings = settings or PhantomSettings()
@@ -94,7 +94,7 @@ def make_cohort(
 def cohort_hash(directory: str | os.PathLike) -> str:
     """SHA-256 over the label maps and fracture masks of a cohort in the order of their names.
 
-    A benchmark cohort is the same one as long as this hash is.
+    As long as the hash is the same, a benchmark cohort is.
     """
     digest = hashlib.sha256()
     for folder in sorted((Path(directory) / "cases").iterdir()):
@@ -107,7 +107,7 @@ def cohort_hash(directory: str | os.PathLike) -> str:
 
 
 def _claim(directory: Path, settings: PhantomSettings) -> None:
-    """Make sure that the cases in the folder are of these settings; remove those that are not."""
+    """Claims a folder for these settings: cases of other settings count as missing from now on."""
     state = directory / _STATE
     expected = {"settings": dataclasses.asdict(settings), "fingerprint": settings.fingerprint()}
     found: dict = {}

@@ -1,8 +1,8 @@
-"""Fractures: what can happen to a body, and the sheets, dents and densities that show it.
+"""Fractures: how a body breaks, and the sheets, dents and densities by which a CT shows it.
 
 An acute fracture is a thin sheet under a depressed endplate (a condensation band, an open gap, or
 both) with steps in the endplate and the anterior wall. The sheet is what the fracture mask labels.
-An old deformity has the same loss of height, smooth thick cortex and no sheet: it has no label.
+An old deformity has the same loss of height, a smooth thick cortex and no sheet, so no label.
 
 References:
     Genant, Wu, van Kuijk, Nevitt (1993), J Bone Miner Res 8:1137: types and grades.
@@ -30,12 +30,13 @@ class FractureSpec:
     Attributes:
         kind: Genant type: where the height is lost (wedge in front, biconcave in the middle, crush
             everywhere).
-        height_loss: share of the intact height lost, 0 to 0.5: the largest of front, middle, back.
-        endplates: which give way: "superior", "inferior" or "both".
+        height_loss: fraction of the intact height that is lost, 0 to 0.5: the largest of front,
+            middle and back.
+        endplates: those that give way: "superior", "inferior" or "both".
         sign: "condensation" (band of 80-250 HU over its surroundings), "gap" or "mixed".
         acute: fresh, with labelled sheets; otherwise a healed deformity without label.
-        across_slices: a ribbon from left to right without loss of height, a fleck in any sagittal
-            slice.
+        across_slices: a ribbon from left to right without loss of height, which is but a fleck in a
+            sagittal slice.
         pattern: what breaks beside the endplate, in the terms of AO: nothing ("endplate", A1), an
             upright sheet through both endplates ("split", A2), or one to the posterior wall, which
             is pushed into the canal ("burst", A3, with both endplates A4).
@@ -56,7 +57,7 @@ class FractureSpec:
 
 
 def draw_spec(rng: np.random.Generator, across_slices_fraction: float) -> FractureSpec:
-    """Draw an acute fracture with the published shares of endplates, places and height losses."""
+    """Draws an acute fracture: endplates, places and losses of height as often as published."""
     if rng.random() < across_slices_fraction:
         sign = SIGNS[int(rng.random() < 0.25)]
         return FractureSpec("wedge", 0.0, "superior", sign, across_slices=True)
@@ -72,11 +73,11 @@ def draw_spec(rng: np.random.Generator, across_slices_fraction: float) -> Fractu
 def draw_pattern(
     rng: np.random.Generator, spec: FractureSpec, split_fraction: float, burst_fraction: float
 ) -> FractureSpec:
-    """The same fracture, with an AO pattern drawn; ribbons and healed ones have none."""
-    share = rng.random()
-    if not spec.acute or spec.across_slices or share >= split_fraction + burst_fraction:
+    """The same fracture with an AO pattern, drawn; ribbons and healed fractures have none."""
+    chance = rng.random()
+    if not spec.acute or spec.across_slices or chance >= split_fraction + burst_fraction:
         return spec
-    return replace(spec, pattern="split" if share < split_fraction else "burst")
+    return replace(spec, pattern="split" if chance < split_fraction else "burst")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +87,8 @@ class Fracture:
     Attributes:
         spec: what was asked for.
         deepest: where it is deepest, -1 (back) to 1 (front) of the depth.
-        lateral: share by which the right side sinks more than the middle.
-        step: height of the step in a fresh endplate, share of the loss.
+        lateral: fraction by which the right side sinks more than the middle.
+        step: height of the step in a fresh endplate, fraction of the loss.
         buckle: bulge of the anterior wall in mm.
         retropulsion: bulge of the posterior wall into the canal in mm.
         oedema: HU that a fresh fracture adds to the whole body.
@@ -141,19 +142,19 @@ class Fracture:
     def settling(self, size: Size) -> tuple[float, float]:
         """How far the spine above comes down (mm) and tips forward (degrees)."""
         total = sum(self.loss)
-        share = {"wedge": 0.5, "biconcave": 0.35, "crush": 0.95}[self.spec.kind]
+        settled = {"wedge": 0.5, "biconcave": 0.35, "crush": 0.95}[self.spec.kind]
         angle = np.degrees(np.arctan2(total, size.depth)) if self.spec.kind == "wedge" else 0.0
-        return share * total, 0.6 * float(angle)
+        return settled * total, 0.6 * float(angle)
 
 
-# Where heights are compared, as a share of half the depth: the front, the middle, the back.
+# Where heights are compared, as a fraction of half the depth: the front, the middle, the back.
 SITES = {"front": 0.7, "middle": 0.0, "back": -0.7}
 
 
 def draw_fracture(
     rng: np.random.Generator, spec: FractureSpec, size: Size, trabecular: float
 ) -> Fracture:
-    """Draw the rest of a fracture: where it is deepest, how it tilts, its sheets and their HU."""
+    """Draws the rest of a fracture: where it is deepest, how it tilts, its sheets and their HU."""
     if spec.kind == "wedge":
         fifth = rng.choice(3, p=(0.24, 0.53, 0.23))
         deepest = float(rng.uniform(*((0.6, 0.75), (0.2, 0.6), (-0.1, 0.2))[fifth]))
@@ -225,8 +226,8 @@ def _upright(
         breadth = 0.55 * size.depth
     else:  # coronal: through the middle, or close to the posterior wall
         angle = 0.0
-        share = rng.uniform(-0.1, 0.25) if spec.pattern == "split" else rng.uniform(-0.36, -0.26)
-        offset, breadth = share * size.depth, rng.uniform(0.3, 0.5) * size.width
+        place = rng.uniform(-0.1, 0.25) if spec.pattern == "split" else rng.uniform(-0.36, -0.26)
+        offset, breadth = place * size.depth, rng.uniform(0.3, 0.5) * size.width
     angle += rng.normal(0, 0.15)
     gap = bool(rng.random() < 0.6)
     return UprightSheet(

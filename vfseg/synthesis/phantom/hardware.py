@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from vfseg.synthesis.phantom.fractures import FractureSpec
 from vfseg.synthesis.phantom.shapes import Frame, Grid, Rod, coverage
-from vfseg.synthesis.phantom.spine import TRANSITIONAL, Vertebra
+from vfseg.synthesis.phantom.spine import TRANSITIONAL, PlacedVertebra
 
 METAL = 3071.0
 _STREAK_MM = 70.0  # as far as streaks are drawn
@@ -17,7 +17,7 @@ _PATIENT = Frame(np.zeros(3), np.eye(3))
 
 def draw_hardware(
     rng: np.random.Generator,
-    spine: Sequence[Vertebra],
+    spine: Sequence[PlacedVertebra],
     specs: Mapping[str, FractureSpec | None],
     probability: float,
 ) -> tuple[str, ...]:
@@ -26,12 +26,12 @@ def draw_hardware(
     Args:
         rng: of the case.
         spine: all vertebrae in view, cranial to caudal.
-        specs: what befell the labelled levels; fractured ones are spanned, not screwed.
+        specs: fractures of the labelled levels, which are spanned, not screwed.
         probability: of hardware in a case.
     """
-    share, where, length = rng.random(3)
+    chance, where, length = rng.random(3)
     whole = [v.level for v in spine if v.level in specs or v.level in TRANSITIONAL]
-    if share >= probability or len(whole) < 2:
+    if chance >= probability or len(whole) < 2:
         return ()
     count = min(len(whole), 3 + int(length < 0.3))
     first = int(where * (len(whole) + 1 - count))
@@ -44,10 +44,10 @@ def paint_metal(
     rng: np.random.Generator,
     hu: np.ndarray,
     grid: Grid,
-    spine: Sequence[Vertebra],
+    spine: Sequence[PlacedVertebra],
     levels: Sequence[str],
 ) -> None:
-    """Paint a screw through each pedicle of the levels, the rods behind, and streaks, in place."""
+    """Paints a screw through each pedicle of the levels, the rods behind, and streaks, in place."""
     vertebrae = [v for v in spine if v.level in levels]
     rods: list[Rod] = []
     for side in (-1.0, 1.0):

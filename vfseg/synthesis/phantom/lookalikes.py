@@ -1,11 +1,11 @@
-"""What resembles a fracture and is none: painted in the CT, never in the fracture mask."""
+"""Look-alikes of fractures: painted in the CT, never in the fracture mask."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from vfseg.synthesis.phantom.fractures import FLECK_HALF_DEPTH, FLECK_THICKNESS
-from vfseg.synthesis.phantom.shapes import Ripple, Rod, coverage, ramp
+from vfseg.synthesis.phantom.shapes import Local, Ripple, Rod, coverage, ramp
 from vfseg.synthesis.phantom.spine import Patient, Size
 
 
@@ -90,14 +90,21 @@ class LookAlikes:
     def paint(
         self,
         bone: np.ndarray,
-        up: np.ndarray,
-        front: np.ndarray,
-        right: np.ndarray,
+        local: Local,
         below_top: np.ndarray,
         above_bottom: np.ndarray,
         width: float,
     ) -> None:
-        """Change the HU inside the body in place; distances to the endplates in mm."""
+        """Changes the HU inside a body in place.
+
+        Args:
+            bone: HU of the box of the body, float32 `d h w`.
+            local: coordinates of its voxels.
+            below_top: distances to the upper endplate, mm.
+            above_bottom: distances to the lower one, mm.
+            width: over which a surface passes through a voxel, mm.
+        """
+        up, front, right = local
         for s in self.scleroses:
             depth = below_top if s.side > 0 else above_bottom
             r = np.sqrt(
@@ -134,7 +141,15 @@ class LookAlikes:
 def draw_lookalikes(
     rng: np.random.Generator, size: Size, patient: Patient, healed: bool, flecks: bool
 ) -> LookAlikes:
-    """Draw what a vertebra of this size, in a patient this worn, may show."""
+    """Draws the look-alikes of a vertebra.
+
+    Args:
+        rng: of the look-alikes.
+        size: of the vertebra.
+        patient: degeneration makes some more frequent.
+        healed: whether it carries an old deformity.
+        flecks: whether every vertebra holds flecks, as they are where fractures are ribbons.
+    """
     h, half_depth, half_width = size.height, size.depth / 2, size.width / 2
     worn = patient.degeneration
     names = ["basivertebral vein"]
@@ -145,8 +160,8 @@ def draw_lookalikes(
         names.append(name)
         return True
 
-    def inside(share: float) -> tuple[float, float, float]:
-        u, f, r = rng.uniform(-share, share, 3)
+    def inside(extent: float) -> tuple[float, float, float]:
+        u, f, r = rng.uniform(-extent, extent, 3)
         return u * h / 2, f * half_depth * 0.8, r * half_width * 0.8
 
     nodes: list[Dent] = []

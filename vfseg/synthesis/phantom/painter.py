@@ -2,15 +2,17 @@
 
 import numpy as np
 
+from vfseg.data.box import Box, shape_of, within
 from vfseg.synthesis.phantom.fractures import Fracture
 from vfseg.synthesis.phantom.lookalikes import draw_lookalikes
 from vfseg.synthesis.phantom.scanner import filter_axis
-from vfseg.synthesis.phantom.shapes import Box, Grid, Ripple, coverage, ramp, within
+from vfseg.synthesis.phantom.shapes import Grid, Ripple, coverage, ramp
 from vfseg.synthesis.phantom.sheets import Sheet, UprightSheet
-from vfseg.synthesis.phantom.spine import Patient, Vertebra
+from vfseg.synthesis.phantom.spine import Patient, PlacedVertebra
 from vfseg.synthesis.phantom.vertebra import (
-    Body,
+    BodyShape,
     Bone,
+    Cortex,
     carve,
     posterior_rods,
     rib_rods,
@@ -49,14 +51,18 @@ class Painter:
         self._tile = _trabecular_tile(rng, grid.spacing)
 
     def vertebra(
-        self, vertebra: Vertebra, label: int, fracture: Fracture | None, rng: np.random.Generator
+        self,
+        vertebra: PlacedVertebra,
+        label: int,
+        fracture: Fracture | None,
+        rng: np.random.Generator,
     ) -> tuple[tuple[int, ...], tuple[str, ...], float]:
-        """Paint a vertebra.
+        """Paints a vertebra.
 
         Args:
             vertebra: size and place.
             label: its id; 0 leaves it (a neighbour at the edge) without label.
-            fracture: what happened to it.
+            fracture: its fracture or old deformity; None where it is whole.
             rng: shapes of its processes and its look-alikes.
 
         Returns:
@@ -76,7 +82,8 @@ class Painter:
         if body is None:
             return (), extras.names, density
         rods += seat_spurs(extras.spurs, size, fracture)
-        bone = shape_bone(self._grid, vertebra, body, rods, patient, roughness, healed)
+        cortex = Cortex(patient.cortex, roughness, healed)
+        bone = shape_bone(self._grid, vertebra, body, rods, cortex)
         carve(bone, self._bones[-2:], 1.0)
         self._bones.append(bone)
 
@@ -86,7 +93,7 @@ class Painter:
         spongy *= 1.3
         inside = spongy[inner]  # a view: the body is less dense than the arch, and has more in it
         inside *= 1 + ramp(body.distance, 1, -2) * (0.2 * patches.at(*body.local) - 0.3 / 1.3)
-        extras.paint(inside, *body.local, body.below_top, body.above_bottom, self._grid.width)
+        extras.paint(inside, body.local, body.below_top, body.above_bottom, self._grid.width)
         shell[inner] *= 1 + ramp(body.distance, 4, 0) * (0.1 * roughness.at(*body.local) - 0.2)
         instances = self._break(body, fracture, inside, shell[inner])
         self._fill(bone, spongy, shell)
@@ -103,8 +110,8 @@ class Painter:
             view[(bone.distance < 0) & (view == 0)] = label
         return instances, extras.names, density
 
-    def ribs(self, vertebra: Vertebra, rng: np.random.Generator) -> None:
-        """Paint the two ribs of a thoracic vertebra; they carry no label."""
+    def ribs(self, vertebra: PlacedVertebra, rng: np.random.Generator) -> None:
+        """Paints the two ribs of a thoracic vertebra; they carry no label."""
         for rods in rib_rods(rng, vertebra.level, vertebra.size):
             bone = shape_rods(self._grid, vertebra.frame, rods, 0.6 + 0.5 * self._patient.cortex)
             if bone is not None:
@@ -113,9 +120,9 @@ class Painter:
                 self._fill(bone, spongy, np.float32(950))
 
     def _break(
-        self, body: Body, fracture: Fracture | None, inside: np.ndarray, shell: np.ndarray
+        self, body: BodyShape, fracture: Fracture | None, inside: np.ndarray, shell: np.ndarray
     ) -> tuple[int, ...]:
-        """Paint the sheets of a fracture into the bone and, numbered, into the mask."""
+        """Paints the sheets of a fracture into the bone and, numbered, into the mask."""
         if fracture is None:
             return ()
         up, front, right = body.local
@@ -140,9 +147,8 @@ class Painter:
 
     def _spongiosa(self, box: Box, density: float) -> np.ndarray:
         """Trabecular bone: mean HU, and a grain that runs along the spine."""
-        shape = [s.stop - s.start for s in box]
         starts = self._rng.integers(0, _TILE, 3)
-        index = np.ix_(*((start + np.arange(n)) % _TILE for start, n in zip(starts, shape)))
+        index = np.ix_(*((start + np.arange(n)) % _TILE for start, n in zip(starts, shape_of(box))))
         return np.float32(density) + np.float32(14 + 0.19 * density) * self._tile[index]
 
     def _fill(self, bone: Bone, spongy: np.ndarray, shell: np.ndarray | np.floating) -> None:

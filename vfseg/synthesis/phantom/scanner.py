@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfseg.synthesis.phantom.settings import PhantomSettings
-from vfseg.synthesis.phantom.shapes import Grid
 
 _FINEST_MM = 1.3  # thicker voxels are drawn in layers of at most this and averaged
 _AXIS_OF = {"S": (0, 1), "I": (0, -1), "A": (1, 1), "P": (1, -1), "R": (2, 1), "L": (2, -1)}
@@ -39,11 +38,11 @@ class Scanner:
 
 
 def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner:
-    """Draw the acquisition of a case."""
-    shares = rng.uniform(size=3)
+    """Draws the acquisition of a case."""
+    places = rng.uniform(size=3)
     spans = settings.voxel_spacing
     spacing = np.array(
-        [low + shares[spans.index((low, high))] * (high - low) for low, high in spans]
+        [low + places[spans.index((low, high))] * (high - low) for low, high in spans]
     )
     axis = rng.standard_normal(3)
     angle = np.radians(rng.uniform(-1, 1) * settings.oblique_degrees)
@@ -55,13 +54,13 @@ def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner
         noise_sd=float(rng.uniform(*settings.noise_sd)),
         padding=int(rng.choice((-1024, -2000))) if rng.random() < 0.15 else None,
         orientation=str(rng.choice(settings.orientations)),
-        rotation=_rotation(axis / np.linalg.norm(axis), angle),
+        rotation=rotation_about(axis / np.linalg.norm(axis), angle),
         offset=rng.uniform(-200, 200, 3).round(2),
     )
 
 
-def acquire(rng: np.random.Generator, hu: np.ndarray, grid: Grid, scanner: Scanner) -> np.ndarray:
-    """What the scanner makes of the drawn HU: float32 in (may be overwritten), int16 out."""
+def acquire(rng: np.random.Generator, hu: np.ndarray, scanner: Scanner) -> np.ndarray:
+    """The CT of drawn HU: float32 in (may be overwritten), int16 out."""
     hu = _average_layers(hu, scanner.layers)
     spacing = scanner.voxel_spacing
     kernel = [_kernel(scanner.blur, scanner.sharpness if axis else 0, spacing[axis])
@@ -117,7 +116,7 @@ def stored_affine(
 
 
 def filter_axis(array: np.ndarray, taps: np.ndarray, axis: int) -> np.ndarray:
-    """Convolve one axis with symmetric taps (centre first); the edge repeats.
+    """Convolves one axis with symmetric taps (centre first); the edge repeats.
 
     Slices and in-place sums: several times faster than a generic filter for few taps.
     """
@@ -134,6 +133,16 @@ def filter_axis(array: np.ndarray, taps: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(out, 0, axis)
 
 
+def rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
+    """Matrix [3, 3] that turns by an angle in radians about a unit vector (Rodrigues).
+
+    SciPy's `Rotation` goes through a quaternion, which gives other last bits; cohorts are compared
+    by hash.
+    """
+    cross = np.cross(np.eye(3), axis)
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
 def _kernel(blur: float, sharpness: float, spacing: float) -> np.ndarray:
     """Taps (centre first) of a Gaussian sharpened by a wider one, summing to one."""
     reach = np.arange(max(2, int(np.ceil(2.2 / spacing)) + 1)) * spacing
@@ -144,12 +153,12 @@ def _kernel(blur: float, sharpness: float, spacing: float) -> np.ndarray:
     return (1 + sharpness) * both[0] - sharpness * both[1]
 
 
-def _smeared(taps: np.ndarray, share: float, spacing: float) -> np.ndarray:
-    """Taps of noise a share of which runs from side to side, as where photons are few."""
+def _smeared(taps: np.ndarray, fraction: float, spacing: float) -> np.ndarray:
+    """Taps of noise a fraction of which runs from side to side, as where photons are few."""
     wide = np.exp(-0.5 * np.square(np.arange(1 + int(7 / spacing)) * spacing / 3))
-    wide *= share / (wide[0] + 2 * wide[1:].sum())
+    wide *= fraction / (wide[0] + 2 * wide[1:].sum())
     wide = np.pad(wide, (0, max(0, len(taps) - len(wide))))
-    wide[: len(taps)] += (1 - share) * taps
+    wide[: len(taps)] += (1 - fraction) * taps
     return wide
 
 
@@ -162,8 +171,3 @@ def _average_layers(hu: np.ndarray, layers: np.ndarray) -> np.ndarray:
 def _blocks(array: np.ndarray, layers: np.ndarray) -> np.ndarray:
     d, h, w = (size // n for size, n in zip(array.shape, layers))
     return array.reshape(d, layers[0], h, layers[1], w, layers[2])
-
-
-def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    cross = np.cross(np.eye(3), axis)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

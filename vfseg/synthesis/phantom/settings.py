@@ -15,7 +15,7 @@ from vfseg.settings import Rule, Settings, between, one_of, whole
 # Raise it when the same settings begin to give other voxels, so that old cohorts are made again.
 VERSION = 3
 
-# Share of slices that show a fracture, by level (a clinical series of T4-L5 crops), percent.
+# Slices that show a fracture, percent, by level (a clinical series of T4-L5 crops).
 CLINICAL_RATES = dict(
     zip(LEVELS, (3.3, 5.4, 7.1, 7.3, 7.4, 6.3, 5.8, 14.7, 31.4, 35.7, 25.7, 16.9, 9.6, 4.5))
 )
@@ -76,12 +76,13 @@ class PhantomSettings(Settings, section="phantom"):
             scaled to the same mean (the thoracolumbar junction leads).
         old_deformity_probability: per vertebra without an acute fracture: a healed deformity with
             smooth thick cortex and no line. It carries no label: the map marks fracture sheets.
-        across_slices_fraction: share of the fractures drawn as ribbons that run from left to right:
-            in one sagittal slice they equal an unlabelled fleck, only the run of slices tells.
-            Above 0 every vertebra holds such flecks.
-        split_fraction: share of the remaining fractures with a second, upright sheet through both
+        across_slices_fraction: of the fractures, drawn as ribbons that run from left to right: in
+            one sagittal slice they equal an unlabelled fleck, only the run of slices tells. Above 0
+            every vertebra holds such flecks.
+        split_fraction: of the remaining fractures, with a second, upright sheet through both
             endplates (AO type A2).
-        burst_fraction: share of them with an upright sheet to a bulging posterior wall (AO A3/A4).
+        burst_fraction: of the remaining fractures, with an upright sheet to a bulging posterior
+            wall (AO A3/A4).
         transitional_probability: cases with a T13 or an L6 where the field of view holds its place.
             It is labelled (VerSe 28 and 25) and never fractured.
         hardware_probability: cases with pedicle screws and rods, and the streaks of metal.
@@ -139,7 +140,17 @@ class PhantomSettings(Settings, section="phantom"):
 
     def fracture_rate(self, level: str) -> float:
         """Probability of an acute fracture at a level."""
-        rate = self.fracture_probability
-        if self.fracture_rates == "clinical":
-            rate *= CLINICAL_RATES[level] / float(np.mean(list(CLINICAL_RATES.values())))
-        return min(rate, 0.95)
+        return rate_at(level, self.fracture_probability, self.fracture_rates)
+
+
+def rate_at(level: str, mean: float, rates: str) -> float:
+    """Probability of a fracture at a level, at most 0.95.
+
+    Args:
+        level: T4..L5.
+        mean: over all levels.
+        rates: one of `RATES`.
+    """
+    if rates == "clinical":
+        mean *= CLINICAL_RATES[level] / float(np.mean(list(CLINICAL_RATES.values())))
+    return min(mean, 0.95)

@@ -1,6 +1,6 @@
 """Implicit shapes: signed distances in mm, evaluated in tight boxes of a voxel grid.
 
-A signed distance is negative inside. Voxels get the share of a shape that covers them (partial
+A signed distance is negative inside. A voxel gets the fraction of it that a shape covers (partial
 volume), so surfaces and shells thinner than a voxel come out at the value a scanner would measure.
 """
 
@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-Box = tuple[slice, slice, slice]
+from vfseg.data.box import Box, box_between
+
 Local = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Coordinates (up, front, right) of voxels in a frame, mm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Grid:
         low, high = np.maximum(low, 0), np.minimum(high, self.shape)
         if (low >= high).any():
             return None
-        return (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+        return box_between(low, high)
 
     def local(self, box: Box, frame: Frame) -> Local:
         """Coordinates (up, front, right) of the voxels of a box in a frame, float32 `d h w`."""
@@ -75,23 +77,8 @@ class Grid:
         return up, front, right
 
 
-def intersect(a: Box, b: Box) -> Box | None:
-    """Common box of two boxes of one grid, or None."""
-    low = [max(s.start, t.start) for s, t in zip(a, b)]
-    high = [min(s.stop, t.stop) for s, t in zip(a, b)]
-    if any(start >= stop for start, stop in zip(low, high)):
-        return None
-    return (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-
-
-def within(box: Box, outer: Box) -> Box:
-    """A box in indices of the array cut out by `outer`."""
-    d, h, w = (slice(s.start - o.start, s.stop - o.start) for s, o in zip(box, outer))
-    return (d, h, w)
-
-
 def coverage(distance: np.ndarray, width: float) -> np.ndarray:
-    """Share of a voxel inside a surface at this signed distance in mm, 0..1."""
+    """Fraction of a voxel inside a surface at this signed distance in mm, 0..1."""
     return np.clip(0.5 - distance * np.float32(1 / width), 0, 1)
 
 
@@ -102,7 +89,7 @@ def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def smooth_max(a: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
-    """Maximum of two distances (intersection) whose edge is rounded by about `radius` mm."""
+    """Maximum of two distances (intersection), its edge rounded by about `radius` mm."""
     rounding = np.maximum(np.float32(radius) - np.abs(a - b), 0)
     return np.maximum(a, b) + rounding * rounding * np.float32(0.25 / radius)
 
@@ -189,7 +176,7 @@ class Ripple:
     def draw(
         cls, rng: np.random.Generator, wavelengths: tuple[float, float], axes: int, count: int = 5
     ) -> "Ripple":
-        """Draw `count` waves over so many coordinate axes."""
+        """Draws `count` waves over so many coordinate axes."""
         directions = rng.standard_normal((count, axes))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         lengths = rng.uniform(*wavelengths, size=(count, 1))

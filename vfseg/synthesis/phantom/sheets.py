@@ -30,7 +30,7 @@ class Sheet:
     def cover(
         self, up: np.ndarray, front: np.ndarray, right: np.ndarray, plate: np.ndarray, width: float
     ) -> np.ndarray:
-        """Share of each voxel within the sheet, 0..1; `plate` is the height of its endplate."""
+        """Fraction of each voxel within the sheet, 0..1; `plate` is the height of its endplate."""
         x = (front - np.float32(self.centre[0])) / np.float32(self.half_axes[0])
         y = (right - np.float32(self.centre[1])) / np.float32(self.half_axes[1])
         inside = 1 - x * x - y * y + 0.18 * self.outline.at(front, right)
@@ -75,7 +75,7 @@ class UprightSheet:
     def cover(
         self, up: np.ndarray, front: np.ndarray, right: np.ndarray, plate: np.ndarray, width: float
     ) -> np.ndarray:
-        """Share of each voxel within the sheet, 0..1; `plate` is the height of its endplate."""
+        """Fraction of each voxel within the sheet, 0..1; `plate` is the height of its endplate."""
         a, b = (np.float32(c) for c in self.normal)
         across, along = a * front + b * right, a * right - b * front
         wave = self.undulation.at(along, up)

@@ -11,7 +11,7 @@ import numpy as np
 
 from vfseg.synthesis.phantom.shapes import Frame
 
-# Neighbours of T4..L5 are seen at the edge of the field of view: drawn, never labelled.
+# The neighbours of T4..L5, at the edge of the field of view, are drawn but never labelled.
 SPINE = ("T3", *(f"T{n}" for n in range(4, 13)), *(f"L{n}" for n in range(1, 6)), "S1")
 
 # Supernumerary levels, and the level after which they come and whose size they share.
@@ -38,7 +38,7 @@ class Size:
         depth, width: front to back, side to side.
         wedge: angle between the endplates in degrees, positive where the front is lower.
         concavity: depth of the upper and the lower endplate's hollow.
-        waist: how much the body narrows at mid-height, share of its half axes.
+        waist: how much the body narrows at mid-height, fraction of its half axes.
         canal_width, canal_depth: of the spinal canal.
         lumbar: 0 at T11 and above, 1 at L1 and below: shape of the posterior elements.
     """
@@ -60,7 +60,7 @@ class Size:
 
 
 @dataclass(frozen=True, eq=False)
-class Vertebra:
+class PlacedVertebra:
     """One vertebra in place."""
 
     level: str
@@ -88,7 +88,7 @@ class Patient:
 
 
 def draw_patient(rng: np.random.Generator, fractures: int) -> Patient:
-    """Draw a patient; bone density falls with age, and with the number of fractures.
+    """Draws a patient; bone density falls with age, and with the number of fractures.
 
     At L1 trabecular bone is about 226 ± 44 HU under 30 years and falls by 2.5 HU a year
     (Radiology 2019;291:360); patients with fragility fractures have 73 ± 30 HU.
@@ -96,9 +96,9 @@ def draw_patient(rng: np.random.Generator, fractures: int) -> Patient:
     age = rng.uniform(35, 92)
     healthy = max(226 - 2.5 * (age - 30), 80) + 38 * rng.standard_normal()
     frail = 88 + 30 * rng.standard_normal()
-    share = min(fractures, 3) / 3 * rng.uniform(0.4, 1)
+    frailty = min(fractures, 3) / 3 * rng.uniform(0.4, 1)
     contrast = rng.uniform(110, 260) if rng.random() < 0.35 else 0.0
-    trabecular = float(np.clip((1 - share) * healthy + share * frail, 35, 280))
+    trabecular = float(np.clip((1 - frailty) * healthy + frailty * frail, 35, 280))
     trabecular += (contrast > 0) * (15 + 5 * (contrast - 110) / 150)
     return Patient(
         age=age,
@@ -114,15 +114,15 @@ def draw_spine(
     levels: Sequence[str],
     patient: Patient,
     settling: Mapping[str, tuple[float, float]],
-) -> list[Vertebra]:
-    """Stack the vertebrae of `levels` (cranial to caudal) from below along a drawn curve.
+) -> list[PlacedVertebra]:
+    """Stacks the vertebrae of `levels` (cranial to caudal) from below along a drawn curve.
 
     Args:
         rng: source of the sizes and the curve.
         levels: levels of SPINE, contiguous, with those of TRANSITIONAL in their places.
         patient: degeneration narrows the discs.
-        settling: per fractured level how far the spine above comes down (mm), and how far it tips
-            forward (degrees).
+        settling: fractured level -> how far the spine above comes down (mm) and tips forward
+            (degrees).
 
     Returns:
         The vertebrae in the order of `levels`; the lowest lies at the origin.
@@ -141,7 +141,7 @@ def draw_spine(
         sizes[extra], jitter[extra] = sizes[neighbour], jitter[neighbour]
         discs[extra] = discs[neighbour]
 
-    vertebrae: list[Vertebra] = []
+    vertebrae: list[PlacedVertebra] = []
     tipped = 0.0
     for level in reversed(levels):
         k = _row(level)
@@ -149,7 +149,7 @@ def draw_spine(
         roll = scoliosis * np.cos(bend[0] + bend[1] * k)
         pitch, roll, yaw = np.array([pitch, roll, -0.6 * roll]) + jitter[level]
         size = sizes[level]
-        frame = Frame(np.zeros(3), _axes(pitch, roll, yaw))
+        frame = Frame(np.zeros(3), turned_axes(pitch, roll, yaw))
         if vertebrae:
             below = vertebrae[-1]
             sunk = settling.get(below.level, (0.0, 0.0))[0]
@@ -161,7 +161,7 @@ def draw_spine(
                 + between / np.linalg.norm(between) * disc
                 + frame.axes[0] * size.height / 2
             )
-        vertebrae.append(Vertebra(level, size, frame))
+        vertebrae.append(PlacedVertebra(level, size, frame))
         tipped = 0.8 * tipped + settling.get(level, (0.0, 0.0))[1]
     return vertebrae[::-1]
 
@@ -203,10 +203,11 @@ def _draw_size(rng: np.random.Generator, level: str, scale: float, waist: float)
     )
 
 
-def _axes(pitch: float, roll: float, yaw: float) -> np.ndarray:
+def turned_axes(pitch: float, roll: float, yaw: float) -> np.ndarray:
     """Rows up, front, right of a frame turned by angles in degrees.
 
-    Pitch leans the top back, roll leans it to the right, yaw turns the front to the right.
+    Pitch leans the top back, roll leans it to the right, yaw turns the front to the right. SciPy's
+    `Rotation` goes through a quaternion, which gives other last bits; cohorts are compared by hash.
     """
     p, r, y = np.radians([pitch, roll, yaw])
     cos, sin = np.cos, np.sin

@@ -13,14 +13,14 @@ from vfseg.synthesis.phantom.shapes import (
     ramp,
     smooth_max,
 )
-from vfseg.synthesis.phantom.spine import Patient, Vertebra
+from vfseg.synthesis.phantom.spine import Patient, PlacedVertebra
 
 FAT, MUSCLE, ORGAN, LUNG, AIR, CANAL = -100.0, 55.0, 40.0, -850.0, -1000.0, 22.0
 _COARSE_MM = 2.5
 
 
 def paint_surroundings(
-    rng: np.random.Generator, grid: Grid, spine: Sequence[Vertebra], patient: Patient
+    rng: np.random.Generator, grid: Grid, spine: Sequence[PlacedVertebra], patient: Patient
 ) -> np.ndarray:
     """HU of everything but bones and discs, float32 `d h w`.
 
@@ -31,7 +31,7 @@ def paint_surroundings(
     coarse = Grid(tuple(cells), extent / np.maximum(cells - 1, 1), grid.origin)
     hu = _coarse_tissue(rng, coarse, spine, patient)
     for axis in range(3):
-        hu = _stretch(hu, axis, grid.shape[axis])
+        hu = stretch(hu, axis, grid.shape[axis])
     return hu
 
 
@@ -39,11 +39,11 @@ def paint_disc(
     rng: np.random.Generator,
     hu: np.ndarray,
     grid: Grid,
-    upper: Vertebra,
-    lower: Vertebra,
+    upper: PlacedVertebra,
+    lower: PlacedVertebra,
     patient: Patient,
 ) -> None:
-    """Paint the disc between two bodies in place; the bodies are painted over its ends."""
+    """Paints the disc between two bodies in place; the bodies are painted over its ends."""
     top, bottom = upper.size, lower.size
     ends = (
         upper.frame.to_patient((-top.height / 2, 0, 0)),
@@ -51,7 +51,7 @@ def paint_disc(
     )
     axes = upper.frame.axes + lower.frame.axes
     frame = Frame((ends[0] + ends[1]) / 2, axes / np.linalg.norm(axes, axis=1, keepdims=True))
-    # As far as the walls of a sunken body reach; further in, the waist would leave a collar.
+    # As far as the walls of a sunken body reach; less would leave a collar at the waist.
     half = np.linalg.norm(ends[0] - ends[1]) / 2 + 4.5
     depth, width = (top.depth + bottom.depth) / 2, (top.width + bottom.width) / 2
     reach = np.array([half, depth / 2 + 2, width / 2 + 2])
@@ -77,7 +77,7 @@ def paint_disc(
 
 
 def _coarse_tissue(
-    rng: np.random.Generator, grid: Grid, spine: Sequence[Vertebra], patient: Patient
+    rng: np.random.Generator, grid: Grid, spine: Sequence[PlacedVertebra], patient: Patient
 ) -> np.ndarray:
     z = grid.axis(0)
     order = np.argsort([v.frame.centre[0] for v in spine])
@@ -158,7 +158,7 @@ def _rank(level: str) -> int:
     return 15 if level == "S1" else int(level[1:]) - 3 + (12 if level[0] == "L" else 0)
 
 
-def _stretch(array: np.ndarray, axis: int, size: int) -> np.ndarray:
+def stretch(array: np.ndarray, axis: int, size: int) -> np.ndarray:
     """Linear interpolation of one axis onto `size` points that share its first and last."""
     position = np.linspace(0, array.shape[axis] - 1, size)
     first = np.minimum(position.astype(int), max(array.shape[axis] - 2, 0))

@@ -6,29 +6,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vfseg.data.box import Box, box_between, intersection, is_empty, shape_of, start_of, within
 from vfseg.synthesis.phantom.fractures import Fracture
 from vfseg.synthesis.phantom.lookalikes import LookAlikes
 from vfseg.synthesis.phantom.shapes import (
-    Box,
     Frame,
     Grid,
     Local,
     Ripple,
     Rod,
     ellipse_distance,
-    intersect,
     ramp,
     smooth_max,
     smooth_min,
-    within,
 )
-from vfseg.synthesis.phantom.spine import Patient, Size, Vertebra
+from vfseg.synthesis.phantom.spine import PlacedVertebra, Size
 
 _FAR = np.float32(30)  # "nowhere near" in mm
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
+class BodyShape:
     """Signed distances of one vertebral body in its tight box.
 
     Attributes:
@@ -57,10 +55,25 @@ class Bone:
     cortex: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Cortex:
+    """The shell of a vertebral body.
+
+    Attributes:
+        thickness: mm, where it is even.
+        roughness: field by which it is uneven.
+        healed: after a fracture it is thicker.
+    """
+
+    thickness: float
+    roughness: Ripple
+    healed: bool
+
+
 def shape_body(
-    grid: Grid, vertebra: Vertebra, fracture: Fracture | None, extras: LookAlikes
-) -> Body | None:
-    """Evaluate the body; None where it lies outside the grid."""
+    grid: Grid, vertebra: PlacedVertebra, fracture: Fracture | None, extras: LookAlikes
+) -> BodyShape | None:
+    """Evaluates the body; None where it lies outside the grid."""
     size = vertebra.size
     reach = np.array([size.height / 2 + 2, size.depth / 2 + 3, size.width / 2 + 3])
     if fracture is not None:
@@ -113,22 +126,21 @@ def shape_body(
     plates = smooth_max(-below_top, -above_bottom, 0.5)
     rounding = 1.4 if fracture is None or fracture.spec.acute else 3.0
     distance = smooth_max(smooth_max(wall, behind, 3.0), plates, rounding)
-    return Body(box, local, distance, below_top, above_bottom, top, bottom)
+    return BodyShape(box, local, distance, below_top, above_bottom, top, bottom)
 
 
 def shape_bone(
     grid: Grid,
-    vertebra: Vertebra,
-    body: Body,
+    vertebra: PlacedVertebra,
+    body: BodyShape,
     rods: Sequence[Rod],
-    patient: Patient,
-    roughness: Ripple,
-    healed: bool,
+    cortex: Cortex,
 ) -> Bone:
-    """Join the body and the rods of arch, processes and osteophytes to one bone.
+    """Joins the body and the rods of arch, processes and osteophytes to one bone.
 
     The cortex is thin and uneven around the body, thicker around arch and processes.
     """
+    roughness = cortex.roughness
     placed = _place(grid, vertebra.frame, rods)
     box = _hull([body.box, *(part for _, part in placed)])
     distance = _join(grid, vertebra.frame, placed, box)
@@ -141,20 +153,20 @@ def shape_bone(
         size.canal_depth / 2, size.canal_width / 2,
     )  # fmt: skip
     distance = smooth_max(distance, -canal, 1.5)
-    cortex = np.float32(0.8 + 0.5 * patient.cortex) * np.clip(1 - 0.35 * relief, 0.4, 1.9)
+    thickness = np.float32(0.8 + 0.5 * cortex.thickness) * np.clip(1 - 0.35 * relief, 0.4, 1.9)
     up, front, right = body.local
     uneven = np.clip(1 + 0.28 * roughness.at(up, front, right), 0.35, 1.8)
-    shell = np.float32(patient.cortex * (1.7 if healed else 1)) * uneven
+    shell = np.float32(cortex.thickness * (1.7 if cortex.healed else 1)) * uneven
     # Endplates are a little thicker than the anterior and lateral walls.
     shell = shell * (0.8 + 0.6 * ramp(np.minimum(body.below_top, body.above_bottom), 3, 1))
     near = np.clip(0.5 + (distance[inner] - body.distance) / 4, 0, 1)
-    cortex[inner] += near * (shell - cortex[inner])
+    thickness[inner] += near * (shell - thickness[inner])
     distance[inner] = smooth_min(distance[inner], body.distance, 4.5)
-    return Bone(box, distance, cortex)
+    return Bone(box, distance, thickness)
 
 
 def shape_rods(grid: Grid, frame: Frame, rods: Sequence[Rod], cortex: float) -> Bone | None:
-    """Join rods to a bone of even cortex; None where it lies outside the grid."""
+    """Joins rods to a bone of even cortex; None where it lies outside the grid."""
     placed = _place(grid, frame, rods)
     if not placed:
         return None
@@ -164,10 +176,10 @@ def shape_rods(grid: Grid, frame: Frame, rods: Sequence[Rod], cortex: float) -> 
 
 
 def carve(bone: Bone, others: Sequence[Bone], gap: float) -> None:
-    """Keep a bone `gap` mm away from those already there (joints), in place."""
+    """Keeps a bone `gap` mm away from the bones already there (joints); changes it in place."""
     for other in others:
-        common = intersect(bone.box, other.box)
-        if common is not None:
+        common = intersection(bone.box, other.box)
+        if not is_empty(common):
             view = bone.distance[within(common, bone.box)]
             view[...] = np.maximum(
                 view, np.float32(gap) - other.distance[within(common, other.box)]
@@ -279,7 +291,7 @@ def _place(grid: Grid, frame: Frame, rods: Sequence[Rod]) -> list[tuple[Rod, Box
 
 
 def _join(grid: Grid, frame: Frame, placed: Sequence[tuple[Rod, Box]], box: Box) -> np.ndarray:
-    distance = np.full([s.stop - s.start for s in box], _FAR, np.float32)
+    distance = np.full(shape_of(box), _FAR, np.float32)
     for rod, part in placed:
         view = distance[within(part, box)]
         view[...] = smooth_min(view, rod.distance(grid.local(part, frame)), 2.5)
@@ -287,8 +299,6 @@ def _join(grid: Grid, frame: Frame, placed: Sequence[tuple[Rod, Box]], box: Box)
 
 
 def _hull(boxes: Sequence[Box]) -> Box:
-    d, h, w = (
-        slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes))
-        for axis in range(3)
-    )
-    return (d, h, w)
+    """Smallest box that holds all of them."""
+    start = np.min([start_of(box) for box in boxes], axis=0)
+    return box_between(start, np.max([[side.stop for side in box] for box in boxes], axis=0))

@@ -2,8 +2,8 @@
 
 `body` finds the vertebral body in the label map, `collapse` maps its columns onto shorter ones
 without folding, `render` resamples the CT and paints the signs, `fracture` joins them for one
-vertebra, `cohort` writes variants of whole cases with a manifest. Shapes and draws of the fractures
-are those of the phantom.
+vertebra, `cohort` writes variants of whole cases with a manifest. Fractures are drawn as in the
+phantom.
 """
 
 from vfseg.synthesis.phantom.fractures import FractureSpec
@@ -12,8 +12,8 @@ from vfseg.synthesis.virtual_fractures.cohort import (
     make_virtual_cohort,
 )
 from vfseg.synthesis.virtual_fractures.fracture import (
-    FracturedCase,
     FractureFacts,
+    LabelledCT,
     breakable_levels,
     fracture_vertebra,
 )
@@ -21,7 +21,7 @@ from vfseg.synthesis.virtual_fractures.fracture import (
 __all__ = [
     "FractureFacts",
     "FractureSpec",
-    "FracturedCase",
+    "LabelledCT",
     "VirtualFractureSettings",
     "breakable_levels",
     "fracture_vertebra",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from vfseg.data.box import Box, grown, start_of
 from vfseg.data.levels import Vertebra
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
@@ -20,12 +21,12 @@ _CORE_MM = 8.0
 _RIM_MM = 6.0  # how far the rim of an endplate may lie from its plane
 _AROUND_MM = 26.0
 _SMOOTH_MM = 1.5
-_STRIP = 0.3  # half width of the strip in which heights are measured, share of half the width
+_STRIP = 0.3  # half width of the strip in which heights are measured, fraction of half the width
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
-    """A vertebral body. Lengths in mm, in its frame: up, front, right from its middle.
+class MeasuredBody:
+    """A vertebral body as a label map has it. In its frame, mm: up, front, right from its middle.
 
     Attributes:
         frame: in millimetres from voxel (0, 0, 0) along d, h, w.
@@ -84,7 +85,7 @@ def sample(
     Args:
         array: starts at voxel (0, 0, 0) of the frame's millimetres.
         spacing: [3] mm.
-        frame: see `Body`.
+        frame: see `MeasuredBody`.
         axes: coordinates up, front and right of the grid, mm.
         order: of the spline; 0 is nearest.
     """
@@ -101,8 +102,8 @@ def sample(
 
 
 def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
-                 below: Vertebra | None) -> Body:  # fmt: skip
-    """Find the body of a vertebra in a label map of whole vertebrae.
+                 below: Vertebra | None) -> MeasuredBody:  # fmt: skip
+    """Finds the body of a vertebra in a label map of whole vertebrae.
 
     The axis starts along the line of the neighbours' centres and is turned to the mean normal of
     the two endplates; the front is where the body lies from the middle of the whole vertebra; the
@@ -112,11 +113,9 @@ def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
         UserError: no body of plausible size is found.
     """
     spacing = labels.voxel_spacing
-    pad = np.ceil(2 / spacing).astype(int) + 1
-    start = np.maximum(np.array(vertebra.start) - pad, 0)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(start, np.array(vertebra.stop) + pad))
+    box = grown(vertebra.box, np.ceil(2 / spacing).astype(int) + 1, labels.shape)
     mask = (labels.array[box] == vertebra.label).astype(np.float32)
-    origin = start * spacing
+    origin = np.array(start_of(box)) * spacing
 
     centre = vertebra.centre * spacing - origin
     upper = (above or vertebra).centre * spacing
@@ -173,19 +172,19 @@ def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
     outline = ndimage.binary_opening(outline, iterations=2)
     if outline.sum() * STEP_MM**2 < 0.4 * depth * width:
         raise UserError(
-            f"the endplates of {vertebra.level} (id {vertebra.label}) are not to be told from the "
-            "label map. Check the labels."
+            f"the endplates of {vertebra.level} (id {vertebra.label}) cannot be found in the label "
+            "map. Check the labels."
         )
     top, bottom = (_continued(surface, outline) for surface in surfaces)
-    return Body(
+    return MeasuredBody(
         Frame(frame.centre + origin, frame.axes), depth, width, *columns, top, bottom, outline
     )
 
 
 def soft_tissue(
-    labels: Volume, ids: Collection[int], body: Body, up: np.ndarray
+    labels: Volume, ids: Collection[int], body: MeasuredBody, up: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the spine gives way: between the vertebrae.
+    """Soft tissue, where the spine gives way.
 
     Args:
         labels: label map.
@@ -194,7 +193,7 @@ def soft_tissue(
         up: coordinates along the axis, mm.
 
     Returns:
-        [u, f, r] share of soft tissue (discs, and all that is no vertebra), smoothed, 0..1; and
+        [u, f, r] fraction of soft tissue (discs, and all that is no vertebra), smoothed, 0..1; and
         [u, f, r] bool, inside the volume.
     """
     axes = (up, body.front, body.right)
@@ -207,16 +206,14 @@ def soft_tissue(
     return 1 - bone, cut > 0
 
 
-def _box_of(
-    volume: Volume, frame: Frame, axes: tuple[np.ndarray, ...]
-) -> tuple[tuple[slice, ...], Frame]:
+def _box_of(volume: Volume, frame: Frame, axes: tuple[np.ndarray, ...]) -> tuple[Box, Frame]:
     """Voxels around a grid of a frame, and the frame from the first of them."""
     ends = np.array([[u, f, r] for u in axes[0][[0, -1]] for f in axes[1][[0, -1]]
                      for r in axes[2][[0, -1]]])  # fmt: skip
     box = voxel_grid(volume).box(frame.to_patient(ends), 1)
     if box is None:
         raise UserError("the body lies outside the volume")
-    start = np.array([part.start for part in box]) * volume.voxel_spacing
+    start = np.array(start_of(box)) * volume.voxel_spacing
     return box, frame.moved(-start)
 
 
@@ -242,8 +239,8 @@ def _first_crossing(bone: np.ndarray, axis: np.ndarray, side: int) -> np.ndarray
     index = np.maximum(index, 1)
     after = np.take_along_axis(run, index[None], 0)[0]
     before = np.take_along_axis(run, index[None] - 1, 0)[0]
-    share = (before - 0.5) / np.maximum(before - after, 1e-6)
-    return np.where(found, axis[middle] + side * STEP_MM * (index - 1 + share), np.nan)
+    fraction = (before - 0.5) / np.maximum(before - after, 1e-6)
+    return np.where(found, axis[middle] + side * STEP_MM * (index - 1 + fraction), np.nan)
 
 
 def _last_crossing(bone: np.ndarray, axis: np.ndarray, plane: np.ndarray, side: int) -> np.ndarray:
@@ -258,9 +255,9 @@ def _last_crossing(bone: np.ndarray, axis: np.ndarray, plane: np.ndarray, side: 
     index = np.maximum(np.argmax(hit, axis=0), 1)
     inner = np.take_along_axis(run, index[None], 0)[0]
     outer = np.take_along_axis(run, index[None] - 1, 0)[0]
-    share = (inner - 0.5) / np.maximum(inner - outer, 1e-6)
+    fraction = (inner - 0.5) / np.maximum(inner - outer, 1e-6)
     start = axis[::-side][0]
-    return np.where(hit.any(axis=0), start - side * STEP_MM * (index - share), np.nan)
+    return np.where(hit.any(axis=0), start - side * STEP_MM * (index - fraction), np.nan)
 
 
 def _plane(front: np.ndarray, right: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -283,5 +280,5 @@ def _continued(surface: np.ndarray, outline: np.ndarray) -> np.ndarray:
     whole = surface[tuple(nearest)]
     smooth = ndimage.gaussian_filter(whole, _SMOOTH_MM / STEP_MM, mode="nearest")
     far = ndimage.gaussian_filter(whole, 6 / STEP_MM, mode="nearest")
-    share = np.clip(ndimage.distance_transform_edt(~outline) * STEP_MM / 8, 0, 1)
-    return smooth + share * (far - smooth)
+    weight = np.clip(ndimage.distance_transform_edt(~outline) * STEP_MM / 8, 0, 1)
+    return smooth + weight * (far - smooth)

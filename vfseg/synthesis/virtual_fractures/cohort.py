@@ -1,4 +1,4 @@
-"""Training data with truth from healthy labelled CT: variants of each, with fractures drawn."""
+"""Training data with truth from healthy labelled CT: variants of each with drawn fractures."""
 
 import dataclasses
 import hashlib
@@ -20,14 +20,15 @@ from vfseg.data.geometry import check_same_geometry
 from vfseg.data.levels import LEVELS
 from vfseg.data.spine import SCHEME
 from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.data.volume import Volume, read_ct, read_labels
+from vfseg.data.volume import read_ct, read_labels
 from vfseg.errors import UserError
 from vfseg.settings import Settings, between, one_of, whole
 from vfseg.synthesis.case_files import FACTS, FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
-from vfseg.synthesis.phantom.settings import CLINICAL_RATES, RATES
+from vfseg.synthesis.phantom.settings import RATES, rate_at
 from vfseg.synthesis.virtual_fractures.fracture import (
     FractureFacts,
+    LabelledCT,
     breakable_levels,
     fracture_vertebra,
 )
@@ -61,10 +62,7 @@ class VirtualFractureSettings(Settings, section="virtual_fractures"):
 
     def rate(self, level: str) -> float:
         """Probability of a fracture at a level."""
-        rate = self.fracture_probability
-        if self.fracture_rates == "clinical":
-            rate *= CLINICAL_RATES[level] / float(np.mean(list(CLINICAL_RATES.values())))
-        return min(rate, 0.95)
+        return rate_at(level, self.fracture_probability, self.fracture_rates)
 
 
 def make_virtual_cohort(
@@ -73,20 +71,20 @@ def make_virtual_cohort(
     settings: VirtualFractureSettings,
     progress: bool = True,
 ) -> Path:
-    """Make the variants of all cases, or what is missing of them, and their manifest.
+    """Makes the variants of all cases, or what is missing of them, and their manifest.
 
     In each variant whole vertebrae with a labelled neighbour above are broken, drawn by level;
     those that the case's own fracture mask marks are left alone, and their instances are kept. Ids
     and scheme of the label map stay, organs included.
 
-    A variant that stands, made of the same files with the same settings, is kept. A case that
-    cannot be used is named in the log and left out. The seed of a variant is a function of
-    `settings.seed`, its case and its number, so other cases leave it alone.
+    A variant that was made of the same files with the same settings is kept. A case that cannot be
+    used is named in the log and left out. The seed of a variant depends on `settings.seed`, its
+    case and its number alone, whatever other cases there are.
 
     Args:
         cases: healthy, labelled.
         directory: where; `manifest.csv` and `cases/CASE_NUMBER/`.
-        settings: see `VirtualFractureSettings`.
+        settings: what is made of each case.
         progress: show a bar (only on a terminal).
 
     Returns:
@@ -121,9 +119,7 @@ def make_virtual_cohort(
 @dataclass(frozen=True, eq=False)
 class _Source:
     case: Case
-    ct: Volume
-    labels: Volume
-    fractures: Volume | None
+    scan: LabelledCT
     reading: LabelReading
 
     @classmethod
@@ -140,13 +136,14 @@ class _Source:
             fractures = read_labels(case.fractures)
             check_same_geometry(ct.geometry, fractures.geometry, str(case.ct), str(case.fractures))
         reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
-        return cls(case, ct, labels, fractures, reading)
+        return cls(case, LabelledCT(ct, labels, fractures), reading)
 
     def choose(self, rng: np.random.Generator, settings: VirtualFractureSettings) -> list[str]:
         """Levels to break, caudal to cranial: a fracture moves what lies above it."""
         levels = list(breakable_levels(self.reading))
-        if self.fractures is not None:
-            marked = set(np.unique(self.labels.array[self.fractures.array > 0]).tolist())
+        labels, fractures = self.scan.labels, self.scan.fractures
+        if fractures is not None:
+            marked = set(np.unique(labels.array[fractures.array > 0]).tolist())
             known = {v.level: v.label for v in self.reading.vertebrae}
             levels = [level for level in levels if known[level] not in marked]
         if not levels:
@@ -190,25 +187,24 @@ def _write_variant(
 ) -> Case:
     plan, *seeds = seed.spawn(1 + len(LEVELS))
     rng = np.random.default_rng(plan)
-    ct, labels, fractures = source.ct, source.labels, source.fractures
+    scan = source.scan
     facts: list[FractureFacts] = []
     for level in source.choose(rng, settings):
         spec = draw_spec(rng, 0.0)
-        reading = source.reading if not facts else None
-        reading = reading or read_vertebrae(labels, source.reading.scheme, source.case.case_id)
+        reading = source.reading
+        if facts:
+            reading = read_vertebrae(scan.labels, reading.scheme, source.case.case_id)
         try:
-            broken = fracture_vertebra(
-                ct, labels, level, spec, seeds[LEVELS.index(level)],
-                fractures=fractures, reading=reading,
-            )  # fmt: skip
+            scan, done = fracture_vertebra(
+                scan, level, spec, seeds[LEVELS.index(level)], reading=reading
+            )
         except UserError as error:
             logging.warning("%s: %s left whole: %s", source.case.case_id, level, error)
             continue
-        ct, labels, fractures = broken.ct, broken.labels, broken.fractures
-        facts += broken.facts
+        facts.append(done)
     if not facts and settings.fewest:
         raise UserError(f"{source.case.case_id}: none of its vertebrae could be broken.")
-    masks = np.zeros(ct.shape, np.uint8) if fractures is None else fractures.array
+    masks = np.zeros(scan.ct.shape, np.uint8) if scan.fractures is None else scan.fractures.array
     drawn = {fact.level: fact.spec.grade for fact in facts}
     grades = {v.level: drawn.get(v.level, 0) for v in source.reading.vertebrae}
     described = {
@@ -217,7 +213,7 @@ def _write_variant(
         "scheme": source.reading.scheme,
         "fractures": [_described(fact) for fact in reversed(facts)],
     }
-    write_case_files(folder, ct, labels.array, masks, grades, described)
+    write_case_files(folder, scan.ct, scan.labels.array, masks, grades, described)
     return case_in(folder, source.case.patient_id, source.case.split)
 
 

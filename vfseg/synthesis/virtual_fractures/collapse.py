@@ -20,10 +20,10 @@ from scipy import ndimage
 
 from vfseg.synthesis.phantom.fractures import Fracture
 from vfseg.synthesis.phantom.shapes import Local, ramp
-from vfseg.synthesis.virtual_fractures.body import STEP_MM, Body
+from vfseg.synthesis.virtual_fractures.body import STEP_MM, MeasuredBody
 
 ABOVE_MM, BELOW_MM = 55.0, 16.0
-"""How far beyond the endplates anything moves."""
+"""How far beyond the endplates voxels move."""
 FRONT_MM, BEHIND_MM = 18.0, 12.0
 """How far beyond the anterior and lateral wall, and behind the posterior wall."""
 
@@ -33,8 +33,8 @@ _CRUSHED_MM = 9.0
 _DISC_MM = 14.0
 _STIFF = 0.03  # how far vertebrae give way, against discs
 _NEGLIGIBLE_MM = 2e-3
-# How far the neighbour above follows; the rest widens the disc. A hollow leaves the rim, on which
-# the neighbour stands, where it is.
+# Fraction of the loss by which the neighbour above comes down; the rest widens the disc. Under a
+# hollow the rim, on which the neighbour stands, stays where it is.
 _SETTLING = {"wedge": 0.55, "biconcave": 0.0, "crush": 0.7}
 
 
@@ -50,7 +50,7 @@ class Collapse:
         buckle: bulge of the anterior wall, and the height of its step.
     """
 
-    body: Body
+    body: MeasuredBody
     up: np.ndarray
     shift: np.ndarray
     top: np.ndarray
@@ -93,7 +93,7 @@ class Collapse:
 
 
 def collapse(
-    body: Body, fracture: Fracture, soft: np.ndarray, inside: np.ndarray, up: np.ndarray
+    body: MeasuredBody, fracture: Fracture, soft: np.ndarray, inside: np.ndarray, up: np.ndarray
 ) -> Collapse:
     """The collapse that a fracture asks for.
 
@@ -143,7 +143,7 @@ def collapse(
     return Collapse(body, up, shift, new_top, body.bottom + rise, buckle)
 
 
-def _sinking(body: Body, fracture: Fracture) -> tuple[np.ndarray, np.ndarray]:
+def _sinking(body: MeasuredBody, fracture: Fracture) -> tuple[np.ndarray, np.ndarray]:
     """How far the endplates sink and rise, [f, r] mm, fading out around the body."""
     if not sum(fracture.loss):
         return np.zeros_like(body.top), np.zeros_like(body.top)
@@ -156,14 +156,14 @@ def _sinking(body: Body, fracture: Fracture) -> tuple[np.ndarray, np.ndarray]:
     total = fracture.spec.height_loss / np.max(body.at_sites(shape) / body.heights())
     most = 0.8 * STEEPEST * np.maximum(body.top - body.bottom - 2 * _PLATE_MM, 0)
     loss = np.minimum(total * shape, most)
-    share = fracture.loss[0] / sum(fracture.loss)
-    return share * loss, (1 - share) * loss
+    upper = fracture.loss[0] / sum(fracture.loss)
+    return upper * loss, (1 - upper) * loss
 
 
-def _settling(body: Body, fracture: Fracture, sink: np.ndarray) -> np.ndarray:
+def _settling(body: MeasuredBody, fracture: Fracture, sink: np.ndarray) -> np.ndarray:
     """How far the neighbour above comes down, [f, r] mm: the plane through the sunken endplate."""
-    share = _SETTLING[fracture.spec.kind]
-    if not share or not sink.any():
+    follows = _SETTLING[fracture.spec.kind]
+    if not follows or not sink.any():
         return np.zeros_like(sink)
     f, r = np.meshgrid(body.front, body.right, indexing="ij")
     design = np.stack([np.ones_like(f), f, r], -1)
@@ -171,7 +171,7 @@ def _settling(body: Body, fracture: Fracture, sink: np.ndarray) -> np.ndarray:
     f = np.clip(f, -body.depth / 2 - BEHIND_MM, body.depth / 2)
     r = np.clip(r, -body.width / 2, body.width / 2)
     settled = np.maximum(plane[0] + plane[1] * f + plane[2] * r, 0)
-    settled = ndimage.gaussian_filter(share * settled, 2 / STEP_MM, mode="nearest")
+    settled = ndimage.gaussian_filter(follows * settled, 2 / STEP_MM, mode="nearest")
     settled *= ramp(body.outside, FRONT_MM - 1, 2)
     return settled * ramp(body.front + body.depth / 2, 1 - BEHIND_MM, 0)[:, None]
 

@@ -1,4 +1,4 @@
-"""A virtual fracture in a real CT: the body collapses, the signs are painted."""
+"""A virtual fracture in a real CT: the body collapses, and its signs are painted."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ from vfseg.synthesis.phantom.sheets import Sheet
 from vfseg.synthesis.phantom.spine import Size
 from vfseg.synthesis.seeds import fresh
 from vfseg.synthesis.virtual_fractures.body import (
-    Body,
+    MeasuredBody,
     along,
     measure_body,
     soft_tissue,
@@ -31,7 +31,7 @@ from vfseg.synthesis.virtual_fractures.collapse import (
     Collapse,
     collapse,
 )
-from vfseg.synthesis.virtual_fractures.render import measure_noise, paint_sheet, warp_ct
+from vfseg.synthesis.virtual_fractures.render import Moved, measure_noise, paint_sheet, warp_ct
 
 THICKEST_MM = 3.0
 CONDENSATION_HU = (100.0, 250.0)
@@ -66,39 +66,35 @@ class FractureFacts:
 
     @property
     def height_loss(self) -> float:
-        """Largest share of a height that was lost."""
+        """Largest fraction of a height that was lost."""
         after, before = np.array(self.heights_after), np.array(self.heights_before)
         return float(np.max(1 - after / before))
 
 
 @dataclass(frozen=True, eq=False)
-class FracturedCase:
-    """A CT with a virtual fracture, all three volumes on the grid of the CT.
+class LabelledCT:
+    """A CT and what is known about it, on one grid.
 
     Attributes:
         ct: int16 HU.
-        labels: vertebrae, in the ids of the map that was given.
-        fractures: uint8, instances.
-        facts: one entry per fracture.
+        labels: label map of the vertebrae, any scheme.
+        fractures: instances; None where there are none.
     """
 
     ct: Volume
     labels: Volume
-    fractures: Volume
-    facts: tuple[FractureFacts, ...]
+    fractures: Volume | None = None
 
 
 def fracture_vertebra(
-    ct: Volume,
-    labels: Volume,
+    scan: LabelledCT,
     level: str,
     spec: FractureSpec,
     seed: int | np.random.SeedSequence,
     *,
-    fractures: Volume | None = None,
     reading: LabelReading | None = None,
-) -> FracturedCase:
-    """Break one vertebra of a real CT.
+) -> tuple[LabelledCT, FractureFacts]:
+    """Breaks one vertebra of a real CT.
 
     The body loses height along its own axis. What lies above follows: the neighbour comes down
     by a part of the loss (tilting forward over a wedge), the rest widens the disc; the discs
@@ -107,18 +103,20 @@ def fracture_vertebra(
     `FRONT_MM` (also sideways) and `BEHIND_MM` from the body are untouched.
 
     Args:
-        ct: int16 HU.
-        labels: label map of the vertebrae on the same grid, any scheme.
+        scan: the CT with its label map; fractures that are there move along and keep their ids.
         level: "T4" to "L5"; see `breakable_levels`.
         spec: what is asked for; `acute=False` leaves a deformity without sheet.
         seed: of the shape, the sheets and the noise.
-        fractures: instances that are there already; they move along and keep their ids.
         reading: of the labels, where it is known already.
+
+    Returns:
+        The CT with the fracture, its mask as uint8, and what was done.
 
     Raises:
         UserError: volumes that do not lie on one grid, a level that is absent or cannot be
-            broken, a body that is not to be found.
+            broken, a body that cannot be found.
     """
+    ct, labels = scan.ct, scan.labels
     check_same_geometry(ct.geometry, labels.geometry, "the CT", "the label map")
     reading = reading or read_vertebrae(labels, None, "the label map")
     vertebra = next((v for v in reading.vertebrae if v.level == level), None)
@@ -135,18 +133,15 @@ def fracture_vertebra(
     body = measure_body(labels, vertebra, above, below)
     trabecular = trabecular_hu(ct, labels, vertebra, body)
     width = float(np.abs(body.frame.axes[0]) @ ct.voxel_spacing)
-    fracture = _draw(shape_rng, spec, body, trabecular, width)
+    fracture = draw_in_body(shape_rng, spec, body, trabecular, width)
     up = along(body.bottom.min() - BELOW_MM - 2, body.top.max() + ABOVE_MM + 2)
-    soft, inside = soft_tissue(labels, _spine_ids(reading), body, up)
+    soft, inside = soft_tissue(labels, reading.spine_ids, body, up)
     fallen = collapse(body, fracture, soft, inside, up)
-    masks = np.zeros(ct.shape, np.uint8)
-    if fractures is not None:
-        masks = instances_as_uint8(fractures.array, "the fracture mask")
-    return _render(ct, labels, masks, vertebra, fracture, fallen, trabecular, noise_rng)
+    return _render(scan, vertebra, fracture, fallen, trabecular, noise_rng)
 
 
 def breakable_levels(reading: LabelReading) -> tuple[str, ...]:
-    """Levels that are whole and have a labelled neighbour above, which tells where the disc is."""
+    """Levels that are whole and have a labelled neighbour above, which shows where the disc is."""
     names = SPINE_IDS[reading.scheme]
     labelled = {names[label] for label, _, _ in reading.left_out if label in names}
     labelled |= {v.level for v in reading.vertebrae}
@@ -159,10 +154,10 @@ def breakable_levels(reading: LabelReading) -> tuple[str, ...]:
     )
 
 
-def trabecular_hu(ct: Volume, labels: Volume, vertebra: Vertebra, body: Body) -> float:
+def trabecular_hu(ct: Volume, labels: Volume, vertebra: Vertebra, body: MeasuredBody) -> float:
     """Median HU of the inner half of a body."""
-    box = tuple(slice(a, b) for a, b in zip(vertebra.start, vertebra.stop))
-    up, front, right = voxel_grid(ct).local(box, body.frame)  # type: ignore[arg-type]
+    box = vertebra.box
+    up, front, right = voxel_grid(ct).local(box, body.frame)
     height = float(body.heights().mean())
     core = np.square(up * 3 / height) + np.square(front * 3 / body.depth)
     core = core + np.square(right * 3 / body.width)
@@ -170,8 +165,12 @@ def trabecular_hu(ct: Volume, labels: Volume, vertebra: Vertebra, body: Body) ->
     return float(np.median(values)) if values.size else 100.0
 
 
-def _draw(
-    rng: np.random.Generator, spec: FractureSpec, body: Body, trabecular: float, width: float
+def draw_in_body(
+    rng: np.random.Generator,
+    spec: FractureSpec,
+    body: MeasuredBody,
+    trabecular: float,
+    width: float,
 ) -> Fracture:
     """The phantom's fracture for a body of this size, its sheets within what radiologists label.
 
@@ -210,23 +209,17 @@ def _draw(
     return replace(fracture, sheets=tuple(fitted(sheet) for sheet in fracture.sheets))
 
 
-def _spine_ids(reading: LabelReading) -> set[int]:
-    known = SPINE_IDS[reading.scheme]
-    return {v.label for v in reading.vertebrae} | {
-        label for label, _, _ in reading.left_out if label in known
-    }
-
-
 def _render(
-    ct: Volume,
-    labels: Volume,
-    masks: np.ndarray,
+    scan: LabelledCT,
     vertebra: Vertebra,
     fracture: Fracture,
     fallen: Collapse,
     trabecular: float,
     rng: np.random.Generator,
-) -> FracturedCase:
+) -> tuple[LabelledCT, FractureFacts]:
+    ct, labels, masks = scan.ct, scan.labels, np.zeros(scan.ct.shape, np.uint8)
+    if scan.fractures is not None:
+        masks = instances_as_uint8(scan.fractures.array, "the fracture mask")
     body, spacing = fallen.body, ct.voxel_spacing
     grid = voxel_grid(ct)
     edge_f = (-body.depth / 2 - BEHIND_MM - 3, body.depth / 2 + FRONT_MM + 3)
@@ -252,8 +245,8 @@ def _render(
     new_labels, new_masks = labels.array[box].copy(), masks[box].copy()
     if moved.any():
         source = [places[moved] for places in source]
-        places = tuple(axis[moved] for axis in np.broadcast_arrays(*local))
-        hu[moved] = warp_ct(old, places, source, moved, fallen, noise, rng)  # type: ignore
+        u, f, r = (axis[moved] for axis in np.broadcast_arrays(*local))
+        hu[moved] = warp_ct(old, Moved(moved, (u, f, r), source), fallen, noise, rng)
         nearest = tuple(
             np.clip(np.rint(s), 0, n - 1).astype(np.int32) for s, n in zip(source, shape)
         )
@@ -290,12 +283,12 @@ def _render(
         tuple(body.heights().tolist()), tuple(fallen.heights().tolist()),
         float(np.abs(rise).max()), trabecular, noise.sd, start, stop,  # type: ignore[arg-type]
     )  # fmt: skip
-    return FracturedCase(
+    broken = LabelledCT(
         Volume(pasted(ct.array, result), ct.geometry),
         Volume(pasted(labels.array, new_labels), ct.geometry),
         Volume(pasted(masks, new_masks), ct.geometry),
-        (facts,),
     )
+    return broken, facts
 
 
 def _raise_density(
@@ -306,6 +299,6 @@ def _raise_density(
         return
     up, front, _ = local
     body = fallen.body
-    share = ndimage.gaussian_filter(bone.astype(np.float32), 1.0) * bone
-    share = share * (front > -body.depth / 2) * np.exp(-np.abs(up - body.top.max()) / 15)
-    hu += np.float32(fracture.oedema) * share
+    weight = ndimage.gaussian_filter(bone.astype(np.float32), 1.0) * bone
+    weight = weight * (front > -body.depth / 2) * np.exp(-np.abs(up - body.top.max()) / 15)
+    hu += np.float32(fracture.oedema) * weight

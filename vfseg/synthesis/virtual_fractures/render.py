@@ -1,6 +1,7 @@
 """From a collapse to voxels: the CT resampled with its noise kept, and the signs of a fracture."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -12,7 +13,7 @@ from vfseg.synthesis.virtual_fractures.collapse import Collapse
 
 _TAPS = 11
 _SOFT_HU = (-60.0, 140.0)
-_MEDIAN_VARIANCE = 0.15  # share of the noise that a median of 27 voxels leaves
+_MEDIAN_VARIANCE = 0.15  # fraction of the noise's variance that a median of 27 voxels leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +30,8 @@ def measure_noise(ct: np.ndarray, seen: np.ndarray) -> Noise:
     With noise of SD s and correlation c, c^4 (a Gaussian) of first and second neighbours along an
     axis, differences have variances 2 s² (1 - c) and 2 s² (1 - c^4); their ratio
     1 + c + c² + c³ gives c, negative where the kernel was sharp. The SD is the smallest of the
-    axes' estimates, as anatomy only adds. Soft tissue is told by the smoothed CT: a choice of
-    voxels by their own value would cut the noise.
+    axes' estimates, as anatomy only adds to it. Soft tissue is chosen by the smoothed CT: by their
+    own values, voxels with much noise would be left out.
     """
     values = ct.astype(np.float32)
     level = ndimage.gaussian_filter(values, 2)
@@ -54,11 +55,23 @@ def measure_noise(ct: np.ndarray, seen: np.ndarray) -> Noise:
     return Noise(float(min(sds)), correlation)
 
 
+class Moved(NamedTuple):
+    """The voxels of a box that come from elsewhere.
+
+    Attributes:
+        mask: bool `d h w`, which they are.
+        place: [n] coordinates of each in the frame of the body, mm.
+        source: [n] index of the place that each comes from, per axis of the box.
+    """
+
+    mask: np.ndarray
+    place: Local
+    source: list[np.ndarray]
+
+
 def warp_ct(
     ct: np.ndarray,
-    place: Local,
-    source: list[np.ndarray],
-    moved: np.ndarray,
+    moved: Moved,
     collapse: Collapse,
     noise: Noise,
     rng: np.random.Generator,
@@ -66,13 +79,11 @@ def warp_ct(
     """The CT at its source places, with the noise it had before.
 
     Interpolation averages noise away, and where tissue is pulled apart it would draw noise out to
-    streaks. There a median takes its place; then noise of the local deficit is added.
+    streaks. There a median takes its place. Then the noise that is lacking is added.
 
     Args:
         ct: int16 box `d h w`.
-        place: [n] coordinates of the moved voxels in the frame of the body, mm.
-        source: [n] index of the place that each comes from, per axis.
-        moved: bool `d h w`, which voxels these are.
+        moved: voxels of the box.
         collapse: for where tissue is stretched.
         noise: of this CT.
         rng: of the noise.
@@ -80,10 +91,10 @@ def warp_ct(
     Returns:
         float32 [n].
     """
-    values = ct.astype(np.float32)
+    values, source = ct.astype(np.float32), moved.source
     hu = ndimage.map_coordinates(values, source, order=3, mode="nearest")
     axes = (collapse.up, collapse.body.front, collapse.body.right)
-    index = [(p - axis[0]) / STEP_MM for p, axis in zip(place, axes)]
+    index = [(p - axis[0]) / STEP_MM for p, axis in zip(moved.place, axes)]
     stretch = ndimage.gaussian_filter(collapse.stretch(), 1 / STEP_MM)
     stretch = ndimage.map_coordinates(stretch, index, order=1, mode="constant", cval=1)
     plain = ramp(stretch, 0.85, 0.5)
@@ -104,11 +115,11 @@ def warp_ct(
             a = (1 - np.sqrt(1 - 2 * c * c)) / (2 * c)
             fresh = ndimage.correlate1d(fresh, [a, 1, a], axis, mode="wrap")
     fresh *= noise.sd / max(float(fresh.std()), 1e-6)
-    return hu + fresh[moved] * np.sqrt(np.clip(1 - kept, 0, 1))
+    return hu + fresh[moved.mask] * np.sqrt(np.clip(1 - kept, 0, 1))
 
 
 def _kept_variance(source: list[np.ndarray], noise: Noise) -> np.ndarray:
-    """[n] share of the noise's variance that cubic interpolation leaves at these places.
+    """[n] fraction of the noise's variance that cubic interpolation leaves at these places.
 
     Along an axis it is w' C w for the weights w of the fraction of a voxel and the correlation C.
     """
@@ -122,15 +133,15 @@ def _kept_variance(source: list[np.ndarray], noise: Noise) -> np.ndarray:
     ])  # fmt: skip
     for places, c in zip(source, noise.correlation):
         covariance = np.sign(c) ** lags * np.abs(c) ** np.square(lags)
-        share = np.einsum("if,ij,jf->f", weights, covariance, weights)
-        kept *= np.interp(places - np.floor(places), fractions, share).astype(np.float32)
+        left = np.einsum("if,ij,jf->f", weights, covariance, weights)
+        kept *= np.interp(places - np.floor(places), fractions, left).astype(np.float32)
     return np.minimum(kept, 1)
 
 
 def paint_sheet(
     hu: np.ndarray, sheet: Sheet, local: Local, collapse: Collapse, bone: np.ndarray, width: float
 ) -> np.ndarray:
-    """Paint the sign of a sheet into the CT in place.
+    """Paints the sign of a sheet into the CT in place.
 
     Args:
         hu: float32 box `d h w`.
