@@ -239,7 +239,7 @@ def use_cores() -> None:
     """Makes every CPU core that this process may use a device of its own; before JAX computes.
 
     XLA runs most convolutions on one core of a CPU, so a step that is split over several devices
-    there is faster than one that is not. How many there are can be said by `JAX_NUM_CPU_DEVICES`.
+    there is faster than one that is not. `JAX_NUM_CPU_DEVICES` sets another number.
     """
     said = "JAX_NUM_CPU_DEVICES" in os.environ
     if not said and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
