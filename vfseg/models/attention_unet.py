@@ -5,6 +5,7 @@ References:
     Oktay et al., 2018, MIDL: Attention U-Net, learning where to look for the pancreas.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -101,6 +102,7 @@ class Decoder(nn.Module):
 
     features: Sequence[int]
     recurrent_scales: Sequence[int] = ()
+    _: dataclasses.KW_ONLY
     attention: bool = True
     prior: float = 0.01
     dtype: DTypeLike = jnp.float32

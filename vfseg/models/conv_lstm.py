@@ -4,10 +4,14 @@ Reference:
     Shi et al., 2015, NeurIPS: Convolutional LSTM network (without peepholes, as in flax).
 """
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+
+from vfseg.models import cpu_forms
 
 
 class ConvLSTMCell(nn.Module):
@@ -44,9 +48,8 @@ class ConvLSTM(nn.Module):
     """Runs the cell over the slices of windows cut from a run of slices.
 
     The input half of the gates is convolved once for every slice of the run, outside the scan;
-    the windows are static slices of the result. A rolled scan compiles fast and is right for
-    accelerators; XLA for CPU runs convolutions in a loop body about 20 times slower, so there the
-    scan is unrolled.
+    the windows are static slices of the result. On a CPU the scan is unrolled, see
+    `vfseg.models.cpu_forms`.
 
     Attributes:
         features: channels of the hidden state.
@@ -61,6 +64,7 @@ class ConvLSTM(nn.Module):
     features: int
     window: int
     dilation: int = 1
+    _: dataclasses.KW_ONLY
     bidirectional: bool = False
     dtype: DTypeLike = jnp.float32
 
@@ -90,7 +94,7 @@ class ConvLSTM(nn.Module):
             ConvLSTMCell,
             variable_broadcast="params",
             split_rngs={"params": False},
-            unroll=len(order) if jax.default_backend() == "cpu" else 1,
+            unroll=cpu_forms.unrolled(len(order)),
         )
         shape = (b * k, h, w, self.features)
         start = (jnp.zeros(shape, jnp.float32), jnp.zeros(shape, self.dtype))

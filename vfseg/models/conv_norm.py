@@ -9,16 +9,19 @@ References:
     Ioffe & Szegedy, 2015, ICML: Batch normalization.
 """
 
+import dataclasses
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from vfseg.models import cpu_forms
 from vfseg.models.layers import GroupNorm
 
 NORMS = ("group", "folded")
-_SMALL = 3  # height or width, in pixels, up to which `SmallConv` is the faster one
 
 
 class ConvNorm(nn.Module):
@@ -39,6 +42,7 @@ class ConvNorm(nn.Module):
     size: int
     stride: int = 1
     padding: int | str = "SAME"
+    _: dataclasses.KW_ONLY
     depthwise: bool = False
     norm: str = "group"
     dtype: DTypeLike = jnp.float32
@@ -53,106 +57,21 @@ class ConvNorm(nn.Module):
         if self.norm not in NORMS:
             raise ValueError(f"no norm {self.norm!r}; there is {' and '.join(NORMS)}")
         folded = self.norm == "folded"
-        if self.depthwise:
-            conv: nn.Module = DepthwiseConv(self.size, self.stride, folded, self.dtype, name="conv")
+        common: dict[str, Any] = {"use_bias": folded, "dtype": self.dtype, "name": "conv"}
+        where = self.stride, self.padding
+        conv: nn.Module
+        if self.depthwise and cpu_forms.on_cpu():
+            conv = cpu_forms.DepthwiseConv(self.size, *where, **common)
+        elif min(x.shape[1:3]) <= cpu_forms.SMALL and cpu_forms.on_cpu():
+            conv = cpu_forms.SmallConv(self.features, self.size, *where, **common)
         else:
-            small = min(x.shape[1:3]) <= _SMALL
-            conv = (SmallConv if small else nn.Conv)(
-                self.features,
-                (self.size, self.size),
-                self.stride,
-                self.padding,
-                use_bias=folded,
-                dtype=self.dtype,
-                name="conv",
-            )
+            groups = self.features if self.depthwise else 1
+            size = (self.size, self.size)
+            conv = nn.Conv(self.features, size, *where, feature_group_count=groups, **common)
         x = conv(x)
         if folded:
             return x
         return GroupNorm(self.dtype, name="norm")(x)
-
-
-class DepthwiseConv(nn.Module):
-    """One kernel a channel, padding "SAME", as a sum of shifted products.
-
-    The same as `nn.Conv(c, ..., feature_group_count=c)`, for which XLA on CPU has no good kernel:
-    forward and backward of the layers used here are 10 to 40 times faster this way.
-
-    Attributes:
-        size: height and width of the kernel.
-        stride: 1 or 2.
-        use_bias: whether a bias is added.
-        dtype: dtype of the result; the sum is taken in float32.
-    """
-
-    size: int
-    stride: int = 1
-    use_bias: bool = False
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `n h w c` to `n h/stride w/stride c`, sizes rounded up."""
-        c = x.shape[-1]
-        shape = (self.size, self.size, 1, c)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        total = jnp.zeros((), jnp.float32)
-        for weight, tap in zip(kernel.reshape(-1, c), _taps(x, shape[:2], self.stride, "SAME")):
-            total += tap.astype(jnp.float32) * _rank4(weight)
-        if self.use_bias:
-            total += _rank4(self.param("bias", nn.initializers.zeros_init(), (c,)))
-        return total.astype(self.dtype)
-
-
-class SmallConv(nn.Module):
-    """`nn.Conv` with the same parameters, as one matrix product over the taps of the kernel.
-
-    For maps of a few pixels: where the kernel is wider than the map, XLA on CPU takes 80 times as
-    long for its own convolution, and 10 times for the gradient of a strided one.
-
-    Attributes:
-        features: output channels.
-        kernel_size: height and width of the kernel.
-        strides: 1 or 2.
-        padding: rows and columns of zeros on each side, or "SAME".
-        use_bias: whether a bias is added.
-        dtype: compute dtype.
-    """
-
-    features: int
-    kernel_size: tuple[int, int]
-    strides: int
-    padding: int | str
-    use_bias: bool
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `n h w c` to `n h/stride w/stride features`, sizes rounded up."""
-        shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        taps = _taps(x.astype(self.dtype), self.kernel_size, self.strides, self.padding)
-        patches = jnp.concatenate(taps, axis=-1)  # n h w (i j c)
-        x = patches @ kernel.reshape(-1, self.features).astype(self.dtype)
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-            x += _rank4(bias.astype(self.dtype))
-        return x
-
-
-def _taps(x: jax.Array, size: tuple[int, int], stride: int, padding: int | str) -> list[jax.Array]:
-    """What each element of a kernel, row by row, sees of `n h w c`: arrays `n h' w' c`."""
-    if isinstance(padding, str):
-        pads = lax.padtype_to_pads(x.shape[1:3], size, (stride, stride), padding)
-    else:
-        pads = [(padding, padding)] * 2
-    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    h, w = ((x.shape[axis + 1] - size[axis]) // stride * stride + 1 for axis in range(2))
-    return [
-        x[:, row : row + h : stride, column : column + w : stride]
-        for row in range(size[0])
-        for column in range(size[1])
-    ]
 
 
 def max_pool_3x3(x: jax.Array) -> jax.Array:
@@ -185,7 +104,3 @@ def with_constant(x: jax.Array) -> jax.Array:
     border, where the kernel hangs over the padding.
     """
     return jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
-
-
-def _rank4(x: jax.Array) -> jax.Array:
-    return x[None, None, None]

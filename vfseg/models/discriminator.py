@@ -4,6 +4,7 @@ Reference:
     Isola et al., 2017, CVPR: Image-to-image translation with conditional adversarial networks.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -30,14 +31,18 @@ class Discriminator(nn.Module):
     """
 
     features: Sequence[int]
+    _: dataclasses.KW_ONLY
     spectral_norm: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, ct: jax.Array, fracture: jax.Array, update_stats: bool = False) -> jax.Array:
+    def __call__(
+        self, ct: jax.Array, fracture: jax.Array, *, update_stats: bool = False
+    ) -> jax.Array:
         """Maps CT slices `n h w c` (-1..1) and fracture maps `n h w` (0..1) to logits `n h' w'`.
 
-        A logit above 0 says: drawn by a reader. `update_stats` takes a step of power iteration.
+        A logit above 0 says: drawn by a reader. `update_stats` takes one step of power iteration
+        and needs the collection `batch_stats` to be mutable.
         """
 
         def convolve(x, features, strides=(1, 1), **settings):

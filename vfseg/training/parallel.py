@@ -21,10 +21,10 @@ Step = Callable[..., tuple[TrainState, metrics.Collection]]
 class JitRunner:
     """Each device of a mesh runs the step on its part of the batch; state is on every device.
 
-    Sums and means cross by collectives (`jax.shard_map`): the gradient is averaged once a step,
-    where a compiler that splits the whole batch by itself has the devices wait for each other at
-    every array of it. The batch is the global one: with several processes each hands over its share
-    and the arrays are joined without leaving the device that holds them.
+    The devices exchange what `vfseg.training.collectives` says, each gradient as one array
+    (`jax.shard_map`). A compiler that splits the whole batch by itself would make them wait for
+    each other at every array of a gradient. The batch is the global one: each of several processes
+    hands over its share, and the arrays are joined without leaving the device that holds them.
     """
 
     def __init__(self, step: Step, devices: Sequence[jax.Device]):
@@ -126,11 +126,11 @@ def make_runner(
         step: see `JitRunner`.
         parallel: "jit" or "pmap".
         batch_size: runs of a batch; divides among the devices.
-        devices: all of them by default; of the cores of a CPU as many as the batch divides among.
+        devices: by default all of them; of a CPU's cores the most that the batch divides among.
 
     Raises:
-        UserError: the batch does not divide among the devices, or several processes are asked of
-            "pmap".
+        UserError: the batch does not divide among the devices, or "pmap" is to run in several
+            processes.
     """
     if parallel == "pmap" and jax.process_count() > 1:
         raise UserError(

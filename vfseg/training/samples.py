@@ -15,8 +15,7 @@ def side_by_side(ct: np.ndarray, truth: np.ndarray, probability: np.ndarray) -> 
         probability: `h w`, 0..1.
 
     Returns:
-        `h 3w 3` uint8. Truth and probability are red on
-        the CT, the redder the likelier.
+        `h 3w 3` uint8. Truth and probability are red on the CT, the redder the likelier.
     """
     low, high = BONE_HU
     grey = np.clip((ct.astype(np.float32) - low) / (high - low), 0, 1)

