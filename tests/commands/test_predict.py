@@ -89,14 +89,16 @@ def test_a_case_has_the_name_of_its_ct_however_it_is_predicted(
     tmp_path, checkpoints, capsys, monkeypatch
 ):
     """With a label map or boxes, in any folder, the current one included; and among others."""
-    ct, labels, boxes = write_case(tmp_path)
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "here").mkdir()
+    ct, labels, boxes = write_case(tmp_path / "in")
+    monkeypatch.chdir(tmp_path / "here")
     found = []
     for output, known in ((Path(), {"boxes": boxes}), (tmp_path / "x", {"vertebrae": labels})):
         run(ct, output, checkpoints, **known)
         found.append((output / "vertebrae.csv").read_text().split("\n")[1].split(",")[0])
         found.append(capsys.readouterr().out.split(": 40x36x60")[0].split("\n")[-1])
-    run(tmp_path, tmp_path / "y", checkpoints)
+    run(tmp_path / "in", tmp_path / "y", checkpoints)
     found += [path.name for path in (tmp_path / "y").iterdir()]
     assert set(found) == {"case"}
 
