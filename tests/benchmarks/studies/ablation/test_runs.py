@@ -17,7 +17,7 @@ from vfseg.training.stages import STAGES
 
 def test_runs_in_parallel_share_the_cores():
     cores = os.sched_getaffinity(0)
-    seen, together = [], threading.Barrier(2, timeout=30)
+    seen, together = [], threading.Barrier(2, timeout=300)
 
     def work(run):
         together.wait()  # both are at work at once
