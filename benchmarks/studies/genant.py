@@ -24,7 +24,13 @@ from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.genant import HeightLoss, height_losses
 from vfseg.evaluation.heights import SITE_DEPTHS, SITES, MeasuredBody, measure_bodies
-from vfseg.synthesis.phantom import DrawnVertebra, FractureSpec, PhantomCase, make_case
+from vfseg.synthesis.phantom import (
+    DrawnVertebra,
+    FractureSpec,
+    PhantomCase,
+    PhantomSettings,
+    make_case,
+)
 from vfseg.synthesis.phantom.fractures import KINDS
 
 LEVELS_PER_CASE = 5
@@ -96,11 +102,11 @@ def phantom(number: int) -> PhantomCase:
         )
         for i in rng.choice(LEVELS_PER_CASE, 2, replace=False)
     }
-    settings = {
-        "levels": (levels[0], levels[-1]),
-        "levels_per_case": (LEVELS_PER_CASE, LEVELS_PER_CASE),
-        "voxel_spacing": SPACINGS[number % len(SPACINGS)],
-    }
+    settings = PhantomSettings(
+        levels=(levels[0], levels[-1]),
+        levels_per_case=(LEVELS_PER_CASE, LEVELS_PER_CASE),
+        voxel_spacing=SPACINGS[number % len(SPACINGS)],
+    )
     return make_case(number, settings, fractures)
 
 

@@ -146,5 +146,5 @@ class SliceSpool:
         return UserError(
             f"{self._folder}: the slice predictions of the validation cases cannot wait there "
             f"({error.strerror or error}). They take 4 bytes for each voxel of a crop and "
-            "view. Choose a --workdir that can be written to and has space left."
+            "view. Make room there, or choose a --workdir (or --data) on another disk."
         )

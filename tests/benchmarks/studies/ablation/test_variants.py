@@ -17,4 +17,4 @@ def test_stages_keep_their_shares():
     small = variant_config("full recipe", 300).stages
     large = variant_config("full recipe", 3000).stages
     for stage in STAGES:
-        assert abs(10 * small[stage] - large[stage]) <= 10
+        assert abs(10 * getattr(small, stage) - getattr(large, stage)) <= 10
