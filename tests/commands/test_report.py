@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from tests.cohort import tiny_config
+from tests.data.nifti_files import write_probability
 from tests.report.scene import make_scene
 from vfseg.commands.report import report
 from vfseg.commands.workdir import Run
 from vfseg.data.cases import COLUMNS
-from vfseg.data.volume import write_ct, write_labels, write_probability
+from vfseg.data.volume import write_ct, write_labels
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_bids_leftovers_are_reported(tmp_path):
     assert [case.case_id for case in cases] == ["sub-1"]
     text = "\n".join(notes)
     assert "sub-2_seg-vert_msk.nii.gz: belongs to no CT" in text
-    assert "do not tell what they are (a CT, vertebrae, fractures?): sub-3_T1w.nii.gz" in text
+    assert "do not say what they are (a CT, vertebrae, fractures?): sub-3_T1w.nii.gz" in text
     assert "sub-4_seg-vert_msk.nii.gz: fits 2 CTs" in text
     assert "a/sub-4_ct.nii.gz: left out, its name is not unique" in text
     assert "sub-1: neither a label map" in text
@@ -106,7 +106,7 @@ def test_paired_by_case_number(tmp_path):
     assert notes == (
         "boxes/cut_li99.txt: belongs to no CT, not used",
         "001_1.25mm: neither a label map of the vertebrae nor boxes",
-        "without a manifest or BIDS names, each CT is taken for a patient of its own",
+        "without a manifest or BIDS names, each CT counts as a patient of its own",
     )
 
 
@@ -169,7 +169,7 @@ def test_what_names_leave_open_is_reported_and_never_a_ct(tmp_path, mask):
     lay_out(tmp_path, "1_ct.nii.gz", mask)
     (case,), notes = find_cases(tmp_path)
     assert case == Case("1", "1", tmp_path / "1_ct.nii.gz")
-    assert any("do not tell what they are" in note and mask in note for note in notes)
+    assert any("do not say what they are" in note and mask in note for note in notes)
 
 
 def test_words_within_words_say_nothing(tmp_path):

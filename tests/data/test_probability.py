@@ -3,9 +3,10 @@
 import nibabel as nib
 import numpy as np
 
+from tests.data.nifti_files import write_probability
 from vfseg.data.geometry import geometry_from
 from vfseg.data.probability import BINS, code_score, reaches, score_bin
-from vfseg.data.volume import read_probability, write_probability
+from vfseg.data.volume import read_probability
 
 TOP = BINS - 1
 

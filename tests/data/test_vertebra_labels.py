@@ -62,7 +62,7 @@ class TestClassFolder:
         monkeypatch.setattr("absl.logging.warning", lambda text, *args: said.append(text % args))
         labels = read_vertebra_labels(tmp_path)
         assert labels.geometry.to_stored(labels.array)[0, 0, :2].tolist() == [27, 28]
-        assert "1 voxels" in said[0]
+        assert "1 voxel" in said[0]
         assert "L4" in said[0]
 
     def test_masks_in_another_order_of_axes(self, tmp_path):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.data.nifti_files import write_probability
 from vfseg.data.geometry import geometry_from
 from vfseg.data.probability import BINS
-from vfseg.data.volume import read_probability, write_probability
+from vfseg.data.volume import read_probability
 from vfseg.inference.boxed_map import BoxedMap
 
 SHAPE, BOX = (6, 5, 4), (slice(1, 5), slice(0, 3), slice(2, 4))
