@@ -30,8 +30,13 @@ def _pairs(n=2):
 def _loss(params, pairs, **changes):
     """Loss on one device and its parts."""
     settings = tiny_adversary(**changes)
-    loss, (outputs, _) = discriminator_loss(params, {}, pairs, settings, Devices())
-    return loss, outputs
+
+    @jax.jit
+    def loss(params, pairs):
+        loss, (outputs, _) = discriminator_loss(params, {}, pairs, settings, Devices())
+        return loss, outputs
+
+    return loss(params, pairs)
 
 
 def _params(pairs):
@@ -48,7 +53,7 @@ def test_r1_is_the_squared_slope_at_the_drawn_masks():
         bump = jnp.zeros((8, 8)).at[place].set(step)[None]
         slope = (verdict(real + bump) - verdict(real - bump)) / (2 * step)
         squares += np.asarray(slope, np.float64) ** 2
-    got = r1_penalty(variables, discriminator, ct, real).alone()
+    got = jax.jit(lambda v: r1_penalty(v, discriminator, ct, real).alone())(variables)
     assert_allclose(got, squares.mean(), rtol=1e-2)
 
 

@@ -98,26 +98,21 @@ def test_a_step_moves_nothing_but_its_batch(parallel):
     assert int(runner.get(state).step) == 2
 
 
-def test_gradients_and_losses_cross_as_one_array_a_network():
-    """Devices wait for each other at every array that they exchange.
-
-    Of each network its gradient, the parts of its losses, and the slopes by those.
-    """
+def test_gradients_cross_as_one_array_a_network_and_losses_together():
+    """Devices wait for each other at every exchange; losses are single numbers."""
     runner = make_runner(
         functools.partial(train_step, settings=tiny_settings()), "jit", 4, jax.devices()
     )
     state, batch = runner.put_state(tiny_state(tiny_settings())), runner.put_batch(tiny_batch())
     program = runner.lower(state, batch, phase=ADVERSARIAL).compile().as_text()
     exchanged = re.findall(r"= (.*?) all-reduce\(", program)  # XLA joins several to tuples
-    sizes = [size for types in exchanged for size in re.findall(r"\w+\[([\d,]*)\]", types)]
+    sizes = [size for types in exchanged for size in re.findall(r"f32\[([\d,]+)\]", types)]
     parameters = [
         sum(leaf.size for leaf in jax.tree.leaves(params))
         for params in (state.g_params, state.d_params)
     ]
-    judged = 2 + 2  # losses and accuracies on real and fake
-    looked_for = 1 + 3 + 1 + 1 + 2 + 2  # l1, Dice, cross-entropy, adversarial, two watched means
-    parts = [judged, judged, looked_for, looked_for]
-    assert sorted(map(int, sizes)) == sorted(parameters + parts)
+    assert sorted(map(int, sizes)) == sorted(parameters)
+    assert len(exchanged) <= 4
 
 
 def test_what_cannot_be_split_is_refused():

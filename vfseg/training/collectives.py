@@ -1,9 +1,9 @@
 """What the devices of a step tell each other; nothing else in it crosses from one to another.
 
-The batch is split over devices. A loss is a number of the whole batch, so each device computes the
-parts of it that its share has, the parts of all losses cross as one array, and the losses follow
-from the totals. One device and many compute the same number; a Dice of device-wise sums, averaged,
-would be another loss.
+The batch is split over devices. A loss is a number of the whole batch: each device computes parts
+of it from its share, the parts of all losses cross together, and the losses follow from the totals.
+So one device and many compute the same number; the mean of what each device's share gives would be
+another loss, of the Dice for one.
 """
 
 import itertools
@@ -101,7 +101,11 @@ class Devices(NamedTuple):
         return places if self.axis is None else places + lax.axis_index(self.axis) * samples
 
     def exchange(self, terms: Mapping[str, Term]) -> dict[str, jax.Array]:
-        """The numbers of all terms, by one sum over the devices."""
+        """The numbers of all terms, by one sum over the devices.
+
+        The parts cross as a tuple, which XLA exchanges at once. It would fuse an array of them with
+        the sums that it is made of, and that changes their last bit.
+        """
         parts = [part for term in terms.values() for part in term.parts]
         totals = [part.number for part in parts]
         if self.axis is not None:

@@ -81,8 +81,8 @@ def train_step(
     """One update of the discriminator, then one of the generator against the updated discriminator.
 
     The generator's forward pass is computed once: its value feeds the discriminator's update,
-    detached, and its pull-back serves the generator's gradient afterwards. Devices exchange numbers
-    four times: losses and gradient of the one network, losses and gradient of the other.
+    detached, and its pull-back serves the generator's gradient afterwards. Devices exchange the
+    losses and the gradient of the one network, then those of the other, see `Devices`.
 
     Args:
         state: parameters, optimiser states, step and key.
