@@ -251,6 +251,8 @@ def _roll_fractures(case):
         (["--config", "configs/quickstart.py:huge"], "no variant 'huge'"),
         ([*TINY, "--config.windows.planes=oblique"], "axial, coronal, sagittal"),
         ([*TINY, "--checkpoint=runs/x"], "--checkpoint goes with --mode predict"),
+        ([*TINY, "--overwrite"], "--overwrite goes with --mode predict"),
+        ([*TINY, "--output=x"], "--output goes with --mode predict, ship"),
         ([*TINY, "--config.windows.length=4"], "odd"),
         ([*TINY, "--config.prepare.crop_shape=(31,30,30)"], "multiples of 2"),
         ([*TINY, "--config.inference.fusion=median"], "mean, centre"),

@@ -16,6 +16,7 @@ from tests.data.nifti_files import write_probability
 from tests.test_main import TINY, vfseg
 from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.box import whole as whole_box
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.inference.case_map import fuse_case
 from vfseg.inference.views import Views
@@ -115,7 +116,7 @@ def test_a_sheet_planted_in_l3_of_verse014_comes_back_in_place(hu, real_ct_root,
         slice_threshold=0.5,
         voxel_spacing=1.25,
     )
-    probability = fused.on_ct(ct.geometry).probability
+    probability = fused.part_on_ct(ct.geometry, whole_box(ct.geometry.shape)).probability
     write_probability(tmp_path / "probability.nii.gz", probability, ct.geometry)
 
     # Where neighbouring crops reach into the sheet they agree, so the mean is the sheet itself.

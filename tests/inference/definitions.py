@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from vfseg.data.probability import reaches
+
 
 def logarithmic_pool(p):
     """Normalised geometric mean; numbers near 0 and 1 are kept within 1e-6."""
@@ -22,7 +24,7 @@ def definition(name, p, centre, threshold):
         "mean": lambda: np.mean(p, dtype=np.float64),
         "centre": lambda: np.average(p.astype(np.float64), weights=centre),
         "confidence": lambda: by_confidence(p),
-        "vote": lambda: np.mean(p >= threshold),
+        "vote": lambda: np.mean(reaches(p, threshold)),
         "maximum": lambda: np.max(p),
         "product": lambda: logarithmic_pool(p),
     }[name]()

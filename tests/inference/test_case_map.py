@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 
 from tests.inference.definitions import definition, exact_scores, place_weight
 from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
+from vfseg.data.box import whole as whole_box
 from vfseg.data.geometry import PLANE_AXES, geometry_from
 from vfseg.data.levels import Vertebra
 from vfseg.data.nifti import slabs
@@ -112,7 +113,9 @@ def test_an_identity_predictor_returns_the_ct(planes, fusion):
     crops = place_crops([vertebra((6.0, 12, 10)), vertebra((15.0, 14, 8))], grid, settings)
     views = Views(planes)
     predictions = echo(cut_ct(Volume(binary, grid), crops, settings), views)
-    found = fuse(predictions, [crop.start for crop in crops], views, fusion).on_ct(grid)
+    found = fuse(predictions, [crop.start for crop in crops], views, fusion).part_on_ct(
+        grid, whole_box(grid.shape)
+    )
 
     covered = np.zeros(grid.shape, bool)
     for crop in crops:
@@ -141,7 +144,11 @@ def test_a_planted_sheet_returns_at_its_place_in_the_world(codes, spacing, plane
     crops = place_crops([vertebra(tuple(np.array((35.0, 35, 35)) / spacing))], grid, settings)
     views = Views((plane,))
     predictions = echo(cut_ct(ct, crops, settings), views)
-    probability = fuse(predictions, [crops[0].start], views, spacing=1.25).on_ct(grid).probability
+    probability = (
+        fuse(predictions, [crops[0].start], views, spacing=1.25)
+        .part_on_ct(grid, whole_box(grid.shape))
+        .probability
+    )
 
     def centroid(weights):
         index = np.array([np.average(i, weights=weights) for i in np.indices(shape)])
@@ -158,7 +165,7 @@ def test_slab_by_slab_is_the_whole(codes):
     views = Views(("axial",), flips=True)
     predictions = rng.random((2, 2, 12, 12, 12), np.float32)
     fused = fuse(predictions, [(-3, 2, 4), (8, 4, 20)], views, spacing=1.25)
-    whole = fused.on_ct(grid)
+    whole = fused.part_on_ct(grid, whole_box(grid.shape))
     seen = np.zeros(grid.shape, int)
     for part in grid.slabs(3):
         slab = fused.part_on_ct(grid, part)
@@ -177,14 +184,14 @@ def test_nothing_of_the_map_lies_outside_its_box():
     fused = fuse(ones, [(3, 2, 4)], Views(("axial",)), spacing=1.25)
     outside = np.ones(grid.shape, bool)
     outside[fused.box(grid)] = False
-    assert not fused.on_ct(grid).region[outside].any()
+    assert not fused.part_on_ct(grid, whole_box(grid.shape)).region[outside].any()
     assert 0 < outside.sum() < outside.size
 
 
 def test_a_map_wholly_outside_the_ct_is_empty():
     grid = geometry((10, 10, 10), (1.0, 1.0, 1.0), "RAS")
     state = Fused(np.ones((4, 4, 4), np.float32), np.ones((4, 4, 4), np.uint16))
-    found = CaseMap((50, 0, 0), state, "mean", None, 1.0).on_ct(grid)
+    found = CaseMap((50, 0, 0), state, "mean", None, 1.0).part_on_ct(grid, whole_box(grid.shape))
     assert not found.region.any()
     assert not found.probability.any()
 

@@ -156,6 +156,8 @@ def check() -> None:
     for holder, modes in (
         *((holder, ("predict",)) for holder in (INPUT, VERTEBRAE, BOXES, CHECKPOINT)),
         *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
+        (OUTPUT, ("predict", "ship")),
+        (OVERWRITE, ("predict",)),
         (DATA, tuple(name for name in MODES if name != "predict")),
     ):
         if holder.value and mode not in modes:

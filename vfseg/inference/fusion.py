@@ -10,7 +10,8 @@ that are joined over all of them, and how the two make the fused value::
                                     crop, in halves of the crop: -1..1 along each axis. Along the
                                     axis of a plane this is how central the slice is.
     confidence  sum w p / sum w     w = |2 p - 1|, at least 2^-10
-    vote        sum [p >= t] / N    t is the slice threshold: the share of the votes
+    vote        sum [p >= t] / N    t is the slice threshold: the fraction of the votes; p and t
+                                    are compared by their codes (see `reaches`)
     maximum     max p
     product     sigmoid(sum log(p / (1 - p)) / N)
                                     the mean of the log-odds: the geometric mean of all p, divided
@@ -37,6 +38,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from vfseg.data.box import box_between, shape_of, start_of
+from vfseg.data.probability import BINS
+
 #: Counts: exact up to 65,535 predictions of a voxel, in half the memory of int32.
 COUNT_DTYPE = np.uint16
 _LEAST_WEIGHT = 2.0**-10
@@ -61,7 +65,7 @@ ADD = Join("add", jnp.add, np.add)
 MAX = Join("max", jnp.maximum, np.maximum)
 
 
-class Rule(NamedTuple):
+class FusionRule(NamedTuple):
     """One way to fuse.
 
     Attributes:
@@ -106,7 +110,9 @@ def _by_confidence(p: Any, threshold: Any) -> tuple[Any, ...]:
 
 
 def _voted(p: Any, threshold: Any) -> tuple[Any, ...]:
-    return ((p.astype(jnp.float32) >= threshold).astype(COUNT_DTYPE),)
+    # By their codes, as everywhere: see `vfseg.data.probability.reaches`.
+    code, least = (jnp.rint(x * np.float32(BINS - 1)) for x in (p.astype(jnp.float32), threshold))
+    return ((code >= least).astype(COUNT_DTYPE),)
 
 
 def _log_odds(p: Any, threshold: Any) -> tuple[Any, ...]:
@@ -120,21 +126,22 @@ def _same(ratio: np.ndarray) -> np.ndarray:
 
 
 def _sigmoid(log_odds: np.ndarray) -> np.ndarray:
+    # Not SciPy's expit, which gives another last bit for one value in six.
     return 1 / (1 + np.exp(-log_odds))
 
 
 RULES = {
-    "mean": Rule(_score, ADD, _same),
-    "centre": Rule(_score, ADD, _same, centred=True),
-    "confidence": Rule(_by_confidence, ADD, _same),
-    "vote": Rule(_voted, ADD, _same),
-    "maximum": Rule(_score, MAX, _same),
-    "product": Rule(_log_odds, ADD, _sigmoid),
+    "mean": FusionRule(_score, ADD, _same),
+    "centre": FusionRule(_score, ADD, _same, centred=True),
+    "confidence": FusionRule(_by_confidence, ADD, _same),
+    "vote": FusionRule(_voted, ADD, _same),
+    "maximum": FusionRule(_score, MAX, _same),
+    "product": FusionRule(_log_odds, ADD, _sigmoid),
 }
 FUSIONS = tuple(RULES)
 
 
-def join(rule: Rule, states: Sequence[Fused]) -> Fused:
+def join(rule: FusionRule, states: Sequence[Fused]) -> Fused:
     """The predictions of all states together, voxel by voxel, in the order given."""
     first, *others = states
     for other in others:
@@ -154,7 +161,7 @@ def centre_weight(shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def fuse_boxes(
-    boxes: Sequence[Fused], starts: Sequence[tuple[int, int, int]], rule: Rule
+    boxes: Sequence[Fused], starts: Sequence[tuple[int, int, int]], rule: FusionRule
 ) -> tuple[tuple[int, int, int], Fused]:
     """Joins the fused crops of a case on the grid of the case.
 
@@ -196,5 +203,5 @@ def bounds(
     """First voxel and size of the smallest box that holds crops of a shape."""
     corners = np.asarray(starts)
     low = corners.min(axis=0)
-    size = corners.max(axis=0) - low + shape
-    return tuple(int(n) for n in low), tuple(int(n) for n in size)  # type: ignore[return-value]
+    box = box_between(low, corners.max(axis=0) + shape)
+    return start_of(box), shape_of(box)

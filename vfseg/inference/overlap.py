@@ -29,7 +29,7 @@ import numpy as np
 from jax import Array, lax
 from numpy.typing import ArrayLike
 
-from vfseg.inference.fusion import COUNT_DTYPE, Fused, Rule
+from vfseg.inference.fusion import COUNT_DTYPE, Fused, FusionRule
 
 METHODS = ("gather", "shift", "window", "scatter")
 
@@ -51,7 +51,7 @@ def fuse_slices(
     starts: ArrayLike,
     length: int,
     *,
-    rule: Rule,
+    rule: FusionRule,
     threshold: float,
     method: str | None = None,
 ) -> Fused:
@@ -65,7 +65,7 @@ def fuse_slices(
         starts: `n` integers in any order, known at compile time (not traced). Other values do not
             compile anew as long as the largest number of windows over a slice stays the same.
         length: number of slices of the stack.
-        rule: of the fusion; `Rule.centred` is a matter of crops and is not looked at here.
+        rule: of the fusion; `FusionRule.centred` is a matter of crops and is not looked at here.
         threshold: slice threshold of the vote; a score equal to it counts.
         method: one of `METHODS`; None takes the `fastest`.
 

@@ -34,7 +34,7 @@ the best checkpoint. Every process calls it, and gets the same scores."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A training run as the loop sees it; `vfseg.config.recipe.training_plan` makes it.
 
     Attributes:
@@ -86,7 +86,11 @@ class _Begun(NamedTuple):
 
 
 def train(
-    plan: Plan, workdir: Path, store: Path, records: Sequence[CaseRecord], validate: Validate
+    plan: TrainingPlan,
+    workdir: Path,
+    store: Path,
+    records: Sequence[CaseRecord],
+    validate: Validate,
 ) -> None:
     """Trains through all stages, from the newest checkpoint of the workdir if there is one.
 
@@ -127,7 +131,7 @@ def train(
         writer.close()
 
 
-def _begin(plan: Plan, workdir: Path, records: Sequence[CaseRecord]) -> _Begun:
+def _begin(plan: TrainingPlan, workdir: Path, records: Sequence[CaseRecord]) -> _Begun:
     state, next_sample, validated = plan.initial_state(), 0, True
     checkpoints, newest = processes.from_first(lambda: _open(workdir))
     if newest is None:
@@ -151,7 +155,7 @@ def _open(workdir: Path) -> tuple[Checkpoints, int | None]:
     return checkpoints, checkpoints.newest
 
 
-def _alarms(plan: Plan, workdir: Path) -> Alarms:
+def _alarms(plan: TrainingPlan, workdir: Path) -> Alarms:
     """The alarms of a run, on every process with all that was logged before it was resumed."""
     alarms = Alarms(
         plan.settings.patience * plan.settings.log_every,
@@ -170,7 +174,7 @@ class _Loop:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: TrainingPlan,
         feed: BatchFeed,
         writer: MetricWriter | NoWriter,
         checkpoints: Checkpoints,

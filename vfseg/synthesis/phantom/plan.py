@@ -19,7 +19,7 @@ _STREAMS = (
 )
 
 
-class Plan(NamedTuple):
+class CasePlan(NamedTuple):
     """What a case holds.
 
     Attributes:
@@ -43,7 +43,7 @@ def draw_plan(
     streams: Mapping[str, np.random.Generator],
     settings: PhantomSettings,
     asked: Mapping[str, FractureSpec | None] | None = None,
-) -> Plan:
+) -> CasePlan:
     """Draws what a case holds.
 
     Args:
@@ -59,7 +59,7 @@ def draw_plan(
         specs = _draw_fractures(streams, levels, settings)
     else:
         specs = _asked_fractures(levels, asked)
-    return Plan(levels, specs, _draw_transitional(streams["rare"], settings))
+    return CasePlan(levels, specs, _draw_transitional(streams["rare"], settings))
 
 
 def _draw_levels(rng: np.random.Generator, settings: PhantomSettings) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ _STRIP = 0.3  # half width of the strip in which heights are measured, fraction 
 
 
 @dataclass(frozen=True, eq=False)
-class MeasuredBody:
+class BodyMap:
     """A vertebral body as a label map has it. In its frame, mm: up, front, right from its middle.
 
     Attributes:
@@ -85,7 +85,7 @@ def sample(
     Args:
         array: starts at voxel (0, 0, 0) of the frame's millimetres.
         spacing: [3] mm.
-        frame: see `MeasuredBody`.
+        frame: see `BodyMap`.
         axes: coordinates up, front and right of the grid, mm.
         order: of the spline; 0 is nearest.
     """
@@ -102,7 +102,7 @@ def sample(
 
 
 def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
-                 below: Vertebra | None) -> MeasuredBody:  # fmt: skip
+                 below: Vertebra | None) -> BodyMap:  # fmt: skip
     """Finds the body of a vertebra in a label map of whole vertebrae.
 
     The axis starts along the line of the neighbours' centres and is turned to the mean normal of
@@ -176,13 +176,13 @@ def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
             "map. Check the labels."
         )
     top, bottom = (_continued(surface, outline) for surface in surfaces)
-    return MeasuredBody(
+    return BodyMap(
         Frame(frame.centre + origin, frame.axes), depth, width, *columns, top, bottom, outline
     )
 
 
 def soft_tissue(
-    labels: Volume, ids: Collection[int], body: MeasuredBody, up: np.ndarray
+    labels: Volume, ids: Collection[int], body: BodyMap, up: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Soft tissue, where the spine gives way.
 

@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from vfseg.synthesis.phantom.fractures import Fracture
 from vfseg.synthesis.phantom.shapes import Local, ramp
-from vfseg.synthesis.virtual_fractures.body import STEP_MM, MeasuredBody
+from vfseg.synthesis.virtual_fractures.body import STEP_MM, BodyMap
 
 ABOVE_MM, BELOW_MM = 55.0, 16.0
 """How far beyond the endplates voxels move."""
@@ -50,7 +50,7 @@ class Collapse:
         buckle: bulge of the anterior wall, and the height of its step.
     """
 
-    body: MeasuredBody
+    body: BodyMap
     up: np.ndarray
     shift: np.ndarray
     top: np.ndarray
@@ -93,7 +93,7 @@ class Collapse:
 
 
 def collapse(
-    body: MeasuredBody, fracture: Fracture, soft: np.ndarray, inside: np.ndarray, up: np.ndarray
+    body: BodyMap, fracture: Fracture, soft: np.ndarray, inside: np.ndarray, up: np.ndarray
 ) -> Collapse:
     """The collapse that a fracture asks for.
 
@@ -143,7 +143,7 @@ def collapse(
     return Collapse(body, up, shift, new_top, body.bottom + rise, buckle)
 
 
-def _sinking(body: MeasuredBody, fracture: Fracture) -> tuple[np.ndarray, np.ndarray]:
+def _sinking(body: BodyMap, fracture: Fracture) -> tuple[np.ndarray, np.ndarray]:
     """How far the endplates sink and rise, [f, r] mm, fading out around the body."""
     if not sum(fracture.loss):
         return np.zeros_like(body.top), np.zeros_like(body.top)
@@ -160,7 +160,7 @@ def _sinking(body: MeasuredBody, fracture: Fracture) -> tuple[np.ndarray, np.nda
     return upper * loss, (1 - upper) * loss
 
 
-def _settling(body: MeasuredBody, fracture: Fracture, sink: np.ndarray) -> np.ndarray:
+def _settling(body: BodyMap, fracture: Fracture, sink: np.ndarray) -> np.ndarray:
     """How far the neighbour above comes down, [f, r] mm: the plane through the sunken endplate."""
     follows = _SETTLING[fracture.spec.kind]
     if not follows or not sink.any():

@@ -17,7 +17,7 @@ from vfseg.synthesis.phantom.sheets import Sheet
 from vfseg.synthesis.phantom.spine import Size
 from vfseg.synthesis.seeds import fresh
 from vfseg.synthesis.virtual_fractures.body import (
-    MeasuredBody,
+    BodyMap,
     along,
     measure_body,
     soft_tissue,
@@ -154,7 +154,7 @@ def breakable_levels(reading: LabelReading) -> tuple[str, ...]:
     )
 
 
-def trabecular_hu(ct: Volume, labels: Volume, vertebra: Vertebra, body: MeasuredBody) -> float:
+def trabecular_hu(ct: Volume, labels: Volume, vertebra: Vertebra, body: BodyMap) -> float:
     """Median HU of the inner half of a body."""
     box = vertebra.box
     up, front, right = voxel_grid(ct).local(box, body.frame)
@@ -168,7 +168,7 @@ def trabecular_hu(ct: Volume, labels: Volume, vertebra: Vertebra, body: Measured
 def draw_in_body(
     rng: np.random.Generator,
     spec: FractureSpec,
-    body: MeasuredBody,
+    body: BodyMap,
     trabecular: float,
     width: float,
 ) -> Fracture:
