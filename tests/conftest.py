@@ -35,12 +35,26 @@ def pytest_ignore_collect(collection_path):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks as `torch` what asks for the fixture of that name, or for one of PyTorch's files."""
+    """Marks as `torch` what needs PyTorch; files that start whole programs come first.
+
+    A worker with such a file at the end would be waited for.
+    """
     for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
-        asked = "torch" in getattr(item, "fixturenames", ())
-        if asked or any(str(value).endswith(".pth") for value in parameters):
+        if _needs_torch(item):
             item.add_marker("torch")
+    items.sort(key=lambda item: not _starts_programs(getattr(item, "module", None)))
+
+
+def _needs_torch(item):
+    """Whether a test asks for the fixture `torch`, or for one of PyTorch's files."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+    asked = "torch" in getattr(item, "fixturenames", ())
+    return asked or any(str(value).endswith(".pth") for value in parameters)
+
+
+def _starts_programs(module):
+    found = vars(module).values() if module else ()
+    return any(getattr(value, "__module__", None) == "tests.program" for value in found)
 
 
 def pytest_runtest_setup(item):

@@ -1,6 +1,7 @@
-"""The program in processes of its own, as users start it, on a tiny run."""
+"""The program in processes of its own, as users start it."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,18 @@ TINY = ["--config=configs/quickstart.py:tiny", "--mode=train", "--config.augment
 STARTED = []
 """All processes that a test started; what still runs at its end is killed."""
 
-LONGEST = 300  # seconds that anything may take
+LONGEST = 600  # seconds that anything may take
+
+
+def vfseg(*arguments, cwd=ROOT, status=0):
+    """Runs the program in a process of its own; returns what it printed."""
+    command = [sys.executable, "-m", "vfseg.main", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LONGEST)
+    assert done.returncode == status, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    if status == 2:
+        assert "Traceback" not in done.stderr
+        assert re.search("^vfseg: ", done.stderr, re.MULTILINE)
+    return done.stdout if status == 0 else done.stderr
 
 
 def copy_of(prepared, workdir):

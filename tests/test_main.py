@@ -5,29 +5,16 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.cohort import ROOT
+from tests.program import vfseg
 from vfseg.commands.flags import MODES
 from vfseg.inference.fusion import FUSIONS
 
 TINY = ["--config", "configs/quickstart.py:tiny"]
-
-
-def vfseg(*arguments, cwd=ROOT, status=0):
-    """Runs the program in a process of its own; returns what it printed."""
-    command = [sys.executable, "-m", "vfseg.main", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
-    assert done.returncode == status, f"{arguments}\n{done.stdout}\n{done.stderr}"
-    if status == 2:
-        assert "Traceback" not in done.stderr
-        assert re.search("^vfseg: ", done.stderr, re.MULTILINE)
-    return done.stdout if status == 0 else done.stderr
 
 
 @pytest.fixture(scope="module")

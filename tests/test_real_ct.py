@@ -13,7 +13,8 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from tests.data.nifti_files import write_probability
-from tests.test_main import TINY, vfseg
+from tests.program import vfseg
+from tests.test_main import TINY
 from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.box import whole as whole_box

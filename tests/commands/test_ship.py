@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.cohort import tiny_config
-from tests.test_main import vfseg
+from tests.program import vfseg
 from vfseg.commands import ship as module
 from vfseg.commands.ship import CARD, _spaced, ship
 from vfseg.commands.workdir import Run
