@@ -1,6 +1,6 @@
 """The forms that layers take for the sake of CPUs, beside the plain ones.
 
-    python -m benchmarks.cpu_tricks [--device cpu|gpu] [--quick] [--json FILE]
+`python -m benchmarks.cpu_tricks [--device cpu|gpu] [--quick] [--json FILE]`
 
 At sizes at which the networks use them, forward alone and forward with backward. The ratio of the
 plain form says how many times longer it takes: the factor that a docstring claims.
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import timing
+from benchmarks import command, timing
 from vfseg.models import cpu_forms
 from vfseg.models.conv_lstm import ConvLSTM
 from vfseg.models.conv_norm import max_pool_3x3
@@ -105,33 +105,28 @@ def race(name: str, trick: Trick, rounds: int) -> tuple[timing.Table, timing.Tab
     slope = jnp.asarray(rng.normal(size=shape), jnp.float32)
 
     def table(what: str, runs: Mapping[str, Callable[[], Any]]) -> timing.Table:
-        return timing.race(
-            f"{name}, input {'x'.join(map(str, trick.shape))}: {what}",
-            runs,
-            baseline=HERE,
-            work=trick.shape[0],
-            unit="inputs/s",
-            rounds=rounds,
-        )
+        title = f"{name}, input {'x'.join(map(str, trick.shape))}: {what}"
+        task = timing.Task(title, trick.shape[0], "inputs/s")
+        return timing.race(task, runs, baseline=HERE, rounds=rounds)
 
     forms = {HERE: trick.here, PLAIN: trick.plain}
     forward = {f: jax.jit(form) for f, form in forms.items()}
     both = {f: jax.jit(backward(form)) for f, form in forms.items()}
     return (
         table("forward", {f: lambda g=g: g(trick.params, x) for f, g in forward.items()}),
-        table("and backward", {f: lambda g=g: g(trick.params, x, slope) for f, g in both.items()}),
+        table("with backward", {f: lambda g=g: g(trick.params, x, slope) for f, g in both.items()}),
     )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints two tables for each."""
-    args = timing.arguments(__doc__ or "", argv)
+    args = command.arguments(__doc__ or "", argv)
     found = [
         table
         for name, trick in tricks(4 if args.quick else 32).items()
         for table in race(name, trick, rounds=3 if args.quick else 20)
     ]
-    timing.publish(found, args.json)
+    command.publish(found, args.json)
 
 
 if __name__ == "__main__":

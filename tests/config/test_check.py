@@ -7,7 +7,7 @@ from vfseg.config.config import Config, read_config
 from vfseg.config.derive import load
 from vfseg.errors import UserError
 from vfseg.settings import fields_of
-from vfseg.training.step import SUPERVISED
+from vfseg.training.losses import SUPERVISED
 
 ALL_PLANES = ("axial", "coronal", "sagittal")
 NAN, INF = float("nan"), float("inf")
