@@ -1,9 +1,9 @@
-"""The forms that layers take for the sake of CPUs, beside the plain ones.
+"""The forms that layers take on CPUs, beside the plain ones.
 
-`python -m benchmarks.cpu_tricks [--device cpu|gpu] [--quick] [--json FILE]`
+    python -m benchmarks.cpu_tricks [--device cpu|gpu] [--quick] [--json FILE]
 
 At sizes at which the networks use them, forward alone and forward with backward. The ratio of the
-plain form says how many times longer it takes: the factor that a docstring claims.
+plain form says how many times as long it takes: the factor that a docstring claims.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +30,10 @@ class Trick(NamedTuple):
     """Two forms of one layer, functions of parameters and input.
 
     Attributes:
-        here: as the package has it on a CPU.
-        plain: the same by the means of flax.
+        here: the form that the package takes on a CPU.
+        plain: the one that flax offers.
         params: of both.
-        shape: of the input; the first axis are slices, or windows.
+        shape: of the input; its first axis counts slices, or windows.
     """
 
     here: Form
@@ -53,7 +53,7 @@ def _form(module: nn.Module) -> Form:
 
 
 def rolled(params: Any, run: jax.Array) -> jax.Array:
-    """A ConvLSTM as accelerators run it."""
+    """A ConvLSTM as it runs on accelerators."""
     with mock.patch.object(cpu_forms, "on_cpu", return_value=False):
         return _form(ConvLSTM(32, window=5))(params, run)
 
@@ -112,14 +112,13 @@ def race(name: str, trick: Trick, rounds: int) -> tuple[timing.Table, timing.Tab
     forms = {HERE: trick.here, PLAIN: trick.plain}
     forward = {f: jax.jit(form) for f, form in forms.items()}
     both = {f: jax.jit(backward(form)) for f, form in forms.items()}
-    return (
-        table("forward", {f: lambda g=g: g(trick.params, x) for f, g in forward.items()}),
-        table("with backward", {f: lambda g=g: g(trick.params, x, slope) for f, g in both.items()}),
-    )
+    runs = {f: lambda g=g: g(trick.params, x) for f, g in forward.items()}
+    both_runs = {f: lambda g=g: g(trick.params, x, slope) for f, g in both.items()}
+    return table("forward", runs), table("forward and backward", both_runs)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prints two tables for each."""
+    """Prints two tables for each trick."""
     args = command.arguments(__doc__ or "", argv)
     found = [
         table
