@@ -4,6 +4,9 @@
 and renamed, renamed and then deleted. A process killed at any moment leaves at worst a folder with
 a leading dot, which the next one clears away. Processes save together, though only the first one
 writes, since every one of them holds the same state; each reads for itself.
+
+Which checkpoints stay is decided here and not by Orbax's preservation policies: those take the
+score with the save, and here it follows the save, after a validation that may be interrupted.
 """
 
 import contextlib
