@@ -130,9 +130,17 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"cut\.safetensors: the safetensors file is damaged"):
         read_weights(path)
-    path.write_bytes(b"\x10" + bytes(7) + b'{"a": 1}')
-    with pytest.raises(UserError, match="the safetensors file is damaged"):
-        read_weights(path)
+    for length in (b"\x10", b"PK\x03\x04"):
+        path.write_bytes(length.ljust(8, b"\0") + b'{"a": 1}')
+        with pytest.raises(UserError, match="the safetensors file is damaged"):
+            read_weights(path)
+
+
+def test_a_header_may_have_any_length(tmp_path):
+    """A safetensors file begins with it: 128 is not the mark of a pickle."""
+    header = b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'.ljust(0x80)
+    (tmp_path / "w").write_bytes(b"\x80" + bytes(7) + header + np.float32(2).tobytes())
+    assert_array_equal(read_weights(tmp_path / "w")["w"], [2])
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -18,6 +18,9 @@ from vfseg.errors import UserError
 
 # A zip archive since PyTorch 1.6, before that a stream of pickles.
 _TORCH_STARTS = (b"PK\x03\x04", b"\x80")
+# A safetensors file begins with the length of its header, 8 bytes that may look like the above, and
+# the header, which is JSON and has a length that safetensors limits.
+_LENGTH_BYTES, _LONGEST_HEADER = 8, 100_000_000
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
@@ -30,16 +33,17 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(9)
+            start = file.read(_LENGTH_BYTES + 1)
     except OSError as error:
         raise UserError(
             f"{path}: the pretrained weights cannot be read ({error.strerror}). Name a file that "
             "torchvision or timm saved."
         ) from error
+    header = int.from_bytes(start[:_LENGTH_BYTES], "little")
+    if start[_LENGTH_BYTES:] == b"{" and header <= _LONGEST_HEADER:
+        return _read_safetensors(path)
     if start.startswith(_TORCH_STARTS):
         return _read_state_dict(path)
-    if start[8:] == b"{":
-        return _read_safetensors(path)
     raise UserError(
         f"{path}: is neither a safetensors file nor a state dict saved by PyTorch (.pth)."
     )
