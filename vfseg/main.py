@@ -17,15 +17,20 @@ Exit status: 0 done, 2 something that the user can mend (one message), 1 anythin
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import logging
 
 from vfseg.commands import flags
 from vfseg.errors import UserError
+
+if TYPE_CHECKING:
+    from vfseg.commands.workdir import Run
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         if flags.HELP.value:
             print(f"{__doc__}\n{flags.FLAGS.get_help()}")
             return 0
+        flags.check()
         _prepare_logging()
         _prepare_jax()
         with contextlib.nullcontext() if flags.FOLDS.value else _joined():
@@ -75,49 +81,49 @@ def _joined() -> contextlib.AbstractContextManager[None]:
 def _dispatch() -> None:
     # Imported here, so that --help and a wrong flag answer at once.
     from vfseg import processes
-    from vfseg.commands import evaluate, ship
-    from vfseg.commands.audit import audit
-    from vfseg.commands.predict import predict
-    from vfseg.commands.prepare import prepare
-    from vfseg.commands.report import report
-    from vfseg.commands.run import run_all
-    from vfseg.commands.train import train
-    from vfseg.commands.workdir import Run
-    from vfseg.training.interrupt import INTERRUPT
 
     if not processes.is_first():
         logging.set_verbosity(logging.WARNING)
-    flags.check()
     if flags.MODE.value == "predict":
+        from vfseg.commands.predict import predict
+
         predict(flags.request())
         return
     config, workdir = flags.config(), flags.workdir()
     data = Path(flags.DATA.value) if flags.DATA.value else workdir
+    from vfseg.commands.workdir import Run
+
     if flags.MODE.value in ("run", "train"):
+        from vfseg.training.interrupt import INTERRUPT
+
         INTERRUPT.listen()
-    modes: dict[str, Callable[[Run], None]] = {
-        "run": run_all,
-        "audit": audit,
-        "prepare": prepare,
-        "train": train,
-        "evaluate": evaluate.evaluate,
-        "report": report,
-        "ship": lambda run: ship.ship(run, flags.path_of(flags.OUTPUT)),
-    }
-    if flags.FOLDS.value:
-        for fold in flags.folds(config.split.folds):
-            of_fold = dataclasses.replace(
-                config, split=dataclasses.replace(config.split, fold=fold)
-            )
-            modes[flags.MODE.value](Run(of_fold, workdir / f"fold-{fold}", data))
+    if not flags.FOLDS.value:
+        _command()(Run(config, workdir, data))
         return
-    run = Run(config, workdir, data)
+    for fold in flags.folds(config.split.folds):
+        of_fold = dataclasses.replace(config, split=dataclasses.replace(config.split, fold=fold))
+        _command()(Run(of_fold, workdir / f"fold-{fold}", data))
+
+
+def _command() -> Callable[["Run"], None]:
+    """What the flags ask to do with a run; no mode waits for the imports of another."""
+    if flags.COMPARE.value or flags.FUSIONS.value:
+        return _compare
+    mode = flags.MODE.value
+    module = importlib.import_module(f"vfseg.commands.{mode}")
+    if mode == "ship":
+        return lambda run: module.ship(run, flags.path_of(flags.OUTPUT))
+    command: Callable[[Run], None] = getattr(module, "run_all" if mode == "run" else mode)
+    return command
+
+
+def _compare(run: "Run") -> None:
+    from vfseg.commands import evaluate
+
     if flags.COMPARE.value:
         evaluate.compare_with(run, Path(flags.COMPARE.value))
     if flags.FUSIONS.value:
         evaluate.compare_fusion(run)
-    if not (flags.COMPARE.value or flags.FUSIONS.value):
-        modes[flags.MODE.value](run)
 
 
 def _prepare_logging() -> None:
