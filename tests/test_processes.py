@@ -9,7 +9,8 @@ from tests.program import LONGEST, finish, start, start_many, wait_until
 from tests.training.outcome import final_state, losses, newest
 from vfseg import processes
 
-STEPS = ["--config.stages.recurrent=6", "--config.stages.adversarial=6"]
+# From the first step on with the discriminator: there is one program to compile in each process.
+STEPS = ["--config.stages.recurrent=0", "--config.stages.adversarial=12"]
 STEPS += ["--config.train.save_every=2", "--config.train.validate_every=4"]
 
 
@@ -63,7 +64,7 @@ def test_what_all_processes_find_wrong_ends_all(new_run):
 
 def test_a_killed_process_is_missed(new_run):
     workdir = new_run("run")
-    many = [*STEPS, "--config.stages.recurrent=100000"]
+    many = [*STEPS, "--config.stages.adversarial=100000"]
     first, second = start_many([workdir] * 2, *many)
     wait_until(lambda: newest(workdir) >= 4, first)
     second.kill()

@@ -33,9 +33,8 @@ def _is_reached(workdir, goal, moment, old):
 def test_a_run_killed_again_and_again_ends_as_a_straight_one(new_run):
     """Every third kill waits until a checkpoint is being written, every third for a deletion."""
     steps = 5 * (KILLS + 1)
-    arguments = [f"--config.stages.recurrent={steps // 2}", "--config.train.save_every=1"]
-    arguments += [f"--config.stages.adversarial={steps - steps // 2}"]
-    arguments += ["--config.train.validate_every=5"]
+    arguments = ["--config.stages.recurrent=0", f"--config.stages.adversarial={steps}"]
+    arguments += ["--config.train.save_every=1", "--config.train.validate_every=10"]
     straight, broken = new_run("straight"), new_run("broken")
     finish(start(straight, *arguments), straight)
     assert newest(straight) == steps

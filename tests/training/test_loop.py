@@ -1,6 +1,7 @@
 """Stopping and resuming changes nothing; every function is traced once."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -20,7 +21,13 @@ class Killed(Exception):
     """Stands for whatever ends a process."""
 
 
-def _train(workdir, config, records, monkeypatch, killed_at=None):
+@pytest.fixture(autouse=True)
+def _compiled_once(monkeypatch):
+    """A run that goes on has the steps of its plan compiled already."""
+    monkeypatch.setattr(loop, "make_runner", functools.cache(loop.make_runner))
+
+
+def _train(workdir, plan, records, monkeypatch, killed_at=None):
     """Trains, or is killed when it asks for batch `killed_at`; returns the windows it saw."""
     seen, next_batch = [], BatchFeed.__next__
 
@@ -38,16 +45,15 @@ def _train(workdir, config, records, monkeypatch, killed_at=None):
     with monkeypatch.context() as patch:
         patch.setattr(BatchFeed, "__next__", noted)
         try:
-            loop.train(training_plan(config), workdir, workdir.parent / "store", records, validate)
+            loop.train(plan, workdir, workdir.parent / "store", records, validate)
         except Killed:
             assert killed_at is not None
     return seen
 
 
-def _newest(workdir, config):
+def _newest(workdir, like):
     checkpoints = Checkpoints(workdir / "checkpoints")
-    restored = checkpoints.restore(checkpoints.newest, initial_state(config))
-    return restored
+    return checkpoints.restore(checkpoints.newest, like)
 
 
 def noisy(**changes):
@@ -73,14 +79,15 @@ def test_two_and_two_steps_are_four_steps(tmp_path, cohort, monkeypatch):
     joins at step 2, so both phases and the change between them are resumed.
     """
     config, records = cohort
-    straight_seen = _train(tmp_path / "straight", config, records, monkeypatch)
-    broken_seen = _train(tmp_path / "broken", config, records, monkeypatch, killed_at=2)
-    halfway = _newest(tmp_path / "broken", config)
+    plan, like = training_plan(config), initial_state(config)
+    straight_seen = _train(tmp_path / "straight", plan, records, monkeypatch)
+    broken_seen = _train(tmp_path / "broken", plan, records, monkeypatch, killed_at=2)
+    halfway = _newest(tmp_path / "broken", like)
     assert int(halfway.state.step) == 2
     assert halfway.next_sample == 2 * config.windows.batch_size
-    broken_seen += _train(tmp_path / "broken", config, records, monkeypatch)
+    broken_seen += _train(tmp_path / "broken", plan, records, monkeypatch)
 
-    straight, broken = (_newest(tmp_path / name, config) for name in ("straight", "broken"))
+    straight, broken = (_newest(tmp_path / name, like) for name in ("straight", "broken"))
     assert int(broken.state.step) == 4
     jax.tree.map(np.testing.assert_array_equal, broken.state, straight.state)
     assert broken.next_sample == straight.next_sample == 4 * config.windows.batch_size
@@ -125,11 +132,11 @@ def test_the_best_and_the_newest_checkpoints_are_kept(tmp_path, cohort):
 def test_an_alarm_comes_at_the_same_step_in_a_run_that_was_killed(tmp_path, cohort, monkeypatch):
     """So small a network finds nothing in three steps after the warm-up, which is the first."""
     _, records = cohort
-    config = noisy(**steps(recurrent=5), **{"train.patience": 3})
-    _train(tmp_path / "killed", config, records, monkeypatch, killed_at=2)
+    plan = training_plan(noisy(**steps(recurrent=5), **{"train.patience": 3}))
+    _train(tmp_path / "killed", plan, records, monkeypatch, killed_at=2)
     for name in ("killed", "straight"):
         with pytest.raises(UserError, match=r"stopped at step 4: the generator .* for 3 steps"):
-            _train(tmp_path / name, config, records, monkeypatch)
+            _train(tmp_path / name, plan, records, monkeypatch)
 
 
 def test_patience_is_counted_in_steps_from_the_end_of_the_warm_up(tmp_path, cohort, monkeypatch):
@@ -139,15 +146,15 @@ def test_patience_is_counted_in_steps_from_the_end_of_the_warm_up(tmp_path, coho
     """
     _, records = cohort
     every = {"train.patience": 1, "train.log_every": 2, "train.save_every": 1}
-    config = noisy(**steps(recurrent=22, fine_tune=78), **every)
+    plan = training_plan(noisy(**steps(recurrent=22, fine_tune=78), **every))
     with pytest.raises(UserError, match=r"stopped at step 3: .*, for 2 steps"):
-        _train(tmp_path / "w", config, records, monkeypatch)
+        _train(tmp_path / "w", plan, records, monkeypatch)
 
 
 def test_a_validation_that_is_made_again_is_logged_once(tmp_path, cohort, monkeypatch):
     """The run is killed between the line and the score, after its second step."""
     _, records = cohort
-    config = noisy(**steps(recurrent=4))
+    plan = training_plan(noisy(**steps(recurrent=4)))
     workdir, events = tmp_path / "w", []
 
     def killed(*_):
@@ -157,11 +164,11 @@ def test_a_validation_that_is_made_again_is_logged_once(tmp_path, cohort, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "score", killed)
-        _train(workdir, config, records, monkeypatch, killed_at=99)
+        _train(workdir, plan, records, monkeypatch, killed_at=99)
     lines = read_metrics(workdir / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 2], "it was logged"
     assert events[0].count(b"train/dice_loss") == 2, "curves are on disk as soon as checkpoints"
-    _train(workdir, config, records, monkeypatch)
+    _train(workdir, plan, records, monkeypatch)
     lines = read_metrics(workdir / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 2, 3, 4, 4]
 

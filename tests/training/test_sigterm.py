@@ -12,8 +12,8 @@ from vfseg import processes
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import Interrupt
 
-# A checkpoint at the end of a stage and before validation only: SIGTERM saves what lies between.
-STEPS = ["--config.stages.recurrent=100", "--config.stages.adversarial=3"]
+# A checkpoint at the end and before validation only: SIGTERM saves what lies between.
+STEPS = ["--config.stages.recurrent=53", "--config.stages.adversarial=0"]
 STEPS += ["--config.train.save_every=1000", "--config.train.validate_every=50"]
 
 

@@ -26,6 +26,24 @@ from vfseg.training.adam import adam
 from vfseg.training.collectives import Devices
 from vfseg.training.step import generator_loss, train_step
 
+PLAIN = tiny_settings()
+_COMPILED = {}
+
+
+def _compiled(settings, phase):
+    """The step under these very settings, traced and compiled once for all tests."""
+    key = id(settings), phase
+    if key not in _COMPILED:
+        step = jax.jit(functools.partial(train_step, settings=settings, phase=phase))
+        _COMPILED[key] = settings, step  # kept, so that no other settings get this id
+    return _COMPILED[key][1]
+
+
+def _step(settings, phase, state=None, batch=None):
+    state = tiny_state(settings) if state is None else state
+    state, metrics = _compiled(settings, phase)(state, batch or tiny_batch())
+    return state, {name: float(value) for name, value in metrics.compute().items()}
+
 
 def naive_step(state, batch, settings, learning_rate):
     """pix2pix in the order of its text: forward, update D, forward again, update G; SGD by hand."""
@@ -78,13 +96,12 @@ def naive_step(state, batch, settings, learning_rate):
 
 def test_one_forward_step_equals_the_naive_one():
     """After one SGD step the parameters differ from the start by the gradients, so both agree."""
-    settings, batch = tiny_settings(), tiny_batch()
+    settings, batch = PLAIN, tiny_batch()
     state = tiny_state(settings)
     # At the start the recurrent features do not count yet; here every parameter shall.
     run = jax.ShapeDtypeStruct((1, 4, 16, 16, 1), np.float32)
     state = state.replace(g_params=random_params(settings.generator.network, run))
-    step = jax.jit(functools.partial(train_step, settings=settings, phase=ADVERSARIAL))
-    got, _ = step(state, batch)
+    got, _ = _step(settings, ADVERSARIAL, state, batch)
     g_params, d_params = jax.jit(
         functools.partial(naive_step, settings=settings, learning_rate=0.1)
     )(state, batch)
@@ -101,33 +118,25 @@ def test_one_forward_step_equals_the_naive_one():
 
 def test_generator_meets_the_updated_discriminator():
     """With a discriminator that learns at another rate the generator's update changes."""
-    batch = tiny_batch()
-    results = []
-    for rate in (0.0, 1.0):
-        settings = tiny_settings(adversary={"rate": optax.constant_schedule(rate)})
-        step = jax.jit(functools.partial(train_step, settings=settings, phase=ADVERSARIAL))
-        results.append(step(tiny_state(settings), batch)[0].g_params)
-    slow, fast = (jax.tree.leaves(r) for r in results)
+    faster = tiny_settings(adversary={"rate": optax.constant_schedule(1.0)})
+    slow, fast = (
+        jax.tree.leaves(_step(settings, ADVERSARIAL)[0].g_params) for settings in (PLAIN, faster)
+    )
     assert any(np.abs(a - b).max() > 1e-6 for a, b in zip(slow, fast))
 
 
 def test_without_the_discriminator_it_stays_as_it_was():
-    settings, batch = tiny_settings(), tiny_batch()
-    state = tiny_state(settings)
-    step = jax.jit(functools.partial(train_step, settings=settings, phase=SUPERVISED))
-    got, metrics = step(state, batch)
+    state = tiny_state(PLAIN)
+    got, metrics = _step(PLAIN, SUPERVISED)
     assert jax.tree.all(jax.tree.map(np.array_equal, got.d_params, state.d_params))
     supervised = {"loss", "l1_loss", "dice_loss", "cross_entropy_loss"}
     watched = {"probability_on_fracture", "probability_on_background"}
-    assert set(metrics.compute()) == supervised | watched | {"gradient_norm", "learning_rate"}
+    assert set(metrics) == supervised | watched | {"gradient_norm", "learning_rate"}
     assert int(got.step) == 1
 
 
 def test_metrics_hold_what_the_losses_say():
-    settings, batch = tiny_settings(), tiny_batch()
-    step = jax.jit(functools.partial(train_step, settings=settings, phase=ADVERSARIAL))
-    _, metrics = step(tiny_state(settings), batch)
-    m = {name: float(value) for name, value in metrics.compute().items()}
+    _, m = _step(PLAIN, ADVERSARIAL)
     total = (
         0.5 * m["l1_loss"]
         + m["dice_loss"]
@@ -150,31 +159,22 @@ def test_the_watched_probabilities_are_means_by_class_and_0_where_there_is_none(
 
 def test_runs_of_dilated_windows_are_understood():
     """A run of 6 slices with 2 targets and windows of 3 can only mean a stride of 2."""
-    settings = tiny_settings()
     batch = tiny_batch(targets=2)
     batch["ct"] = np.concatenate([batch["ct"], batch["ct"][:, :2]], axis=1)
-    step = jax.jit(functools.partial(train_step, settings=settings, phase=SUPERVISED))
-    _, metrics = step(tiny_state(settings), batch)
+    _, metrics = _step(PLAIN, SUPERVISED, batch=batch)
     run = to_channels(jnp.asarray(batch["ct"]), HU_WINDOWS)
-    logits = settings.generator.network.apply({"params": tiny_state(settings).g_params}, run, 2)
+    logits = PLAIN.generator.network.apply({"params": tiny_state(PLAIN).g_params}, run, 2)
     want = jnp.mean(optax.sigmoid_binary_cross_entropy(logits, batch["target"].astype(np.float32)))
-    assert_allclose(metrics.compute()["cross_entropy_loss"], want, rtol=1e-5)
+    assert_allclose(metrics["cross_entropy_loss"], want, rtol=1e-5)
 
 
 def test_it_learns_a_batch_by_heart():
     settings = tiny_settings(adam(), generator={"rate": optax.constant_schedule(0.02)})
-    step = jax.jit(functools.partial(train_step, settings=settings, phase=SUPERVISED))
     state, batch = tiny_state(settings), tiny_batch(runs=2)
     batch["target"] = (batch["ct"][:, 1:3] > 900).astype(np.uint8)
     for _ in range(60):
-        state, metrics = step(state, batch)
-    assert float(metrics.compute()["dice_loss"]) < 0.1
-
-
-def _step(settings, phase, state=None, batch=None):
-    step = jax.jit(functools.partial(train_step, settings=settings, phase=phase))
-    state, metrics = step(tiny_state(settings) if state is None else state, batch or tiny_batch())
-    return state, {name: float(value) for name, value in metrics.compute().items()}
+        state, metrics = _step(settings, SUPERVISED, state, batch)
+    assert metrics["dice_loss"] < 0.1
 
 
 def test_the_running_mean_follows_its_formula():
@@ -204,7 +204,7 @@ def test_a_discriminator_that_wins_rests_and_comes_back():
 
 def test_frozen_parameters_stay_and_the_others_learn():
     """Weight decay, too, would move them."""
-    params = tiny_state(tiny_settings()).g_params
+    params = tiny_state(PLAIN).g_params
     frozen = jax.tree_util.tree_map_with_path(lambda path, _: path[0].key == "encoder", params)
     settings = tiny_settings(adam(weight_decay=0.1), generator={"frozen": lambda _: frozen})
     for phase in (SUPERVISED._replace(frozen=True), SUPERVISED):
@@ -216,7 +216,7 @@ def test_frozen_parameters_stay_and_the_others_learn():
 
 def test_the_first_stage_leaves_the_recurrence_alone_and_the_next_begins_where_it_ended():
     """The loss of the first recurrent step equals that of the network without recurrence."""
-    settings = tiny_settings()
+    settings = PLAIN
     after, _ = _step(settings, ATTENTION)
     start = tiny_state(settings).g_params
     for name in start:
@@ -237,7 +237,7 @@ def test_the_first_stage_does_not_touch_the_neighbours_at_all():
     settings = tiny_settings(augment=AugmentSettings(rotation=20.0, noise=20.0, blur=1.0))
     whole, state = tiny_batch(), tiny_state(settings)
     alone = {**whole, "ct": whole["ct"][:, 1:3]}  # windows of 3: one neighbour on each side
-    step = jax.jit(functools.partial(train_step, settings=settings, phase=ATTENTION))
+    step = _compiled(settings, ATTENTION)
     costs = [step.lower(state, batch).cost_analysis()["flops"] for batch in (whole, alone)]
     assert costs[0] == costs[1]
     wholly, singly = (step(state, batch)[0].g_params for batch in (whole, alone))

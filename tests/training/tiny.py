@@ -1,5 +1,7 @@
 """Networks and batches small enough to compile in a second or two."""
 
+import functools
+
 import numpy as np
 import optax
 
@@ -13,6 +15,7 @@ from vfseg.training.state import create_state
 from vfseg.training.step import GeneratorUpdate, StepSettings
 
 HU_WINDOWS = ((0.0, 1800.0),)
+SGD = optax.identity()
 
 ATTENTION = Phase(recurrent=False, adversarial=False, frozen=False)
 SUPERVISED = Phase(recurrent=True, adversarial=False, frozen=False)
@@ -26,7 +29,7 @@ def tiny_settings(optimizer=None, *, generator=(), adversary=(), augment=None, l
     change single settings of these parts.
     """
     learning = {
-        "optimizer": optax.identity() if optimizer is None else optimizer,
+        "optimizer": SGD if optimizer is None else optimizer,
         "rate": optax.constant_schedule(0.1),
     }
     network = Generator(
@@ -45,7 +48,7 @@ def tiny_adversary(**changes):
     """A discriminator of two layers that judges every patch; without R1, and never paused."""
     settings = {
         "network": Discriminator((4, 8)),
-        "optimizer": optax.identity(),
+        "optimizer": SGD,
         "rate": optax.constant_schedule(0.1),
         "pause_above": 1.0,
         "form": "cross_entropy",
@@ -57,14 +60,22 @@ def tiny_adversary(**changes):
 
 
 def tiny_state(settings, seed=0):
-    """State at step 0."""
-    return create_state(
+    """State at step 0; one object for equal networks and optimisers."""
+    return _state(
         settings.generator.network,
         settings.adversary.network,
         settings.generator.optimizer,
         settings.adversary.optimizer,
-        ct_shape=(1, 4, 16, 16, len(settings.data.hu_windows)),
-        seed=seed,
+        len(settings.data.hu_windows),
+        seed,
+    )
+
+
+@functools.cache
+def _state(generator, discriminator, g_optimizer, d_optimizer, channels, seed):
+    shape = (1, 4, 16, 16, channels)
+    return create_state(
+        generator, discriminator, g_optimizer, d_optimizer, ct_shape=shape, seed=seed
     )
 
 
