@@ -70,6 +70,7 @@ class _Examination:
         self.findings: list[Finding] = []
         self.ct = self._try("file", lambda: read_ct(case.ct))
         self.geometry = None if self.ct is None else self.ct.geometry
+        self._say_remarks(case.ct, self.geometry)
         self.labels = self._on_grid(case.vertebrae, read_vertebra_labels)
         self.reading: LabelReading | None = None
         if self.labels is not None:
@@ -145,6 +146,8 @@ class _Examination:
     def _on_grid(self, path: Path | None, read: Callable[[Path], Volume]) -> Volume | None:
         """A label map or mask; where it does not lie on the grid of the CT, an error and None."""
         volume = None if path is None else self._try("file", lambda: read(path))
+        if volume is not None:
+            self._say_remarks(path, volume.geometry)
         if volume is None or self.geometry is None:
             return volume
         try:
@@ -158,6 +161,12 @@ class _Examination:
             self._find("error", "geometry", message, place=middle)
             return None
         return volume
+
+    def _say_remarks(self, path: Path | None, geometry: Geometry | None) -> None:
+        """Warns of headers that contradict themselves."""
+        for remark in geometry.remarks if path and geometry else ():
+            remedy = "Mend the header, or convert the file again."
+            self._find("warning", "header", f"{path.name}: {remark}. {remedy}")  # type: ignore[union-attr]
 
     def _middle(self, volume: Volume) -> tuple[int, int, int]:
         d, h, w = (size // 2 for size in volume.shape)

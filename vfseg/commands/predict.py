@@ -131,6 +131,8 @@ def _fractures_of(model: Model) -> str:
 def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> None:
     """Predicts one case and writes maps, lists and pictures to `output`."""
     geometry = read_geometry(case.ct)
+    for remark in geometry.remarks:
+        logging.warning("%s: %s", case.ct, remark)
     seconds, memory = estimate(geometry, model)
     size = "x".join(map(str, geometry.stored_shape[:3]))
     print(
