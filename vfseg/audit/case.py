@@ -10,9 +10,9 @@ import numpy as np
 from absl import logging
 from nibabel.affines import apply_affine
 
+from vfseg.audit.digest import image_digest
 from vfseg.audit.findings import CaseFacts, Finding, LesionFacts, Place, VertebraFacts
 from vfseg.audit.grades import check_grades
-from vfseg.audit.hounsfield import check_hounsfield, hounsfield_histogram, image_digest, value_range
 from vfseg.audit.lesions import measure_lesions
 from vfseg.audit.masks import check_mask
 from vfseg.audit.parents import distinctive_block
@@ -23,6 +23,7 @@ from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry, check_same_geometry
 from vfseg.data.grades import grades_of
+from vfseg.data.hounsfield import check_hounsfield, hounsfield_histogram, value_range
 from vfseg.data.instances import separated
 from vfseg.data.levels import LEVELS, Vertebra
 from vfseg.data.vertebra_labels import read_vertebra_labels

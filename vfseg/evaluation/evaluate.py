@@ -11,9 +11,9 @@ from vfseg import processes
 from vfseg.crops.prepare import PrepareSettings
 from vfseg.crops.store import CaseArrays, CaseRecord
 from vfseg.data.cases import Case
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked
 from vfseg.data.spine import read_spine
-from vfseg.data.volume import read_ct
 from vfseg.evaluation.case_scores import CaseScores, KnownCase, measure_case
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SlicesOfCase, SliceSpool, score_slices
@@ -79,7 +79,7 @@ class Evaluator:
         def score_one(slices: SlicesOfCase) -> CaseScores:
             case, record = by_id[slices.record.case_id], slices.record
             fused = slices.fused(self.predictor.views, self.fusion, slice_threshold)
-            ct = read_ct(case.ct)
+            ct = read_hounsfield(case.ct)
             fractures = known_fractures(case, ct, marked)
             spine = read_spine(case, ct.geometry, self.settings)
             box = fused.box(ct.geometry)

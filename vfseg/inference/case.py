@@ -13,10 +13,11 @@ from tqdm import tqdm
 from vfseg.crops.prepare import cut_ct, place_crops
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.nifti import slabs
 from vfseg.data.probability import reaches
 from vfseg.data.spine import Spine, SpineReading, read_spine
-from vfseg.data.volume import Volume, mask_writer, probability_writer, read_ct, read_geometry
+from vfseg.data.volume import Volume, mask_writer, probability_writer, read_geometry
 from vfseg.inference.boxed_map import BoxedMap
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.model import Model
@@ -85,7 +86,7 @@ def predict_case(
     """
     # Vertebrae first: what is wrong with them is said before the CT is unpacked.
     spine, settings = read_spine(case, read_geometry(case.ct), reading), model.prepare
-    ct = read_ct(case.ct)
+    ct = read_hounsfield(case.ct)
     crops = place_crops(spine.vertebrae, ct.geometry, settings)
     views = model.predictor.views
     with tqdm(total=len(crops) * len(views), desc="predict", unit="view", disable=None) as bar:

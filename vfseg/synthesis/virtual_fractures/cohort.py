@@ -17,10 +17,11 @@ from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.cases import Case, write_manifest
 from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.geometry import check_same_geometry
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.levels import LEVELS
 from vfseg.data.spine import SCHEME
 from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.data.volume import read_ct, read_labels
+from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 from vfseg.settings import Settings, between, one_of, whole
 from vfseg.synthesis.case_files import FACTS, FILES, case_in, write_case_files
@@ -129,7 +130,7 @@ class _Source:
                 f"{case.case_id}: no vertebra label map, which virtual fractures need. Name one "
                 "in the column 'vertebrae' of the manifest."
             )
-        ct, labels = read_ct(case.ct), read_vertebra_labels(case.vertebrae)
+        ct, labels = read_hounsfield(case.ct), read_vertebra_labels(case.vertebrae)
         check_same_geometry(ct.geometry, labels.geometry, str(case.ct), str(case.vertebrae))
         fractures = None
         if case.fractures is not None:
