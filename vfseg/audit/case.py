@@ -42,7 +42,7 @@ _NOTES = (
     ("times as far apart", "warning", "implausible"),
     ("only arch or processes", "note", "cut"),
     ("the only known one that fits", "note", "scheme_told"),
-    ("not looked at (organs)", "note", "other_ids"),
+    ("not looked at (", "note", "other_ids"),
 )
 _Read = TypeVar("_Read")
 
@@ -78,6 +78,8 @@ class _Examination:
             source, scheme = str(case.vertebrae), settings.vertebra_scheme or None
             labels = self.labels
             self.reading = self._try("scheme", lambda: read_vertebrae(labels, scheme, source))
+        if self.reading is not None:
+            self.labels = self.reading.labels
         self.vertebrae: tuple[Vertebra, ...] = self.reading.vertebrae if self.reading else ()
         self._check_levels()
         self._check_boxes()

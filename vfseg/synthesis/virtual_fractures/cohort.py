@@ -137,7 +137,7 @@ class _Source:
             fractures = read_labels(case.fractures)
             check_same_geometry(ct.geometry, fractures.geometry, str(case.ct), str(case.fractures))
         reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
-        return cls(case, LabelledCT(ct, labels, fractures), reading)
+        return cls(case, LabelledCT(ct, reading.labels, fractures), reading)
 
     def choose(self, rng: np.random.Generator, settings: VirtualFractureSettings) -> list[str]:
         """Levels to break, caudal to cranial: a fracture moves what lies above it."""
