@@ -93,6 +93,7 @@ def _dispatch() -> None:
         return
     config, workdir = flags.config(), flags.workdir()
     data = Path(flags.DATA.value) if flags.DATA.value else workdir
+    links = flags.FOLLOW_LINKS.value
     if flags.MODE.value in ("run", "train"):
         INTERRUPT.listen()
     modes: dict[str, Callable[[Run], None]] = {
@@ -109,9 +110,10 @@ def _dispatch() -> None:
             of_fold = dataclasses.replace(
                 config, split=dataclasses.replace(config.split, fold=fold)
             )
-            modes[flags.MODE.value](Run(of_fold, workdir / f"fold-{fold}", data))
+            run = Run(of_fold, workdir / f"fold-{fold}", data, follow_links=links)
+            modes[flags.MODE.value](run)
         return
-    run = Run(config, workdir, data)
+    run = Run(config, workdir, data, follow_links=links)
     if flags.COMPARE.value:
         evaluate.compare_with(run, Path(flags.COMPARE.value))
     if flags.FUSIONS.value:

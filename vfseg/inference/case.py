@@ -15,6 +15,7 @@ from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.nifti import slabs
+from vfseg.data.outputs import NOTE
 from vfseg.data.probability import reaches
 from vfseg.data.spine import Spine, SpineReading, read_spine
 from vfseg.data.volume import Volume, mask_writer, probability_writer, read_geometry
@@ -24,8 +25,7 @@ from vfseg.inference.model import Model
 
 PROBABILITY, MASK = "probability.nii.gz", "mask.nii.gz"
 UNCERTAINTY = "uncertainty.nii.gz"
-NOTE = "vfseg: research use only"
-"""Description in the header of every map."""
+VERTEBRAE, LESIONS = "vertebrae.csv", "lesions.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +117,12 @@ def write_maps(
         geometry: of the CT.
         threshold: probability from which a voxel belongs to the mask.
         folder: gets `probability.nii.gz`, `mask.nii.gz` and `uncertainty.nii.gz`; one of the latter
-            that stands from an earlier run and has no successor is deleted.
+            that stands from an earlier run and has no successor is deleted, and so, before anything
+            is written, are the lists of earlier maps.
         note: description in the headers of the files.
     """
+    for name in (VERTEBRAE, LESIONS):
+        (folder / name).unlink(missing_ok=True)
     box, voxels = fused.box(geometry), 0
     probability = BoxedMap(geometry.shape, box)
     uncertainty = None if fused.spread is None else BoxedMap(geometry.shape, box)

@@ -19,12 +19,13 @@ from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.geometry import check_same_geometry
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.levels import LEVELS
+from vfseg.data.outputs import FACTS
 from vfseg.data.spine import SCHEME
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 from vfseg.settings import Settings, between, one_of, whole
-from vfseg.synthesis.case_files import FACTS, FILES, case_in, write_case_files
+from vfseg.synthesis.case_files import FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
 from vfseg.synthesis.phantom.settings import RATES, rate_at
 from vfseg.synthesis.virtual_fractures.fracture import (
