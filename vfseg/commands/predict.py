@@ -155,6 +155,11 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
     write_table(output / LESIONS, rows, columns)
     for picture in output.glob("place-*.png"):
         picture.unlink()
+    if found.outside:
+        logging.warning(
+            "%s: %s: outside the range on which the model was trained; its scores may mean little",
+            *(case.case_id, found.outside),
+        )
     title = f"{case.case_id} (model trained on {_fractures_of(model)} fractures)"
     scene = Scene(title, found.ct, found.spine, found.probability, model.thresholds.fused)
     draw_case(scene, output)

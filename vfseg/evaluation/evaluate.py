@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
 from tqdm import tqdm
 
 from vfseg import processes
 from vfseg.crops.prepare import PrepareSettings
 from vfseg.crops.store import CaseArrays, CaseRecord
+from vfseg.crops.training_range import outside_training
 from vfseg.data.cases import Case
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked
@@ -83,8 +85,11 @@ class Evaluator:
             fractures = known_fractures(case, ct, marked)
             spine = read_spine(case, ct.geometry, self.settings)
             box = fused.box(ct.geometry)
+            outside = outside_training(ct.geometry, self.settings.voxel_spacing)
+            if outside and thresholds:
+                logging.warning("%s: %s: outside the range of training", case.case_id, outside)
             measured = measure_case(
-                KnownCase(case, record.fingerprint, ct, spine, fractures),
+                KnownCase(case, record.fingerprint, ct, spine, fractures, outside),
                 slices.scores,
                 fused.part_on_ct(ct.geometry, box),
                 box,

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vfseg.crops.prepare import cut_ct, place_crops
+from vfseg.crops.training_range import outside_training
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry
 from vfseg.data.hounsfield import read_hounsfield
@@ -39,6 +40,7 @@ class Prediction:
         uncertainty: its spread, in the same box; None where there was one view.
         predicted_ml: volume at and above the threshold, mL.
         views: predictions of a voxel in one crop; with one there is no uncertainty map.
+        outside: what of the CT lies outside the range of training, see `outside_training`.
     """
 
     ct: Volume
@@ -47,6 +49,7 @@ class Prediction:
     uncertainty: BoxedMap | None
     predicted_ml: float
     views: int
+    outside: str | None = None
 
 
 class Written(NamedTuple):
@@ -101,7 +104,10 @@ def predict_case(
     origin = "; trained on synthetic fractures" if model.synthetic else ""
     written = write_maps(fused, ct.geometry, model.thresholds.fused, folder, NOTE + origin)
     predicted_ml = written.voxels * float(np.prod(ct.voxel_spacing)) / 1000
-    return Prediction(ct, spine, written.probability, written.uncertainty, predicted_ml, len(views))
+    return Prediction(
+        *(ct, spine, written.probability, written.uncertainty, predicted_ml, len(views)),
+        outside=outside_training(ct.geometry, settings.voxel_spacing),
+    )
 
 
 def write_maps(
