@@ -37,6 +37,23 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
+def open_input(path: Path) -> io.BufferedReader:
+    """Opens a file of a user for reading.
+
+    A pipe may never end, and a device has no end: only what lies on a disk is opened.
+
+    Raises:
+        UserError: it is neither a file nor a folder.
+        OSError: as `open`.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(
+            f"{path}: a pipe, a socket or a device, not a file. Save what it gives as a file, and "
+            "name that."
+        )
+    return open(path, "rb")
+
+
 class Row(NamedTuple):
     """A row of a table.
 
@@ -80,11 +97,12 @@ def read_lines(path: Path, what: str = "file") -> Iterator[tuple[int, list[str]]
         what: it is, for messages.
 
     Raises:
-        UserError: no such file, not UTF-8, unbalanced quotes; named with the line.
+        UserError: no such file, no file but a pipe or a device, not UTF-8, unbalanced quotes;
+            named with the line.
     """
     number = 1
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_input(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
             for line in reader:
                 cells = [cell.strip() for cell in line]

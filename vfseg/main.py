@@ -17,10 +17,11 @@ Exit status: 0 done, 2 something that the user can mend (one message), 1 anythin
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,20 +90,27 @@ def _dispatch() -> None:
 
         predict(flags.request())
         return
-    config, workdir = flags.config(), flags.workdir()
-    data = Path(flags.DATA.value) if flags.DATA.value else workdir
-    from vfseg.commands.workdir import Run
-
     if flags.MODE.value in ("run", "train"):
         from vfseg.training.interrupt import INTERRUPT
 
         INTERRUPT.listen()
+    for run in _runs():
+        _command()(run)
+
+
+def _runs() -> Iterator["Run"]:
+    """The run that the flags ask for, or this process's part of the runs of its folds."""
+    config, workdir = flags.config(), flags.workdir()
+    from vfseg.commands.workdir import Run
+
+    data = Path(flags.DATA.value) if flags.DATA.value else workdir
+    make = functools.partial(Run, data=data, follow_links=flags.FOLLOW_LINKS.value)
     if not flags.FOLDS.value:
-        _command()(Run(config, workdir, data))
+        yield make(config, workdir)
         return
     for fold in flags.folds(config.split.folds):
         of_fold = dataclasses.replace(config, split=dataclasses.replace(config.split, fold=fold))
-        _command()(Run(of_fold, workdir / f"fold-{fold}", data))
+        yield make(of_fold, workdir / f"fold-{fold}")
 
 
 def _command() -> Callable[["Run"], None]:

@@ -22,8 +22,9 @@ from benchmarks.environment import environment
 from vfseg.crops.prepare import PrepareSettings, place_crops
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.spine import read_spine
-from vfseg.data.volume import read_ct, read_labels
+from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.floors import Floors, KnownVoxels, Likelihood, crop_region
 from vfseg.synthesis.phantom import cohort_hash, make_cohort
@@ -59,7 +60,7 @@ def measure(cases: Sequence[Case], settings: PrepareSettings) -> dict[str, Floor
 def _read(case: Case, settings: PrepareSettings) -> KnownVoxels:
     if case.fractures is None:
         raise UserError(f"{case.case_id}: no fracture mask, and floors need one.")
-    ct = read_ct(case.ct)
+    ct = read_hounsfield(case.ct)
     spine = read_spine(case, ct.geometry, settings)
     crops = place_crops(spine.vertebrae, ct.geometry, settings)
     region = crop_region(crops, settings.crop_shape, ct.geometry, settings.voxel_spacing)

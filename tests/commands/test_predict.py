@@ -1,5 +1,7 @@
 """Mode `predict` with an untrained tiny model: what is written, and what is said of bad input."""
 
+import csv
+import logging
 import shutil
 from pathlib import Path
 
@@ -215,3 +217,54 @@ def test_a_checkpoint_of_other_networks_than_its_config_is_named(tmp_path):
     ct, labels, _ = write_case(tmp_path)
     with pytest.raises(UserError, match=r"has shape .* in the checkpoint"):
         run(ct, tmp_path / "out", small / "checkpoints", vertebrae=labels)
+
+
+def _say_units_are_lost(ct):
+    image = nib.load(ct)
+    values = np.asarray(image.dataobj) + np.int16(1100)
+    nib.save(nib.Nifti1Image(values, image.affine), ct)
+
+
+def test_a_ct_that_is_not_in_hounsfield_units_is_refused_and_costs_nothing(tmp_path, checkpoints):
+    """In the words of the audit; results that stood stand."""
+    ct, labels, _ = write_case(tmp_path)
+    run(ct, tmp_path / "out", checkpoints, vertebrae=labels)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    _say_units_are_lost(ct)
+    with pytest.raises(UserError, match=r"case_ct.nii.gz: all values are positive .*intercept"):
+        run(ct, tmp_path / "out", checkpoints, vertebrae=labels, overwrite=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_results_among_the_cases_are_kept_and_are_no_cases(tmp_path, checkpoints, capsys):
+    (tmp_path / "p1").mkdir()
+    for path, name in zip(write_case(tmp_path / "p1"), ("ct.nii.gz", "vertebrae.nii.gz", "b.csv")):
+        path.rename(path.with_name(name))
+    (tmp_path / "p1" / "b.csv").unlink()
+    run(tmp_path, tmp_path / "results", checkpoints)
+    assert (tmp_path / "results" / "p1" / "mask.nii.gz").exists()
+    capsys.readouterr()
+    run(tmp_path, tmp_path / "results", checkpoints)
+    assert "the result stands and is kept" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["p1"]
+
+
+def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog):
+    """Slices far apart, in every table and in the log; two forms of the header that disagree."""
+    ct, labels, _ = write_case(tmp_path)
+    for path in (ct, labels):
+        image = nib.load(path)
+        affine = image.affine @ np.diag([1, 1, 10 / 3, 1])  # 5 mm
+        image = nib.Nifti1Image(np.asarray(image.dataobj)[:, :, ::3], affine)
+        image.set_qform(affine, 1)
+        image.header["qoffset_x"] += 4 * (path == ct)
+        nib.save(image, path)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        run(ct, tmp_path / "out", checkpoints, vertebrae=labels)
+    assert "case: slices 5 mm apart: outside the range on which the model was tr" in caplog.text
+    assert "case_ct.nii.gz: sform and qform put corners up to 4 mm apart" in caplog.text
+    for name in ("vertebrae.csv", "lesions.csv"):
+        with open(tmp_path / "out" / name, newline="") as file:
+            table = csv.DictReader(file)
+            assert "outside_training" in (table.fieldnames or ())
+            assert {row["outside_training"] for row in table} <= {"slices 5 mm apart"}

@@ -22,7 +22,9 @@ def run(tmp_path):
     geometry = scene.ct.geometry
     mask = (scene.reference.instances > 0).astype(np.uint8)
     mask[12, 30:40, 10:20] = 1
-    write_ct(tmp_path / "ct.nii.gz", scene.ct.array, geometry)
+    hu = scene.ct.array.copy()
+    hu[0, 0] = -1000  # air: else they would be no Hounsfield units
+    write_ct(tmp_path / "ct.nii.gz", hu, geometry)
     write_labels(tmp_path / "vertebrae.nii.gz", scene.spine.labels.array, geometry)
     write_labels(tmp_path / "fractures.nii.gz", mask, geometry)
     with open(tmp_path / "manifest.csv", "w", newline="") as file:

@@ -69,6 +69,7 @@ def test_each_crop_has_its_own_affine_in_mm(tmp_path):
 
 def test_what_lies_beyond_the_ct_is_padded_with_air_and_nothing_is_stretched(tmp_path):
     ct = np.full(SHAPE, 40, np.int16)
+    ct[0, 0] = -1000  # far from what is looked at: without air they would be no Hounsfield units
     case, _ = write_files(tmp_path / "a", ct=ct)
     wide = dataclasses.replace(SETTINGS, crop_shape=(24, 24, 64))  # 128 mm of 60 mm
     record, arrays = cut(case, wide)

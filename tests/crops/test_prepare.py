@@ -101,14 +101,14 @@ def test_one_bad_case_is_left_out_and_the_others_go_on(tmp_path, cohort):
 
 @pytest.mark.parametrize("error", [ValueError("odd"), MemoryError("8 EiB"), OSError(5, "disc")])
 def test_what_no_check_foresaw_costs_one_case(tmp_path, cohort, monkeypatch, error):
-    genuine = prepare.read_ct
+    genuine = prepare.read_hounsfield
 
-    def read_ct(path):
+    def read_hounsfield(path):
         if path == cohort[1].ct:
             raise error
         return genuine(path)
 
-    monkeypatch.setattr(prepare, "read_ct", read_ct)
+    monkeypatch.setattr(prepare, "read_hounsfield", read_hounsfield)
     records, left_out = prepare_cases(cohort, SETTINGS, tmp_path / "store")
     assert [record.case_id for record in records] == ["a", "c"]
     (lost,) = left_out

@@ -63,6 +63,7 @@ def measured(
     patient=None,
     marked=True,
     spine=SPINE,
+    outside=None,
 ):
     """CaseScores of a map whose crops cover all but the outermost voxels."""
     region = np.zeros(SHAPE, bool)
@@ -75,7 +76,7 @@ def measured(
     histogram.add(probability, truth, region)
     units = slice_units(probability[None], truth[None], View(0, False, (0, 0, 0)))
     return measure_case(
-        KnownCase(case, f"fingerprint of {name}", ct, spine, fractures),
+        KnownCase(case, f"fingerprint of {name}", ct, spine, fractures, outside),
         SliceScores(histogram, tuple(units)),
         Slab(probability, region, None),
         whole(SHAPE),

@@ -31,7 +31,9 @@ def write_case(folder, name, fractured=True):
     if fractured:
         truth[24:26, 9:15, 9:15], truth[8:10, 9:15, 9:12] = 1, 2
     files = {key: folder / name / f"{key}.nii.gz" for key in ("ct", "vertebrae", "fractures")}
-    write_ct(files["ct"], np.where(truth > 0, 900, 100).astype(np.int16), geometry)
+    hu = np.where(truth > 0, 900, 100).astype(np.int16)
+    hu[0, 0] = -1000  # air: else they would be no Hounsfield units
+    write_ct(files["ct"], hu, geometry)
     write_labels(files["vertebrae"], labels, geometry)
     write_labels(files["fractures"], truth, geometry)
     return Case(name, name, **files)

@@ -30,7 +30,9 @@ def scene(tmp_path):
         arrays = CaseArrays(tmp_path / "store", record.case_id)
         truth = arrays.fractures[...].read().result()[0]
         ct, mask = (tmp_path / f"{record.case_id}_{name}.nii" for name in ("ct", "mask"))
-        write_ct(ct, arrays.ct[...].read().result()[0], grid)
+        hu = arrays.ct[...].read().result()[0]
+        hu[0, 0, 0] = -1000  # air: else they would be no Hounsfield units
+        write_ct(ct, hu, grid)
         write_labels(mask, truth, grid)
         cases.append(Case(record.case_id, record.case_id, ct, fractures=mask))
         right = np.where(truth != 0, np.float32(0.9), np.float32(0.1))

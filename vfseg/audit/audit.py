@@ -13,6 +13,7 @@ from vfseg.data.cases import Case
 from vfseg.data.discovery import is_left_out
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.data.instances import instances_are_marked
+from vfseg.data.patients import is_about_patients
 
 
 def audit_cases(
@@ -35,15 +36,10 @@ def audit_cases(
         progress: show a bar (only on a terminal).
         windows: how windows are going to be drawn; the audit then says what they see.
         left_out: what `find_cases` or `check_manifest` says; cases that they left out are errors,
-            what they assumed or did not use are notes.
+            patients that may be one are warnings, what they assumed or did not use are notes.
     """
     facts = []
-    found = [
-        Finding("error", "left_out", message)
-        if is_left_out(message)
-        else Finding("note", "data_set", message)
-        for message in left_out
-    ]
+    found = [_of_data_set(message) for message in left_out]
     silent = None if progress else True
     marked = instances_are_marked(tqdm(cases, "fracture masks", unit="case", disable=silent))
     for case in tqdm(cases, "audit", unit="case", disable=silent):
@@ -66,3 +62,11 @@ def audit_cases(
     found = [*examine_cohort(facts, {c.case_id: c.ct for c in cases}, axes, reach), *found]
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Audit(tuple(found), tuple(facts), words, planes, reach)
+
+
+def _of_data_set(message: str) -> Finding:
+    if is_left_out(message):
+        return Finding("error", "left_out", message)
+    if is_about_patients(message):
+        return Finding("warning", "leak", message)
+    return Finding("note", "data_set", message)

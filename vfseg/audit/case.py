@@ -10,9 +10,9 @@ import numpy as np
 from absl import logging
 from nibabel.affines import apply_affine
 
+from vfseg.audit.digest import image_digest
 from vfseg.audit.findings import CaseFacts, Finding, LesionFacts, Place, VertebraFacts
 from vfseg.audit.grades import check_grades
-from vfseg.audit.hounsfield import check_hounsfield, hounsfield_histogram, image_digest, value_range
 from vfseg.audit.lesions import measure_lesions
 from vfseg.audit.masks import check_mask
 from vfseg.audit.parents import distinctive_block
@@ -23,6 +23,7 @@ from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry, check_same_geometry
 from vfseg.data.grades import grades_of
+from vfseg.data.hounsfield import check_hounsfield, hounsfield_histogram, value_range
 from vfseg.data.instances import separated
 from vfseg.data.levels import LEVELS, Vertebra
 from vfseg.data.vertebra_labels import read_vertebra_labels
@@ -41,7 +42,7 @@ _NOTES = (
     ("times as far apart", "warning", "implausible"),
     ("only arch or processes", "note", "cut"),
     ("the only known one that fits", "note", "scheme_told"),
-    ("not looked at (organs)", "note", "other_ids"),
+    ("not looked at (", "note", "other_ids"),
 )
 _Read = TypeVar("_Read")
 
@@ -70,12 +71,15 @@ class _Examination:
         self.findings: list[Finding] = []
         self.ct = self._try("file", lambda: read_ct(case.ct))
         self.geometry = None if self.ct is None else self.ct.geometry
+        self._say_remarks(case.ct, self.geometry)
         self.labels = self._on_grid(case.vertebrae, read_vertebra_labels)
         self.reading: LabelReading | None = None
         if self.labels is not None:
             source, scheme = str(case.vertebrae), settings.vertebra_scheme or None
             labels = self.labels
             self.reading = self._try("scheme", lambda: read_vertebrae(labels, scheme, source))
+        if self.reading is not None:
+            self.labels = self.reading.labels
         self.vertebrae: tuple[Vertebra, ...] = self.reading.vertebrae if self.reading else ()
         self._check_levels()
         self._check_boxes()
@@ -145,6 +149,8 @@ class _Examination:
     def _on_grid(self, path: Path | None, read: Callable[[Path], Volume]) -> Volume | None:
         """A label map or mask; where it does not lie on the grid of the CT, an error and None."""
         volume = None if path is None else self._try("file", lambda: read(path))
+        if volume is not None:
+            self._say_remarks(path, volume.geometry)
         if volume is None or self.geometry is None:
             return volume
         try:
@@ -158,6 +164,12 @@ class _Examination:
             self._find("error", "geometry", message, place=middle)
             return None
         return volume
+
+    def _say_remarks(self, path: Path | None, geometry: Geometry | None) -> None:
+        """Warns of headers that contradict themselves."""
+        for remark in geometry.remarks if path and geometry else ():
+            remedy = "Mend the header, or convert the file again."
+            self._find("warning", "header", f"{path.name}: {remark}. {remedy}")  # type: ignore[union-attr]
 
     def _middle(self, volume: Volume) -> tuple[int, int, int]:
         d, h, w = (size // 2 for size in volume.shape)

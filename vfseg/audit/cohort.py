@@ -12,6 +12,7 @@ from vfseg.audit.findings import CaseFacts, Finding
 from vfseg.audit.parents import find_crops
 from vfseg.data.cases import SPLITS
 from vfseg.data.levels import LEVELS
+from vfseg.data.patients import person
 from vfseg.errors import quantity
 
 _LEAST_REACH_MM = 2.0
@@ -110,7 +111,8 @@ def _doubles(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
     for first, *others in same.values():
         for other in others:
             leak = first.split != other.split
-            severity = "error" if leak or first.patient_id != other.patient_id else "warning"
+            one_patient = person(first.patient_id) == person(other.patient_id)
+            severity = "warning" if one_patient and not leak else "error"
             headers = ""
             if not np.array_equal(first.stored_affine, other.stored_affine):  # type: ignore[arg-type]
                 headers = " (their headers differ)"
@@ -128,7 +130,7 @@ def _same_place(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
     by_patient = defaultdict(list)
     for case in cases:
         if case.stored_affine is not None and case.vertebrae:
-            by_patient[case.patient_id].append(case)
+            by_patient[person(case.patient_id)].append(case)
     for own in by_patient.values():
         for a, b in itertools.combinations(own, 2):
             if not np.allclose(a.stored_affine, b.stored_affine, atol=1e-3):  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vfseg.audit.findings import CaseFacts, Finding
+from vfseg.data.patients import person
 from vfseg.data.volume import Volume, read_ct
 from vfseg.errors import UserError
 
@@ -94,6 +95,8 @@ def _compare(case: CaseFacts, parent: CaseFacts, stored: np.ndarray) -> Finding 
     assert case.stored_affine is not None
     at = find_block(stored, case.block) if np.ptp(case.block) else None
 
+    same = person(case.patient_id) == person(parent.patient_id)
+
     def find(severity: str, kind: str, message: str) -> Finding:
         return Finding(severity, kind, message, case.case_id, split=case.split)
 
@@ -109,11 +112,11 @@ def _compare(case: CaseFacts, parent: CaseFacts, stored: np.ndarray) -> Finding 
             )
         leak = case.split != parent.split
         return find(
-            "error" if leak or case.patient_id != parent.patient_id else "warning",
+            "warning" if same and not leak else "error",
             "duplicate",
             f"is a part of {parent.case_id}{', across splits' if leak else ''}. Keep one of them.",
         )
-    if case.patient_id == parent.patient_id:
+    if same:
         return find(
             *("warning", "crop_affine"),
             f"shape {case.stored_shape}, but the affine of {parent.case_id} with "

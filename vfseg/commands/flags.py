@@ -44,6 +44,7 @@ SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; el
 INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
 CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step's folder in it")
 OUTPUT = _string("output", None, "predict: folder of the results; ship: of the model")
+FOLLOW_LINKS = _boolean("follow_links", "symbolic links of a manifest may lead out of its folder")
 OVERWRITE = _boolean("overwrite", "predict: replace existing results")
 FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
 COMPARE = _string("compare", None, "evaluate: workdir of another run on the same test cases")
@@ -58,6 +59,9 @@ HELP = flags.DEFINE_boolean("help", False, "show this text", short_name="h", fla
 def parse(arguments: Sequence[str]) -> None:
     """Reads the flags; what is wrong with them, or with the config file, is one message."""
     normal = [_with_underscores(argument) for argument in arguments]
+    named = Path(_named_config(normal).partition(":")[0])
+    if named.exists() and not (named.is_file() or named.is_dir()):  # it would be waited for
+        raise UserError(f"--config {named}: a pipe or a device. Name a config file.")
     try:
         rest, wrong = FLAGS(normal), None
     except Exception as error:  # whatever the user's own config file raises, too
@@ -180,6 +184,7 @@ def request() -> "Request":
         model=model,
         reading=SpineReading(vertebra_scheme=SCHEME.value or "", boxes_inclusive=INCLUSIVE.value),
         overwrite=OVERWRITE.value,
+        follow_links=FOLLOW_LINKS.value,
     )
 
 

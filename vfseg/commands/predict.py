@@ -18,13 +18,20 @@ from vfseg.errors import UserError
 from vfseg.evaluation.findings import Findings, list_findings
 from vfseg.evaluation.lists import LESION_COLUMNS
 from vfseg.files import write_table
-from vfseg.inference.case import MASK, PROBABILITY, UNCERTAINTY, Prediction, predict_case
+from vfseg.inference.case import (
+    LESIONS,
+    MASK,
+    PROBABILITY,
+    UNCERTAINTY,
+    VERTEBRAE,
+    Prediction,
+    predict_case,
+)
 from vfseg.inference.estimate import estimate
 from vfseg.inference.model import Model
 from vfseg.report.case import draw_case
 from vfseg.report.scene import Scene
 
-VERTEBRAE, LESIONS = "vertebrae.csv", "lesions.csv"
 AUTO = Path("auto")
 """In place of a label map: TotalSegmentator makes one."""
 
@@ -41,6 +48,7 @@ class Request:
         model: see `open_model`; None for the one shipped with the package.
         reading: how label maps and boxes are read.
         overwrite: whether results that stand are replaced.
+        follow_links: whether links of a manifest may lead out of its folder.
     """
 
     input: Path
@@ -50,6 +58,7 @@ class Request:
     model: Path | None = None
     reading: SpineReading = dataclasses.field(default_factory=SpineReading)
     overwrite: bool = False
+    follow_links: bool = False
 
 
 def predict(request: Request) -> None:
@@ -99,7 +108,7 @@ def _cases(request: Request) -> tuple[tuple[Case, ...], bool]:
     if boxes is not None or vertebrae not in (None, AUTO):
         read_geometry(request.input)
         return (case_of_ct(request.input, vertebrae=vertebrae, boxes=boxes),), True
-    cases, notes = find_cases(request.input)
+    cases, notes = find_cases(request.input, follow_links=request.follow_links)
     for note in notes:
         logging.warning("%s", note)
     return cases, len(cases) == 1 and cases[0].ct == request.input
@@ -131,15 +140,14 @@ def _fractures_of(model: Model) -> str:
 def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> None:
     """Predicts one case and writes maps, lists and pictures to `output`."""
     geometry = read_geometry(case.ct)
+    for remark in geometry.remarks:
+        logging.warning("%s: %s", case.ct, remark)
     seconds, memory = estimate(geometry, model)
     size = "x".join(map(str, geometry.stored_shape[:3]))
     print(
         f"{case.case_id}: {size} voxels, at most about {seconds:.0f} s and {memory / 1e9:.1f} GB "
         "of memory"
     )
-    # The list of vertebrae comes last: where it stands, everything does, and of one model.
-    for name in (VERTEBRAE, LESIONS):
-        (output / name).unlink(missing_ok=True)
     found = predict_case(case, model, reading, output)
     listed = list_findings(case.case_id, found, model.thresholds.fused, model.thresholds.vertebra)
     provenance = {"trained_on": _fractures_of(model), "use": "research only"}
@@ -147,9 +155,15 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
     write_table(output / LESIONS, rows, columns)
     for picture in output.glob("place-*.png"):
         picture.unlink()
+    if found.outside:
+        logging.warning(
+            "%s: %s: outside the range on which the model was trained; its scores may mean little",
+            *(case.case_id, found.outside),
+        )
     title = f"{case.case_id} (model trained on {_fractures_of(model)} fractures)"
     scene = Scene(title, found.ct, found.spine, found.probability, model.thresholds.fused)
     draw_case(scene, output)
+    # The list of vertebrae comes last: where it stands, everything does, and of one model.
     write_table(output / VERTEBRAE, [row | provenance for row in listed.vertebrae])
     _print(case, found, listed, output)
 

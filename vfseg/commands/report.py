@@ -8,9 +8,10 @@ from tqdm import tqdm
 from vfseg import processes
 from vfseg.commands.memory import check_config_of, read_summary
 from vfseg.commands.workdir import Run
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked, separated
 from vfseg.data.spine import read_spine
-from vfseg.data.volume import read_ct, read_probability
+from vfseg.data.volume import read_probability
 from vfseg.evaluation.truth import read_truth
 from vfseg.report.case import draw_case
 from vfseg.report.page import write_page
@@ -28,7 +29,7 @@ def report(run: Run) -> None:
     marked = instances_are_marked(cases)
     predicted = [case for case in cases if (workdir / "predictions" / case.case_id).is_dir()]
     for case in tqdm(predicted, "report", unit="case", disable=None):
-        ct, reference = read_ct(case.ct), None
+        ct, reference = read_hounsfield(case.ct), None
         if case.fractures is not None:
             instances = separated(read_truth(case, ct), marked)
             reference = Reference(instances, synthetic=summary["synthetic"])

@@ -57,11 +57,20 @@ class Run:
         config: the resolved one.
         workdir: checkpoints, splits and results.
         data: cohorts and store; the workdir, or a folder that several runs share.
+        follow_links: whether links of a manifest may lead out of its folder.
     """
 
-    def __init__(self, config: Config, workdir: Path, data: Path | None = None):
+    def __init__(
+        self,
+        config: Config,
+        workdir: Path,
+        data: Path | None = None,
+        *,
+        follow_links: bool = False,
+    ):
         """Reads and writes nothing yet. Arguments as the attributes; no `data` is the workdir."""
         self.config, self.workdir, self.data = config, workdir, data or workdir
+        self.follow_links = follow_links
 
     @property
     def store(self) -> Path:
@@ -146,7 +155,7 @@ class Run:
         config = self.config
         cases, notes = Cases((), ())
         if config.manifest:
-            cases, notes = find_cases(Path(config.manifest))
+            cases, notes = find_cases(Path(config.manifest), follow_links=self.follow_links)
         if config.manifest and config.virtual_fractures.variants:
             manifest = self.data / _VIRTUAL / "manifest.csv"
             if make:

@@ -20,11 +20,12 @@ from vfseg.data.cases import Case
 from vfseg.data.dicom import PADDING_HU
 from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.geometry import PLANE_AXES, Geometry, check_same_geometry
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_as_uint8
 from vfseg.data.levels import Vertebra
 from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
 from vfseg.data.spine import SpineReading, read_spine
-from vfseg.data.volume import Volume, read_ct, read_geometry, read_labels
+from vfseg.data.volume import Volume, read_geometry, read_labels
 from vfseg.errors import UserError
 from vfseg.processes import cores
 from vfseg.settings import Rule, above, whole
@@ -207,7 +208,7 @@ def cut_case(
         check_same_geometry(geometry, fractures.geometry, str(case.ct), str(case.fractures))
         instances = instances_as_uint8(cut_labels(fractures, crops, settings), str(case.fractures))
         del fractures
-    hounsfield = cut_ct(read_ct(case.ct), crops, settings)
+    hounsfield = cut_ct(read_hounsfield(case.ct), crops, settings)
     record = CaseRecord(
         case_id=case.case_id,
         patient_id=case.patient_id,

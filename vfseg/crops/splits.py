@@ -1,7 +1,8 @@
 """Which patients train, validate and test: drawn once, written to disk, and kept.
 
-A patient is never divided. Levels, and the fractured among them, are spread over the splits in
-proportion, because a test split without a fracture at some level says nothing about that level.
+A patient is never divided, however its name is spelled. Levels, and the fractured among them, are
+spread over the splits in proportion, because a test split without a fracture at some level says
+nothing about that level.
 """
 
 import collections
@@ -16,6 +17,7 @@ from vfseg.crops.store import CaseRecord
 from vfseg.crops.stratify import stratify, whole_shares
 from vfseg.data.cases import SPLITS, Case
 from vfseg.data.levels import LEVELS
+from vfseg.data.patients import person
 from vfseg.errors import UserError, quantity
 from vfseg.files import read_table, write_table
 from vfseg.settings import Rule, Settings, below, whole
@@ -98,8 +100,9 @@ def assign_splits(
     """Reads the splits from `path`, or draws them and writes them there.
 
     A split that the manifest names for some patients is complete, except train, which takes what is
-    left; a case without a split follows its patient. The draw depends on the seed and the set of
-    cases alone, so the folds of a cross-validation, each in a workdir of its own, agree.
+    left; a case without a split follows its patient, in any spelling (see `person`). The draw
+    depends on the seed and the set of cases alone, so the folds of a cross-validation, each in a
+    workdir of its own, agree.
 
     Args:
         cases: of the manifest, usable or not.
@@ -144,8 +147,9 @@ def _draw(
 ) -> list[_Row]:
     """Splits, then folds among the patients of train."""
     rng = np.random.default_rng([seed, 0x5911])
-    patients = sorted({record.patient_id for record in records})
-    traits = _traits(records, patients)
+    one_name = _one_name_each(records, named)
+    patients = sorted(set(one_name.values()))
+    traits = _traits(records, one_name, patients)
     fixed = np.array([SPLITS.index(named[p]) if p in named else -1 for p in patients])
     shares = [0.0, 0.0 if settings.folds else settings.validation, settings.test]
     sizes = np.bincount(fixed[fixed >= 0], minlength=3)
@@ -173,21 +177,45 @@ def _draw(
         folds = stratify(traits[members], sizes, np.full(len(members), -1), rng)
         fold_of = {patients[member]: int(fold) for member, fold in zip(members, folds)}
     split_of = {patient: SPLITS[split] for patient, split in zip(patients, fixed)}
-    return [
-        _Row(r.case_id, r.patient_id, split_of[r.patient_id], fold_of.get(r.patient_id))
-        for r in records
-    ]
+    rows = []
+    for record in records:
+        patient = one_name[record.patient_id]
+        rows.append(
+            _Row(record.case_id, record.patient_id, split_of[patient], fold_of.get(patient))
+        )
+    return rows
 
 
-def _traits(records: Sequence[CaseRecord], patients: Sequence[str]) -> np.ndarray:
+def _one_name_each(records: Sequence[CaseRecord], named: Mapping[str, str]) -> dict[str, str]:
+    """Patient -> the first of its spellings; where the manifest divides those, each stands alone.
+
+    What the manifest says is done, also where two names look like one patient: that they are is
+    only a guess, of which `find_cases` warns.
+    """
+    spellings: dict[str, list[str]] = {}
+    for patient in sorted({record.patient_id for record in records}):
+        spellings.setdefault(person(patient), []).append(patient)
+    one_name = {}
+    for names in spellings.values():
+        # A spelling with a split of its own stands for those without one.
+        names.sort(key=lambda name: name not in named)
+        for name in names:
+            agrees = named.get(name, named.get(names[0])) == named.get(names[0])
+            one_name[name] = names[0] if agrees else name
+    return one_name
+
+
+def _traits(
+    records: Sequence[CaseRecord], one_name: Mapping[str, str], patients: Sequence[str]
+) -> np.ndarray:
     """Counts to spread evenly: `[patients, 2 * levels]`, fractured crops, then all crops."""
     row = {patient: i for i, patient in enumerate(patients)}
     traits = np.zeros((len(patients), 2, len(LEVELS)), np.int64)
     for record in records:
         for crop in record.crops:
             level = LEVELS.index(crop.level)
-            traits[row[record.patient_id], 0, level] += crop.fracture_voxels > 0
-            traits[row[record.patient_id], 1, level] += 1
+            traits[row[one_name[record.patient_id]], 0, level] += crop.fracture_voxels > 0
+            traits[row[one_name[record.patient_id]], 1, level] += 1
     return traits.reshape(len(patients), -1)
 
 

@@ -12,10 +12,12 @@ from vfseg.data.levels import (
     SPINE_IDS,
     Sighting,
     Vertebra,
+    companion,
     decide_scheme,
     is_fragment,
     missing_levels,
 )
+from vfseg.data.parts import LARGEST_EXTENT_MM, Parts, parts_of
 from vfseg.data.resample import sample_nearest
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError, quantity
@@ -25,9 +27,8 @@ _SIGMA_MM = 8.0
 _PEAK_FRACTION = 0.7
 _TILT_MM = 30.0
 _ARCH_SHIFT_MM = 8.0
-_LARGEST_EXTENT_MM = 250.0
 _CUT_FRACTION = 0.25
-_ONE_PART_FRACTION = 0.9
+_MANY_PARTS = ("sacrum", "S1", "coccyx")  # in themselves
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +40,15 @@ class LabelReading:
         vertebrae: T4 to L5, cranial to caudal.
         left_out: (id, name, reason) of other parts of the spine and of unknown ids.
         notes: remarks for the reader of a report: how the scheme was found, missing levels,
-            fragments, cuts, supernumerary vertebrae, implausible volumes and distances.
+            fragments, cuts, islands, supernumerary vertebrae, implausible volumes and distances.
+        labels: the map, without the islands of its vertebrae.
     """
 
     scheme: str
     vertebrae: tuple[Vertebra, ...]
     left_out: tuple[tuple[int, str, str], ...]
     notes: tuple[str, ...]
+    labels: Volume
 
     @property
     def spine_ids(self) -> set[int]:
@@ -57,6 +60,10 @@ class LabelReading:
 
 def read_vertebrae(labels: Volume, scheme: str | None, source: str) -> LabelReading:
     """Finds T4 to L5 in a label map.
+
+    Where a label is in several parts, the vertebra is the largest (see `parts_of`): its level,
+    centre, box and extent are those of that part, and the other parts, islands, are background in
+    the map that is handed on.
 
     Args:
         labels: the map.
@@ -80,6 +87,7 @@ def read_vertebrae(labels: Volume, scheme: str | None, source: str) -> LabelRead
 
     scheme, notes = decide_scheme(ids, sight, scheme, source)
     vertebrae, left_out, organs = [], [], []
+    companions: dict[str, int] = {}
     for label in ids:
         name = SPINE_IDS[scheme].get(label)
         if name in LEVELS:
@@ -88,6 +96,8 @@ def read_vertebrae(labels: Volume, scheme: str | None, source: str) -> LabelRead
             left_out.append((label, name, "not among T4 to L5"))
         elif scheme.startswith("totalsegmentator"):
             organs.append(label)
+        elif kind := companion(scheme, label):
+            companions[kind] = companions.get(kind, 0) + 1
         else:
             left_out.append((label, "unknown", f"not an id of the scheme {scheme}"))
     vertebrae.sort(key=lambda vertebra: LEVELS.index(vertebra.level))
@@ -105,7 +115,18 @@ def read_vertebrae(labels: Volume, scheme: str | None, source: str) -> LabelRead
         )
     if organs:
         notes.append(f"{quantity(len(organs), 'other id')} not looked at (organs)")
-    return LabelReading(scheme, tuple(vertebrae), tuple(left_out), tuple(notes))
+    if companions:
+        kinds = ", ".join(f"{count} of {kind}" for kind, count in companions.items())
+        notes.append(f"{quantity(sum(companions.values()), 'other id')} not looked at ({kinds})")
+    boned = {label: name for label, name in SPINE_IDS[scheme].items() if name not in _MANY_PARTS}
+    parted = [label for label in ids if label in boned and seen[label].parts > 1]
+    notes += [_parted(f"{boned[i]} (id {i})", seen[i], labels.voxel_spacing) for i in parted]
+    islands = [seen[label].islands for label in parted]
+    if any(map(len, islands)):
+        array = labels.array.copy()
+        array[tuple(np.concatenate(islands).T)] = 0
+        labels = Volume(array, labels.geometry)
+    return LabelReading(scheme, tuple(vertebrae), tuple(left_out), tuple(notes), labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,20 +137,21 @@ class _Seen:
     voxels: int
     touches: bool
     parts: int
+    islands: np.ndarray
 
 
 def _look(labels: Volume, label: int, box: Box) -> _Seen:
     """Measures one id within its bounding box."""
-    mask = labels.array[box] == label
-    voxels = int(np.count_nonzero(mask))
-    touches, cut = _border(mask, box, labels.shape)
-    centre, parts = _body_centre(labels, label, box)
+    parts = parts_of(labels, label, box)
+    voxels = int(np.count_nonzero(parts.inside))
+    touches, cut = _border(parts.inside, parts.box, labels.shape)
+    centre = _body_centre(labels.voxel_spacing, parts)
     sighting = Sighting(
         apply_affine(labels.affine, centre),
         voxels * float(abs(np.linalg.det(labels.affine[:3, :3]))) / 1000,
         cut,
     )
-    return _Seen(sighting, box, centre, voxels, touches, parts)
+    return _Seen(sighting, parts.box, centre, voxels, touches, parts.count, parts.islands)
 
 
 def _border(mask: np.ndarray, box: Box, shape: tuple[int, ...]) -> tuple[bool, bool]:
@@ -148,8 +170,8 @@ def _border(mask: np.ndarray, box: Box, shape: tuple[int, ...]) -> tuple[bool, b
     return touches, bool(cut)
 
 
-def _body_centre(labels: Volume, label: int, box: Box) -> tuple[np.ndarray, int]:
-    """Canonical voxel of the middle of the body, and the number of parts the mask is in.
+def _body_centre(voxel_spacing: np.ndarray, parts: Parts) -> np.ndarray:
+    """Canonical voxel of the middle of the body.
 
     The depth below the surface, smoothed by half a body, is largest in the middle of the body;
     the mean of that peak above 70 % of its height is steadier than its summit. A crushed thoracic
@@ -159,16 +181,16 @@ def _body_centre(labels: Volume, label: int, box: Box) -> tuple[np.ndarray, int]
     from built shapes it is 1.0 mm off in the mean, and at most 8.8 mm, within the body of a
     crushed L1.
     """
-    start, stop = (np.array([getattr(s, end) for s in box]) for end in ("start", "stop"))
-    middle, extent = (start + stop - 1) / 2, (stop - start) * labels.voxel_spacing
-    if extent.max() > _LARGEST_EXTENT_MM:  # no vertebra
-        return middle, 1
-    step = _CENTRE_STEP_MM / labels.voxel_spacing
+    start, stop = (np.array([getattr(s, end) for s in parts.box]) for end in ("start", "stop"))
+    middle, extent = (start + stop - 1) / 2, (stop - start) * voxel_spacing
+    if extent.max() > LARGEST_EXTENT_MM:  # no vertebra
+        return middle
+    step = _CENTRE_STEP_MM / voxel_spacing
     shape = np.ceil(extent / _CENTRE_STEP_MM).astype(int) + 4
     origin = middle - step * (shape - 1) / 2
-    mask = sample_nearest(labels.array, origin, step, shape) == label
+    mask = sample_nearest(parts.inside, origin - start, step, shape)
     if not mask.any():  # a few voxels between the samples
-        return middle, 1
+        return middle
     depth = ndimage.distance_transform_edt(mask).astype(np.float32)
     depth = ndimage.gaussian_filter(depth, _SIGMA_MM / _CENTRE_STEP_MM, mode="constant")
     front_mm = _CENTRE_STEP_MM * np.arange(shape[1], dtype=np.float32)
@@ -176,9 +198,7 @@ def _body_centre(labels: Volume, label: int, box: Box) -> tuple[np.ndarray, int]
     tilted = _peak_centre(depth, depth * np.exp(front_mm / _TILT_MM)[None, :, None])
     if np.linalg.norm(tilted - centre) * _CENTRE_STEP_MM > _ARCH_SHIFT_MM:
         centre = tilted
-    parts, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    largest = np.bincount(parts.ravel())[1:].max() / np.count_nonzero(mask)
-    return origin + step * centre, count if largest < _ONE_PART_FRACTION else 1
+    return origin + step * centre
 
 
 def _peak_centre(weights: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -213,6 +233,18 @@ def _remarks(vertebra: Vertebra, seen: _Seen) -> list[str]:
         )
     if "cut" in vertebra.flags:
         found.append(f"{who} is cut by the border of the volume")
-    if seen.parts > 1:
-        found.append(f"{who} is in {seen.parts} parts")
     return found
+
+
+def _parted(who: str, seen: _Seen, voxel_spacing: np.ndarray) -> str:
+    """Says of a vertebra in parts what is left out of it."""
+    note = f"{who} is in {seen.parts} parts"
+    if not len(seen.islands):
+        return note
+    lows, highs = ([getattr(side, end) for side in seen.box] for end in ("start", "stop"))
+    beside = np.clip(seen.islands, lows, np.array(highs) - 1)
+    apart = np.linalg.norm((seen.islands - beside) * voxel_spacing, axis=1).max()
+    return (
+        f"{note}: {quantity(len(seen.islands), 'voxel')} up to {apart:.0f} mm from the largest "
+        "are left out"
+    )

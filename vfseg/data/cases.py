@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from vfseg.data.dicom import is_series_path
+from vfseg.data.patients import spelled_twice
 from vfseg.errors import UserError
 from vfseg.files import read_table, write_table
 
@@ -42,13 +43,21 @@ class Case:
     split: str = ""
 
 
-def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+def check_manifest(
+    path: str | os.PathLike, *, follow_links: bool = False
+) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """Reads the sound lines of a manifest, and says what is wrong with the others.
 
     A manifest has all of `COLUMNS`; further columns are ignored, cells may be empty. A line is
     wrong that has more cells than the first one; whose id is empty, unfit as a folder name or
     taken by an earlier line; with an unknown split, or a patient of another split; with a path that
-    is absolute, leaves the manifest's folder or does not exist.
+    is absolute, leaves the manifest's folder, does not exist, or is neither a file nor a folder.
+
+    Patients that may be one, in several spellings, are remarked on (see `spelled_twice`).
+
+    Args:
+        path: of the manifest.
+        follow_links: whether symbolic links may lead out of the manifest's folder, too.
 
     Raises:
         UserError: as in `read_table`; a missing column, or no line.
@@ -91,10 +100,13 @@ def check_manifest(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str
                     "keep a patient in one split"
                 )
         files = {column: _file(path.parent, column, row[column], found) for column in _FILES}
+        if not follow_links and not found:
+            found += _links_out(path.parent, files.values())
         problems += [f"line {line}: {problem}" for problem in found]
         if not found and files["ct"]:
             cases.append(Case(case_id, patient_id, split=split, **files))  # type: ignore[arg-type]
-    return tuple(cases), tuple(problems)
+    remarks = spelled_twice((row["patient_id"], row["split"]) for _, row, _ in rows)
+    return tuple(cases), (*remarks, *problems)
 
 
 def write_manifest(path: str | os.PathLike, cases: Iterable[Case]) -> None:
@@ -141,11 +153,31 @@ def _file(folder: Path, column: str, cell: str, problems: list[str]) -> Path | N
         problems.append(f"{column} {cell!r} climbs out of the manifest's folder: move the files")
     else:
         try:
-            if not ((folder / cell).exists() or (column == "ct" and is_series_path(folder / cell))):
+            file = folder / cell
+            if not (file.exists() or (column == "ct" and is_series_path(file))):
                 problems.append(f"{column} {cell!r} does not exist in {folder}: check the path")
+            elif file.exists() and not (file.is_file() or file.is_dir()):
+                problems.append(f"{column} {cell!r} is a pipe or a device: name a file")
         except OSError as error:  # a name that is too long, a folder that may not be entered
             shown = cell if len(cell) <= _LONGEST_SHOWN else f"{cell[:_LONGEST_SHOWN]}..."
             problems.append(
                 f"{column} {shown!r} cannot be looked up ({error.strerror}): check the path"
             )
     return folder / os.path.normpath(cell)
+
+
+def _links_out(folder: Path, files: Iterable[Path | None]) -> Iterator[str]:
+    """Files, or files in folders of files, that lie outside the manifest's folder by a link.
+
+    A manifest may come with its files from elsewhere: its links are not to open other ones.
+    """
+    root = folder.resolve()
+    for path in filter(None, files):
+        series = Path(str(path).rpartition("#")[0]) if not path.exists() else path
+        for file in (series, *(series.rglob("*") if series.is_dir() else ())):
+            if not file.resolve().is_relative_to(root):
+                yield (
+                    f"{file.relative_to(folder)} leads out of the manifest's folder by a link, to "
+                    f"{file.resolve()}: move the files there, or allow it with --follow_links"
+                )
+                break

@@ -15,25 +15,17 @@ from pathlib import Path
 from vfseg.data.cases import Case, check_manifest
 from vfseg.data.dicom import holds_dicom, is_dicom_file, is_series_path
 from vfseg.data.grades import graded_subjects
+from vfseg.data.outputs import is_own_cohort, is_own_file
+from vfseg.data.patients import spelled_twice
+from vfseg.data.roles import CT_WORD, NIFTI, role_of, stem_of
 from vfseg.data.vertebra_labels import is_class_folder
 from vfseg.errors import UserError
-from vfseg.files import read_lines
 
 MANIFEST = "manifest.csv"
-_NIFTI = (".nii", ".nii.gz")
-_TABLES = (".csv", ".txt")
-_EDGES = {"x0", "x1", "y0", "y1", "z0", "z1"}
 _ROLES = ("vertebrae", "boxes", "fractures", "grades")
+_OWN = "own"  # what this program wrote
 _SHOWN = 8
 _LEFT_OUT = re.compile(r": left out, |^line \d+: ")
-# Words of a name, BIDS entities included, that say what a file is.
-_FRACTURE = re.compile(r"frac|(?<![a-z])fx(?![a-z])|lesion")
-_NOT_VERTEBRAE = re.compile(r"subreg|body|bodies|seg-vb|endplate|spinal_?c|(?<![a-z])disc|rib")
-_VERTEBRA = re.compile(r"(?<![a-z])vert|totalseg")
-_LABELS = re.compile(r"(?<![a-z])d?seg|label")  # of vertebrae, unless the folder says fractures
-_OTHER_MASK = re.compile(r"mask|(?<![a-z])msk|(?<![a-z])gt(?![a-z])|prob")
-_OTHER_FOLDER = re.compile(r"subreg|bodies|endplate|(?<![a-z])(disc|rib)")
-_CT_WORD = re.compile(r"[_.-]?(?<![a-z])ct(?![a-z])[_.-]?", re.IGNORECASE)
 _CHANNEL = re.compile(r"_0000$")  # as nnU-Net names the only channel of an image
 _LAYOUTS = (
     "Name the files in a manifest.csv, or lay them out as VerSe/BIDS (*_ct.nii.gz, "
@@ -42,13 +34,19 @@ _LAYOUTS = (
 )
 
 
-def find_cases(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+def find_cases(
+    path: str | os.PathLike, *, follow_links: bool = False
+) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """Finds the cases of a manifest, of a folder, or the one case of a CT.
 
     A folder with a `manifest.csv` is read by it. A folder that itself holds the slices of a DICOM
     series is one case; so is a NIfTI file. Every other folder is searched with all folders below
     it: VerSe/BIDS, TotalSegmentator's output beside a CT, files paired by a case number, DICOM
-    series in folders of their own.
+    series in folders of their own. What this program wrote is not looked at.
+
+    Args:
+        path: of the manifest, the folder or the CT.
+        follow_links: whether links of a manifest may lead out of its folder.
 
     Returns:
         The cases by name, and notes: what was left out or not used, and why; what was assumed.
@@ -64,8 +62,11 @@ def find_cases(path: str | os.PathLike) -> tuple[tuple[Case, ...], tuple[str, ..
     if path.is_dir() and (path / MANIFEST).is_file():
         path = path / MANIFEST
     if path.suffix.lower() == ".csv":
-        cases, problems = check_manifest(path)
-        notes = tuple(f"{path}: left out, {problem}" for problem in problems)
+        cases, problems = check_manifest(path, follow_links=follow_links)
+        notes = tuple(
+            f"{path}: left out, {problem}" if is_left_out(problem) else problem
+            for problem in problems
+        )
     elif path.is_dir() and not holds_dicom(path):
         cases, notes = _search(path)
     elif path.exists() or is_series_path(path):
@@ -85,7 +86,7 @@ def case_of_ct(path: Path, *, vertebrae: Path | None = None, boxes: Path | None 
         vertebrae: its label map.
         boxes: its box file.
     """
-    name = _id_of(_without_ct(_stem(path)) or path.resolve().parent.name)
+    name = _id_of(_without_ct(stem_of(path)) or path.resolve().parent.name)
     return Case(name, name, path, vertebrae, boxes)
 
 
@@ -102,7 +103,7 @@ class _Item:
     """A file, or a folder that counts as one, and what its name says."""
 
     path: Path
-    role: str  # "ct", one of `_ROLES`, "centroids", or "" where the name does not say
+    role: str  # "ct", one of `_ROLES`, "centroids", `_OWN`, or "" where the name does not say
     stem: str
     key: str  # BIDS entities without `seg`; "" where the name is not BIDS
     numbers: frozenset[int]  # in the name
@@ -122,7 +123,7 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     unused = []
     for item in items:
         if item.role not in _ROLES:
-            if not item.role and item.path.name.lower().endswith((*_NIFTI, ".csv")):
+            if not item.role and item.path.name.lower().endswith((*NIFTI, ".csv")):
                 unused.append(item.path)
             continue
         subjects = graded_subjects(item.path) if item.role == "grades" else ()
@@ -138,12 +139,13 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
                 f"{_at(root, item.path)}: fits {len(owners)} CTs ({fitting}), not used; name its "
                 "CT in a manifest"
             )
+    own = [item.path for item in items if item.role == _OWN]
+    if own:
+        notes.append(f"written by this program, not looked at: {_listed(root, own)}")
     if unused:
-        listed = ", ".join(_at(root, path) for path in unused[:_SHOWN])
-        more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
         notes.append(
-            f"not used, as their names do not say what they are (a CT, vertebrae, fractures?): "
-            f"{listed}{more}"
+            "not used, as their names do not say what they are (a CT, vertebrae, fractures?): "
+            + _listed(root, unused)
         )
     cases = []
     for scan, name in zip(scans, _names(root, scans)):
@@ -163,6 +165,7 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
         cases.append(Case(name, patient, scan.path, **files))  # type: ignore[arg-type]
     if any(case.patient_id == case.case_id for case in cases) and len(cases) > 1:
         notes.append("without a manifest or BIDS names, each CT counts as a patient of its own")
+    notes += spelled_twice((case.patient_id, case.split) for case in cases)
     return tuple(sorted(cases, key=lambda case: case.case_id)), tuple(notes)
 
 
@@ -171,6 +174,10 @@ def _items(root: Path) -> Iterable[_Item]:
     for folder, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
         path = Path(folder)
+        if path != root and is_own_cohort(path):
+            below[:] = []
+            yield _Item(path, _OWN, *_meaning(path))
+            continue
         if path != root and is_class_folder(path):
             below[:] = []
             yield _Item(path, "vertebrae", *_meaning(path))
@@ -180,72 +187,13 @@ def _items(root: Path) -> Iterable[_Item]:
         for name in sorted(names):
             file = path / name
             if not name.startswith(".") and not is_dicom_file(file):
-                yield _Item(file, _role(file, "" if path == root else path.name), *_meaning(file))
-
-
-def _role(path: Path, folder: str) -> str:
-    """What a file is by its name; where that does not say, by the name of its folder."""
-    name = path.name.lower()
-    if name.endswith("_ctd.json"):
-        return "centroids"  # they say no more than the label map
-    if name.endswith(_TABLES):
-        if _is_box_file(path):
-            return "boxes"
-        return "grades" if graded_subjects(path) is not None else ""
-    if not name.endswith(_NIFTI):
-        return ""
-    stem = _stem(path).lower()
-    if _FRACTURE.search(stem):
-        return "fractures"
-    if _NOT_VERTEBRAE.search(stem):
-        return ""
-    if stem.startswith("sub-") and stem.endswith("_ct"):  # its entities may hold any word
-        return "ct"
-    if _VERTEBRA.search(stem):
-        return "vertebrae"
-    vote = "ct" if stem.startswith("sub-") else _vote(folder)
-    if _LABELS.search(stem):
-        return vote if vote == "fractures" else "vertebrae"
-    if _OTHER_MASK.search(stem):
-        return vote if vote != "ct" else ""
-    if stem.startswith("sub-") or (vote != "ct" and _CT_WORD.search(stem)):
-        return ""  # a CT of that name, or a mask named after its CT?
-    return vote
-
-
-def _vote(folder: str) -> str:
-    """What the files of a folder are by its name: a role, "" for other masks, else "ct"."""
-    folder = folder.lower()
-    kinds = {
-        "fractures": _FRACTURE.search(folder),
-        "vertebrae": _VERTEBRA.search(folder) or _LABELS.search(folder),
-        "": _OTHER_FOLDER.search(folder) or _OTHER_MASK.search(folder),
-    }
-    said = [kind for kind, word in kinds.items() if word]
-    if not said:
-        return "ct"
-    if _CT_WORD.search(folder):
-        return ""  # CTs of fractures, or fractures of CTs?
-    return said[0]
-
-
-def _is_box_file(path: Path) -> bool:
-    """Whether a table is named as a box file, or its first line is one of a box file."""
-    if re.match(r"cut_li\d", path.name.lower()):
-        return True
-    try:
-        cells = [cell.lower() for cell in next(read_lines(path), (1, []))[1]]
-    except UserError:
-        return False
-    while cells and not cells[-1]:
-        cells.pop()
-    numbers = all(cell.lstrip("-").isdecimal() for cell in cells[1:])
-    return set(cells) >= _EDGES or (len(cells) in (7, 11) and numbers)
+                role = role_of(file, "" if path == root else path.name)
+                yield _Item(file, _OWN if is_own_file(file) else role, *_meaning(file))
 
 
 def _meaning(path: Path) -> tuple[str, str, frozenset[int]]:
     """Stem, BIDS key and numbers of a name."""
-    stem = _stem(path)
+    stem = stem_of(path)
     entities = [part for part in stem.split("_") if "-" in part]
     bids = stem.startswith("sub-")
     key = "_".join(e for e in entities if not e.startswith(("seg-", "space-"))) if bids else ""
@@ -316,21 +264,18 @@ def _id_of(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).strip("_.-") or "case"
 
 
-def _stem(path: Path) -> str:
-    name = path.name
-    for suffix in (".nii.gz", *((path.suffix,) if path.is_file() else ())):
-        if name.lower().endswith(suffix.lower()):
-            return name[: -len(suffix)]
-    return name
-
-
 def _without_ct(stem: str) -> str:
     """Name of the case in the name of its CT: `CT_12` -> `12`, `example_ct` -> `example`."""
-    return _CT_WORD.sub("_", stem).strip("_.-")
+    return CT_WORD.sub("_", stem).strip("_.-")
 
 
 def _at(root: Path, path: Path) -> str:
     return str(path.relative_to(root))
+
+
+def _listed(root: Path, paths: list[Path]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(_at(root, path) for path in paths[:_SHOWN]) + more
 
 
 def _some(notes: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from vfseg.data.cases import Case
 from vfseg.data.vertebra_labels import label_files
 from vfseg.data.volume import ct_files
 from vfseg.errors import UserError
+from vfseg.files import open_input
 
 
 def case_fingerprint(case: Case, shaping: Any) -> str:
@@ -21,7 +22,7 @@ def case_fingerprint(case: Case, shaping: Any) -> str:
         shaping: settings and versions, JSON-serialisable.
 
     Raises:
-        UserError: a file cannot be read.
+        UserError: a file cannot be read, or is none but a pipe or a device.
     """
     files = {"ct": ct_files(case.ct)}
     if case.vertebrae is not None:
@@ -34,7 +35,7 @@ def case_fingerprint(case: Case, shaping: Any) -> str:
         digest.update(json.dumps([name, names]).encode())
         for path in paths:
             try:
-                with open(path, "rb") as file:
+                with open_input(path) as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
             except OSError as error:
                 raise UserError(

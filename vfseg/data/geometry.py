@@ -11,6 +11,7 @@ from nibabel.affines import apply_affine
 from nibabel.orientations import io_orientation
 
 from vfseg.data.box import Box
+from vfseg.data.contradictions import contradictions, mend_quaternion
 from vfseg.errors import UserError
 
 PLANE_AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
@@ -37,6 +38,7 @@ class Geometry:
         axes: stored axis of d, h and w.
         flips: whether d, h and w run against their stored axis.
         header: spatial part of the NIfTI header, from which files on this grid are written.
+        remarks: what its fields say that `stored_affine` does not, see `contradictions`.
     """
 
     stored_shape: tuple[int, ...]
@@ -46,6 +48,7 @@ class Geometry:
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
     header: nib.Nifti1Header = field(repr=False)
+    remarks: tuple[str, ...] = ()
 
     @property
     def voxel_spacing(self) -> np.ndarray:
@@ -144,6 +147,7 @@ def geometry_of_header(source: nib.Nifti1Header, name: str) -> Geometry:
     header.set_data_shape(shape)
     for key in _SPATIAL_FIELDS:
         header[key] = source[key]
+    mend_quaternion(header)
     remedy = "Mend the header (pixdim, sform, qform), or convert the CT again from DICOM."
     try:
         affine = np.asarray(header.get_best_affine(), np.float64)
@@ -173,7 +177,11 @@ def geometry_of_header(source: nib.Nifti1Header, name: str) -> Geometry:
     for matrix in (affine, canonical_affine):
         matrix.setflags(write=False)
     canonical_shape = (shape[axes[0]], shape[axes[1]], shape[axes[2]])
-    return Geometry(shape, affine, canonical_shape, canonical_affine, axes, flips, header)  # type: ignore
+    remarks = tuple(contradictions(header, affine))
+    return Geometry(
+        *(shape, affine, canonical_shape, canonical_affine),
+        *(axes, flips, header, remarks),  # type: ignore[arg-type]
+    )
 
 
 def check_same_geometry(a: Geometry, b: Geometry, name_a: str, name_b: str) -> None:

@@ -40,6 +40,17 @@ SCHEMES: dict[str, dict[int, str]] = {
 # Ids above these are foreign to a scheme. TotalSegmentator's other ids are organs; its newer
 # versions and its users keep adding some.
 _HIGHEST_ID = {"verse": 28, "totalsegmentator": 65535, "totalsegmentator_v1": 104, "l5_to_t4": 24}
+# What SPINEPS and TPTBox write beside the vertebrae of VerSe: 100 and 200 more than the id of a
+# vertebra for the disc below it and for its endplates. None of it is bone of a vertebra.
+_COMPANIONS = {
+    "verse": {
+        "subregions": range(41, 54),
+        "cord, canal and endplates": range(60, 63),
+        "discs": range(100, 129),
+        "endplates": range(200, 229),
+        "ignored": range(255, 256),
+    }
+}
 _OUTDATED = "totalsegmentator_v1"
 _OWN_NUMBERS = "l5_to_t4"  # small numbers, which anything may have
 
@@ -124,6 +135,16 @@ def is_fragment(name: str, volume_ml: float | None) -> bool:
     if name not in LEVELS:
         return volume_ml < _FRAGMENT_ELSEWHERE_ML
     return volume_ml < _FRAGMENT_FRACTION * float(np.interp(_POSITION[name], *_VOLUME_ML))
+
+
+def companion(scheme: str, label: int) -> str:
+    """What an id means that is known beside the vertebrae of a scheme; "" where it is not known.
+
+    >>> companion("verse", 119), companion("verse", 19), companion("totalsegmentator", 119)
+    ('discs', '', '')
+    """
+    kinds = _COMPANIONS.get(scheme, {})
+    return next((kind for kind, labels in kinds.items() if label in labels), "")
 
 
 def decide_scheme(
@@ -238,7 +259,7 @@ def _judge(
     names = {label: SPINE_IDS[scheme][label] for label in ids if label in SPINE_IDS[scheme]}
     if not any(name in LEVELS for name in names.values()):
         return _Verdict(f"there T4 to L5 are {_ranges(SCHEMES[scheme])}, found {_ranges(ids)}")
-    foreign = [label for label in ids if label > _HIGHEST_ID[scheme]]
+    foreign = [i for i in ids if i > _HIGHEST_ID[scheme] and not companion(scheme, i)]
     if foreign and not named:
         return _Verdict(f"knows no id {foreign[0]}")
     seen = {name: (label, sight(label)) for label, name in names.items()}

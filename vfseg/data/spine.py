@@ -35,8 +35,9 @@ class Spine(NamedTuple):
 
     Attributes:
         vertebrae: T4..L5, cranial to caudal.
-        labels: the label volume; None where only boxes were given.
-        ids: all ids of the map that are spine: also sacrum and cervical vertebrae, no organ.
+        labels: the label volume, without islands; None where only boxes were given.
+        ids: all ids of the map that are spine: also sacrum and cervical vertebrae, but no organ, no
+            disc and no id that the scheme does not know.
         notes: how the map was read, and what is odd or left out.
     """
 
@@ -56,10 +57,10 @@ def read_spine(case: Case, geometry: Geometry, settings: SpineReading) -> Spine:
         labels = read_vertebra_labels(case.vertebrae)
         check_same_geometry(geometry, labels.geometry, str(case.ct), str(case.vertebrae))
         reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
-        ids = [vertebra.label for vertebra in reading.vertebrae]
-        ids += [label for label, _, _ in reading.left_out]
         left_out = [f"{name} (id {label}): {why}" for label, name, why in reading.left_out]
-        return Spine(reading.vertebrae, labels, ids, (*reading.notes, *left_out))
+        header = [f"{case.vertebrae.name}: {remark}" for remark in labels.geometry.remarks]
+        notes = (*reading.notes, *left_out, *header)
+        return Spine(reading.vertebrae, reading.labels, reading.spine_ids, notes)
     if case.boxes is not None:
         boxes = vertebrae_from_boxes(
             case.boxes,

@@ -9,8 +9,10 @@ import numpy as np
 from absl import logging
 
 from vfseg.data.geometry import check_same_geometry
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.levels import SPINE_IDS
-from vfseg.data.volume import Volume, read_ct, read_geometry, read_labels, write_ct, write_labels
+from vfseg.data.packing import is_named_as_packed
+from vfseg.data.volume import Volume, read_labels, write_ct, write_labels
 from vfseg.errors import UserError, quantity
 
 _IDS = {name: label for label, name in SPINE_IDS["totalsegmentator"].items()}
@@ -107,12 +109,14 @@ def segment_vertebrae(ct_path: str | os.PathLike, output_path: str | os.PathLike
             "Install it: pip install 'TotalSegmentator>=2' (it brings PyTorch, and downloads its "
             "weights when it runs first); or give --vertebrae LABELMAP or --boxes FILE."
         ) from error
-    geometry = read_geometry(ct_path)
+    ct = read_hounsfield(ct_path)
+    geometry = ct.geometry
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(ct_path), Path(folder, "vertebrae.nii.gz")
-        if not source.is_file():  # its own conversion of DICOM knows no choice of a series
+        # Its own conversion of DICOM knows no choice of a series, and it goes by a file's name.
+        if not source.is_file() or not is_named_as_packed(source):
             source = Path(folder, "ct.nii.gz")
-            write_ct(source, read_ct(ct_path).array, geometry)
+            write_ct(source, ct.array, geometry)
         try:
             totalsegmentator(source, result, ml=True, roi_subset=list(_CLASSES), quiet=True)
         except (Exception, SystemExit) as error:  # it ends the program where weights are refused

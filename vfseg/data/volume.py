@@ -10,13 +10,12 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vfseg.data.dicom import is_series_path, open_series, read_slices
 from vfseg.data.geometry import Geometry
-from vfseg.data.nifti import map_int16, nifti_writer, open_nifti, read_slabs, slabs
+from vfseg.data.nifti import Stored, map_int16, nifti_writer, open_nifti, read_slabs, slabs
 from vfseg.data.probability import SLOPE, score_bin
 from vfseg.errors import UserError
 
@@ -79,12 +78,12 @@ def read_ct(path: str | os.PathLike) -> Volume:
         geometry, parts = series.geometry, read_slices(series)
         return _volume(_as_int16(geometry, parts)[0], geometry)
     path = Path(path)
-    image, geometry = open_nifti(path)
-    _check_bits(path, image)
-    flat = map_int16(path, image)
+    stored, geometry = open_nifti(path)
+    _check_bits(stored)
+    flat = map_int16(stored)
     if flat is None:
-        flat, low, high = _as_int16(geometry, read_slabs(path, image))
-        if image.dataobj.dtype.kind == "f" and -1 <= low < high <= 1:
+        flat, low, high = _as_int16(geometry, read_slabs(stored))
+        if stored.dtype.kind == "f" and -1 <= low < high <= 1:
             raise UserError(
                 f"{path}: values from {low:g} to {high:g} are not Hounsfield units (normalised?). "
                 "Give the CT as exported from the scanner: air near -1000, water near 0."
@@ -101,9 +100,9 @@ def read_labels(path: str | os.PathLike) -> Volume:
         UserError: as in `read_ct`; labels that are fractional, negative or above 65535.
     """
     path = Path(path)
-    image, geometry = open_nifti(path)
+    stored, geometry = open_nifti(path)
     flat: np.ndarray = np.empty(np.prod(geometry.shape), np.uint8)
-    for part, values in read_slabs(path, image):
+    for part, values in read_slabs(stored):
         if values.dtype.kind == "f":
             whole = np.rint(values)
             if np.abs(values - whole).max() > 1e-3:
@@ -133,9 +132,9 @@ def read_probability(path: str | os.PathLike) -> Volume:
         UserError: as in `read_ct`; values outside [0, 1].
     """
     path = Path(path)
-    image, geometry = open_nifti(path)
+    stored, geometry = open_nifti(path)
     flat = np.empty(np.prod(geometry.shape), np.float32)
-    for part, values in read_slabs(path, image):
+    for part, values in read_slabs(stored):
         if values.min() < 0 or values.max() > 1:
             raise UserError(
                 f"{path}: values from {values.min():g} to {values.max():g} are not probabilities. "
@@ -200,10 +199,10 @@ def _write(
             write(array[part])
 
 
-def _check_bits(path: Path, image: Any) -> None:
-    if image.dataobj.dtype.itemsize == 1:
+def _check_bits(stored: Stored) -> None:
+    if stored.dtype.itemsize == 1:
         raise UserError(
-            f"{path}: stored as {image.dataobj.dtype}, whose 256 values cannot hold Hounsfield "
+            f"{stored.path}: stored as {stored.dtype}, whose 256 values cannot hold Hounsfield "
             "units (an image windowed for display, or a label map?). Give the CT as exported "
             "from the scanner, as int16 or float."
         )

@@ -41,6 +41,7 @@ class KnownCase(NamedTuple):
         ct: int16 HU.
         spine: its vertebrae.
         fractures: its truth.
+        outside: what of the CT lies outside the range of training, see `outside_training`.
     """
 
     case: Case
@@ -48,6 +49,7 @@ class KnownCase(NamedTuple):
     ct: Volume
     spine: Spine
     fractures: KnownFractures
+    outside: str | None = None
 
     @property
     def voxel_mm3(self) -> float:
@@ -70,6 +72,7 @@ class CaseScores:
         vertebrae: cranial to caudal.
         lesions: None where no threshold is known yet.
         surface: of prediction and truth inside the crops; None where no threshold is known yet.
+        outside: what of the CT lies outside the range of training, see `outside_training`.
         vertebra_rows, lesion_rows: of the lists, see `lists`, with what the truth says of each;
             empty where no threshold is known yet.
     """
@@ -84,6 +87,7 @@ class CaseScores:
     vertebrae: tuple[VertebraScore, ...]
     lesions: CaseLesions | None
     surface: SurfaceAgreement | None
+    outside: str | None = None
     vertebra_rows: tuple[dict[str, Any], ...] = ()
     lesion_rows: tuple[dict[str, Any], ...] = ()
 
@@ -140,6 +144,7 @@ def measure_case(
         vertebrae=vertebrae,
         lesions=None,
         surface=None,
+        outside=known.outside,
     )
     if thresholds is None:
         return scores
@@ -153,7 +158,7 @@ def measure_case(
             *(known.case.case_id, lesions.not_shown),
         )
     measured = measure_spine(known.spine)
-    rows = lesion_rows(known.case.case_id, found, measured, known.ct.geometry)
+    rows = lesion_rows(known.case.case_id, found, measured, known.ct.geometry, known.outside)
     return replace(
         scores,
         lesions=lesions,
@@ -193,7 +198,9 @@ def _vertebra_rows(
 ) -> tuple[dict[str, Any], ...]:
     scores = {vertebra.level: vertebra.score for vertebra in vertebrae}
     grades = known.fractures.grades
-    rows = vertebra_rows(known.case.case_id, measured, scores, threshold, grades)
+    rows = vertebra_rows(
+        known.case.case_id, measured, scores, threshold, grades, outside=known.outside
+    )
     return tuple(
         row
         | {

@@ -5,15 +5,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
 from tqdm import tqdm
 
 from vfseg import processes
 from vfseg.crops.prepare import PrepareSettings
 from vfseg.crops.store import CaseArrays, CaseRecord
+from vfseg.crops.training_range import outside_training
 from vfseg.data.cases import Case
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked
 from vfseg.data.spine import read_spine
-from vfseg.data.volume import read_ct
 from vfseg.evaluation.case_scores import CaseScores, KnownCase, measure_case
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SlicesOfCase, SliceSpool, score_slices
@@ -79,12 +81,15 @@ class Evaluator:
         def score_one(slices: SlicesOfCase) -> CaseScores:
             case, record = by_id[slices.record.case_id], slices.record
             fused = slices.fused(self.predictor.views, self.fusion, slice_threshold)
-            ct = read_ct(case.ct)
+            ct = read_hounsfield(case.ct)
             fractures = known_fractures(case, ct, marked)
             spine = read_spine(case, ct.geometry, self.settings)
             box = fused.box(ct.geometry)
+            outside = outside_training(ct.geometry, self.settings.voxel_spacing)
+            if outside and thresholds:
+                logging.warning("%s: %s: outside the range of training", case.case_id, outside)
             measured = measure_case(
-                KnownCase(case, record.fingerprint, ct, spine, fractures),
+                KnownCase(case, record.fingerprint, ct, spine, fractures, outside),
                 slices.scores,
                 fused.part_on_ct(ct.geometry, box),
                 box,

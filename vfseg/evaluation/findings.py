@@ -53,6 +53,6 @@ def list_findings(
     )
     measured = measure_spine(spine)
     return Findings(
-        vertebra_rows(case_id, measured, scores, vertebra_threshold),
-        lesion_rows(case_id, lesions, measured, ct.geometry),
+        vertebra_rows(case_id, measured, scores, vertebra_threshold, outside=found.outside),
+        lesion_rows(case_id, lesions, measured, ct.geometry, found.outside),
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vfseg.data.cases import Case
-from vfseg.data.volume import read_ct
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.evaluation.metrics import OVERLAP_METRICS, ScoreHistogram, three_decimals
 from vfseg.evaluation.slices import SlicesOfCase
 from vfseg.evaluation.statistics import pooled_metrics
@@ -88,7 +88,7 @@ def _histograms(
     case: Case, predicted: SlicesOfCase, views: Views, slice_threshold: float
 ) -> dict[str, ScoreHistogram]:
     """Scores of the voxels of a case, by rule."""
-    ct = read_ct(case.ct)
+    ct = read_hounsfield(case.ct)
     truth, histograms = read_truth(case, ct), {}
     for name in FUSIONS:
         fused = predicted.fused(views, name, slice_threshold)

@@ -16,6 +16,7 @@ from vfseg.data.box import box_between, start_of
 from vfseg.data.geometry import Geometry
 from vfseg.data.grades import GENANT_LOSSES
 from vfseg.data.levels import SPINE_IDS
+from vfseg.data.outputs import OUTSIDE_TRAINING
 from vfseg.data.probability import reaches
 from vfseg.data.spine import Spine
 from vfseg.evaluation.genant import HeightLoss, height_losses
@@ -29,11 +30,19 @@ VERTEBRA_COLUMNS = (
     *(f"loss_{site}" for site in SITES),
     *("loss_low", "loss_high", "compared_with"),
     *("genant", "genant_low", "genant_high", "genant_margin", "genant_shape", "genant_published"),
-    *("flags", "disagreement", "heights_missing"),
+    *("flags", "disagreement", "heights_missing", OUTSIDE_TRAINING),
 )
 LESION_COLUMNS = (
     *("case_id", "lesion", "level", "volume_ml", "height", "depth", "side"),
-    *("mean_probability", "max_probability", "uncertainty", "x_mm", "y_mm", "z_mm"),
+    *(
+        "mean_probability",
+        "max_probability",
+        "uncertainty",
+        "x_mm",
+        "y_mm",
+        "z_mm",
+        OUTSIDE_TRAINING,
+    ),
 )
 
 # Supernumerary vertebrae, and the levels that others may count otherwise beside them.
@@ -48,6 +57,7 @@ def vertebra_rows(
     scores: Mapping[str, float],
     threshold: float,
     grades: Mapping[str, int] | None = None,
+    outside: str | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of `vertebrae.csv`, cranial to caudal.
 
@@ -67,6 +77,7 @@ def vertebra_rows(
         scores: probability of fracture by level; a level that is absent was not predicted.
         threshold: a score that reaches it is suspected.
         grades: published Genant grades by level.
+        outside: see `outside_training`, for every row.
     """
     losses, odd = height_losses(measured.bodies), _transitional(measured.spine)
     rows = []
@@ -81,6 +92,7 @@ def vertebra_rows(
             row["disagreement"] = _disagreement(losses[level], suspected)
         else:
             row["heights_missing"] = body.reason
+        row[OUTSIDE_TRAINING] = outside
         row["genant_published"] = (grades or {}).get(level)
         row["flags"] = " ".join([*vertebra.flags, *(["transitional"] if level in odd else [])])
         rows.append(row)
@@ -131,7 +143,11 @@ def _transitional(spine: Spine) -> set[str]:
 
 
 def lesion_rows(
-    case_id: str, found: Detections, measured: MeasuredSpine, geometry: Geometry
+    case_id: str,
+    found: Detections,
+    measured: MeasuredSpine,
+    geometry: Geometry,
+    outside: str | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of `lesions.csv`, the most probable lesion first.
 
@@ -147,6 +163,7 @@ def lesion_rows(
         found: what was predicted.
         measured: spine of the case.
         geometry: of the whole CT.
+        outside: see `outside_training`, for every row.
     """
     spacing = geometry.voxel_spacing
     bodies = {body.level: body for body in measured.bodies if isinstance(body, MeasuredBody)}
@@ -165,6 +182,7 @@ def lesion_rows(
         cells = (
             *(case_id, lesion, level or None, len(index) * float(np.prod(spacing)) / 1000, *place),
             *(float(values.mean()), float(values.max()), unsure, *points.mean(axis=0).tolist()),
+            outside,
         )
         rows.append(dict(zip(LESION_COLUMNS, cells, strict=True)))
     rows.sort(key=lambda row: (-row["max_probability"], -row["volume_ml"], row["lesion"]))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vfseg import RESEARCH_USE
+from vfseg.data.outputs import OUTSIDE_TRAINING
 from vfseg.evaluation.calibration import reliability_curve
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
@@ -171,6 +172,7 @@ def _case_row(score: CaseScores, threshold: float, synthetic: bool) -> dict[str,
         "truth_ml": int(tp + fn) * score.voxel_ml,
         "predicted_ml": int(tp + fp) * score.voxel_ml,
         "synthetic": synthetic,
+        OUTSIDE_TRAINING: score.outside,
     }
 
 

@@ -12,11 +12,11 @@ from vfseg.data.cases import Case
 from vfseg.data.geometry import check_same_geometry
 from vfseg.data.grades import grades_of
 from vfseg.data.instances import separated
+from vfseg.data.outputs import FACTS
 from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 
 ACROSS_SLICES = "across slices"
-_FACTS = "facts.json"  # beside the mask of a synthetic case
 
 
 class KnownFractures(NamedTuple):
@@ -94,7 +94,7 @@ def known_patterns(case: Case) -> dict[int, str]:
     if case.fractures is None:
         return {}
     try:
-        facts = json.loads(Path(case.fractures).with_name(_FACTS).read_text())
+        facts = json.loads(Path(case.fractures).with_name(FACTS).read_text())
     except (OSError, ValueError):
         return {}
     drawn = [(v["fracture"], v["instances"]) for v in facts.get("vertebrae", ())]

@@ -11,20 +11,22 @@ import numpy as np
 from tqdm import tqdm
 
 from vfseg.crops.prepare import cut_ct, place_crops
+from vfseg.crops.training_range import outside_training
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.nifti import slabs
+from vfseg.data.outputs import NOTE
 from vfseg.data.probability import reaches
 from vfseg.data.spine import Spine, SpineReading, read_spine
-from vfseg.data.volume import Volume, mask_writer, probability_writer, read_ct, read_geometry
+from vfseg.data.volume import Volume, mask_writer, probability_writer, read_geometry
 from vfseg.inference.boxed_map import BoxedMap
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.model import Model
 
 PROBABILITY, MASK = "probability.nii.gz", "mask.nii.gz"
 UNCERTAINTY = "uncertainty.nii.gz"
-NOTE = "vfseg: research use only"
-"""Description in the header of every map."""
+VERTEBRAE, LESIONS = "vertebrae.csv", "lesions.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Prediction:
         uncertainty: its spread, in the same box; None where there was one view.
         predicted_ml: volume at and above the threshold, mL.
         views: predictions of a voxel in one crop; with one there is no uncertainty map.
+        outside: what of the CT lies outside the range of training, see `outside_training`.
     """
 
     ct: Volume
@@ -46,6 +49,7 @@ class Prediction:
     uncertainty: BoxedMap | None
     predicted_ml: float
     views: int
+    outside: str | None = None
 
 
 class Written(NamedTuple):
@@ -85,7 +89,7 @@ def predict_case(
     """
     # Vertebrae first: what is wrong with them is said before the CT is unpacked.
     spine, settings = read_spine(case, read_geometry(case.ct), reading), model.prepare
-    ct = read_ct(case.ct)
+    ct = read_hounsfield(case.ct)
     crops = place_crops(spine.vertebrae, ct.geometry, settings)
     views = model.predictor.views
     with tqdm(total=len(crops) * len(views), desc="predict", unit="view", disable=None) as bar:
@@ -100,7 +104,10 @@ def predict_case(
     origin = "; trained on synthetic fractures" if model.synthetic else ""
     written = write_maps(fused, ct.geometry, model.thresholds.fused, folder, NOTE + origin)
     predicted_ml = written.voxels * float(np.prod(ct.voxel_spacing)) / 1000
-    return Prediction(ct, spine, written.probability, written.uncertainty, predicted_ml, len(views))
+    return Prediction(
+        *(ct, spine, written.probability, written.uncertainty, predicted_ml, len(views)),
+        outside=outside_training(ct.geometry, settings.voxel_spacing),
+    )
 
 
 def write_maps(
@@ -116,9 +123,12 @@ def write_maps(
         geometry: of the CT.
         threshold: probability from which a voxel belongs to the mask.
         folder: gets `probability.nii.gz`, `mask.nii.gz` and `uncertainty.nii.gz`; one of the latter
-            that stands from an earlier run and has no successor is deleted.
+            that stands from an earlier run and has no successor is deleted, and so, before anything
+            is written, are the lists of earlier maps.
         note: description in the headers of the files.
     """
+    for name in (VERTEBRAE, LESIONS):
+        (folder / name).unlink(missing_ok=True)
     box, voxels = fused.box(geometry), 0
     probability = BoxedMap(geometry.shape, box)
     uncertainty = None if fused.spread is None else BoxedMap(geometry.shape, box)

@@ -9,6 +9,7 @@ import numpy as np
 
 from vfseg.data.cases import Case
 from vfseg.data.levels import SCHEMES
+from vfseg.data.outputs import FACTS
 from vfseg.data.volume import Volume, write_ct, write_labels
 from vfseg.files import atomic_file, write_table
 
@@ -19,9 +20,6 @@ FILES = {
     "grades": "grades.csv",
 }
 """Column of the manifest -> name of the file in the folder of a case."""
-
-FACTS = "facts.json"
-"""A folder with this file holds all others."""
 
 _VERSE = {level: label for label, level in SCHEMES["verse"].items()}
 

@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from vfseg.data.cases import SPLITS, write_manifest
 from vfseg.data.levels import LEVELS
+from vfseg.data.outputs import FACTS
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 from vfseg.files import atomic_file
 from vfseg.processes import cores
-from vfseg.synthesis.case_files import FACTS, FILES, case_in, write_case_files
+from vfseg.synthesis.case_files import FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.case import PhantomCase, make_case
 from vfseg.synthesis.phantom.settings import PhantomSettings
 

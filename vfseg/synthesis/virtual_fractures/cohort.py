@@ -17,13 +17,15 @@ from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.cases import Case, write_manifest
 from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.geometry import check_same_geometry
+from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.levels import LEVELS
+from vfseg.data.outputs import FACTS
 from vfseg.data.spine import SCHEME
 from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.data.volume import read_ct, read_labels
+from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 from vfseg.settings import Settings, between, one_of, whole
-from vfseg.synthesis.case_files import FACTS, FILES, case_in, write_case_files
+from vfseg.synthesis.case_files import FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
 from vfseg.synthesis.phantom.settings import RATES, rate_at
 from vfseg.synthesis.virtual_fractures.fracture import (
@@ -129,14 +131,14 @@ class _Source:
                 f"{case.case_id}: no vertebra label map, which virtual fractures need. Name one "
                 "in the column 'vertebrae' of the manifest."
             )
-        ct, labels = read_ct(case.ct), read_vertebra_labels(case.vertebrae)
+        ct, labels = read_hounsfield(case.ct), read_vertebra_labels(case.vertebrae)
         check_same_geometry(ct.geometry, labels.geometry, str(case.ct), str(case.vertebrae))
         fractures = None
         if case.fractures is not None:
             fractures = read_labels(case.fractures)
             check_same_geometry(ct.geometry, fractures.geometry, str(case.ct), str(case.fractures))
         reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
-        return cls(case, LabelledCT(ct, labels, fractures), reading)
+        return cls(case, LabelledCT(ct, reading.labels, fractures), reading)
 
     def choose(self, rng: np.random.Generator, settings: VirtualFractureSettings) -> list[str]:
         """Levels to break, caudal to cranial: a fracture moves what lies above it."""

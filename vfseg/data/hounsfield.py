@@ -1,23 +1,51 @@
-"""Whether the values of a CT can be Hounsfield units, by their histogram."""
+"""Whether the values of a CT can be Hounsfield units, by their histogram.
 
-import hashlib
-from collections.abc import Iterator, Sequence
+`read_hounsfield` is how every mode reads a CT that it computes on.
+"""
+
+import math
+import os
+from collections.abc import Iterator
 
 import numpy as np
+from absl import logging
 
-from vfseg.data.volume import Volume
+from vfseg.data.volume import Volume, read_ct
+from vfseg.errors import UserError
 
 _LOWEST = -32768
-_SLAB_VOXELS = 4 * 2**20
+_ENOUGH_VOXELS = 2**26  # to tell whether values are Hounsfield units: a large CT is not read twice
+_SOFT_TISSUE = 0.2  # of the voxels: cortical bone, which may have such values, is a few percent
 _EXPORT = "Export the CT again from the scanner's DICOM, in HU: air -1000, water 0."
 
 
-def hounsfield_histogram(ct: Volume) -> np.ndarray:
-    """Counts [65536] of the values -32768 .. 32767."""
-    stored = ct.geometry.to_stored(ct.array).reshape(-1, order="F")
+def read_hounsfield(path: str | os.PathLike) -> Volume:
+    """Reads a CT, and refuses values that cannot be Hounsfield units.
+
+    What is odd about them otherwise is a warning in the log. Of a large CT every few slices count.
+
+    Args:
+        path: as in `read_ct`.
+
+    Raises:
+        UserError: as in `read_ct`; an error of `check_hounsfield`.
+    """
+    ct = read_ct(path)
+    counts = hounsfield_histogram(ct, math.ceil(ct.array.size / _ENOUGH_VOXELS))
+    for severity, _, message in check_hounsfield(counts):
+        if severity == "error":
+            raise UserError(f"{path}: {message}")
+        if severity == "warning":
+            logging.warning("%s: %s", path, message)
+    return ct
+
+
+def hounsfield_histogram(ct: Volume, step: int = 1) -> np.ndarray:
+    """Counts [65536] of the values -32768 .. 32767, in every `step`-th slice as stored."""
+    stored = ct.geometry.to_stored(ct.array).reshape(ct.geometry.stored_shape[:3])
     counts = np.zeros(65536, np.int64)
-    for first in range(0, stored.size, _SLAB_VOXELS):
-        values = stored[first : first + _SLAB_VOXELS].astype(np.int64)
+    for index in range(0, stored.shape[2], step):
+        values = stored[:, :, index].ravel(order="K").astype(np.int64)
         counts += np.bincount(values - _LOWEST, minlength=65536)
     return counts
 
@@ -26,20 +54,6 @@ def value_range(counts: np.ndarray) -> tuple[int, int]:
     """Lowest and highest value."""
     present = np.flatnonzero(counts)
     return int(present[0]) + _LOWEST, int(present[-1]) + _LOWEST
-
-
-def image_digest(counts: np.ndarray, shape: Sequence[int]) -> str:
-    """Hash that is the same for equal images of any header, orientation or offset in HU.
-
-    It is taken from the sorted shape and the histogram between its lowest and its highest value;
-    two CTs with noise never agree in them by accident. Empty where fewer than 100 values occur.
-    """
-    low, high = np.flatnonzero(counts)[[0, -1]]
-    if np.count_nonzero(counts) < 100:
-        return ""
-    digest = hashlib.sha256(repr(sorted(shape)).encode())
-    digest.update(counts[low : high + 1].tobytes())
-    return digest.hexdigest()
 
 
 def check_hounsfield(counts: np.ndarray) -> Iterator[tuple[str, str, str]]:
@@ -84,6 +98,13 @@ def check_hounsfield(counts: np.ndarray) -> Iterator[tuple[str, str, str]]:
             *("error", "hounsfield"),
             f"all values are positive ({low} to {high}): the intercept (usually -1024) is lost, "
             f"or the image was windowed. {_EXPORT}",
+        )
+        return
+    if fraction_of(850, 1150) > _SOFT_TISSUE and fraction_of(_LOWEST, -150) < 5e-4:
+        yield (
+            *("error", "hounsfield"),
+            f"soft tissue lies near +1000 and nothing below -150 (lowest {low}): the intercept "
+            f"(usually -1024) is lost. {_EXPORT}",
         )
         return
     if (

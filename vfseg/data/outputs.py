@@ -1,0 +1,42 @@
+"""What this program writes, so that it never takes it for what a user gives."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vfseg.data.nifti import description
+from vfseg.errors import UserError
+from vfseg.files import read_lines
+
+NOTE = "vfseg: research use only"
+"""Description in the header of every map."""
+
+FACTS = "facts.json"
+"""Stands beside every synthetic CT."""
+
+OUTSIDE_TRAINING = "outside_training"
+"""Column of every table of results: what of the CT lies outside the range of training."""
+
+_OLDER = {"suspected", "genant_margin"}  # columns of lists from before there was that one
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether a file is a map or a list of results, in any folder and under any name."""
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        return description(path).startswith(NOTE)
+    if name.endswith(".csv"):
+        columns = set(_columns(path))
+        return OUTSIDE_TRAINING in columns or columns >= _OLDER
+    return False
+
+
+def is_own_cohort(folder: Path) -> bool:
+    """Whether a folder is a cohort of synthetic cases."""
+    return (folder / "manifest.csv").is_file() and any(folder.glob(f"cases/*/{FACTS}"))
+
+
+def _columns(path: Path) -> Iterator[str]:
+    try:
+        yield from next(read_lines(path), (1, []))[1]
+    except UserError:
+        return

@@ -1,0 +1,46 @@
+"""Names of patients as people write them: one patient may be spelled in several ways."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+_DECIMAL = re.compile(r"(\d+)\.0*")
+_DIGITS = re.compile(r"\d+")
+
+
+def person(patient_id: str) -> str:
+    r"""What is the same for every spelling of one name.
+
+    Upper and lower case, full width, spaces, leading zeros, and the `.0` that a spreadsheet adds
+    to a number in a column with gaps make no difference.
+
+    >>> {person(name) for name in ("P01", "p01", "P1", "\uff30\uff10\uff11", " P 01")}
+    {'p1'}
+    >>> [person(name) for name in ("7", "007", "7.0", "7.5", "10")]
+    ['7', '7', '7', '7.5', '10']
+    """
+    name = "".join(unicodedata.normalize("NFKC", patient_id).casefold().split())
+    if number := _DECIMAL.fullmatch(name):
+        name = number[1]
+    return _DIGITS.sub(lambda run: run[0].lstrip("0") or "0", name)
+
+
+def spelled_twice(placed: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Remarks on patients that may be one, written in several ways.
+
+    Args:
+        placed: (patient id, split) of the cases; the split may be "".
+    """
+    spellings: dict[str, dict[str, list[str]]] = {}
+    for patient_id, split in placed:
+        spellings.setdefault(person(patient_id), {}).setdefault(patient_id, []).append(split)
+    for names in spellings.values():
+        if len(names) > 1:
+            splits = list(dict.fromkeys(split for own in names.values() for split in own if split))
+            where = f" in {' and '.join(splits)}." if len(splits) > 1 else ""
+            yield f"{' and '.join(names)}: one patient?{where} Write the name in one way."
+
+
+def is_about_patients(note: str) -> bool:
+    """Whether a note is one of `spelled_twice`."""
+    return ": one patient?" in note
