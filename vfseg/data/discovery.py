@@ -13,27 +13,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vfseg.data.cases import Case, check_manifest
-from vfseg.data.dicom import holds_dicom, is_dicom_file, is_series_path
+from vfseg.data.dicom import holds_dicom, is_series_path
+from vfseg.data.dicom_file import is_dicom_file
 from vfseg.data.grades import graded_subjects
+from vfseg.data.roles import CT_WORD, NIFTI, SPECIAL, role_of, stem_of
 from vfseg.data.vertebra_labels import is_class_folder
 from vfseg.errors import UserError
-from vfseg.files import read_lines
 
 MANIFEST = "manifest.csv"
-_NIFTI = (".nii", ".nii.gz")
-_TABLES = (".csv", ".txt")
-_EDGES = {"x0", "x1", "y0", "y1", "z0", "z1"}
 _ROLES = ("vertebrae", "boxes", "fractures", "grades")
 _SHOWN = 8
 _LEFT_OUT = re.compile(r": left out, |^line \d+: ")
-# Words of a name, BIDS entities included, that say what a file is.
-_FRACTURE = re.compile(r"frac|(?<![a-z])fx(?![a-z])|lesion")
-_NOT_VERTEBRAE = re.compile(r"subreg|body|bodies|seg-vb|endplate|spinal_?c|(?<![a-z])disc|rib")
-_VERTEBRA = re.compile(r"(?<![a-z])vert|totalseg")
-_LABELS = re.compile(r"(?<![a-z])d?seg|label")  # of vertebrae, unless the folder says fractures
-_OTHER_MASK = re.compile(r"mask|(?<![a-z])msk|(?<![a-z])gt(?![a-z])|prob")
-_OTHER_FOLDER = re.compile(r"subreg|bodies|endplate|(?<![a-z])(disc|rib)")
-_CT_WORD = re.compile(r"[_.-]?(?<![a-z])ct(?![a-z])[_.-]?", re.IGNORECASE)
 _CHANNEL = re.compile(r"_0000$")  # as nnU-Net names the only channel of an image
 _LAYOUTS = (
     "Name the files in a manifest.csv, or lay them out as VerSe/BIDS (*_ct.nii.gz, "
@@ -85,7 +75,7 @@ def case_of_ct(path: Path, *, vertebrae: Path | None = None, boxes: Path | None 
         vertebrae: its label map.
         boxes: its box file.
     """
-    name = _id_of(_without_ct(_stem(path)) or path.resolve().parent.name)
+    name = _id_of(_without_ct(stem_of(path)) or path.resolve().parent.name)
     return Case(name, name, path, vertebrae, boxes)
 
 
@@ -102,7 +92,7 @@ class _Item:
     """A file, or a folder that counts as one, and what its name says."""
 
     path: Path
-    role: str  # "ct", one of `_ROLES`, "centroids", or "" where the name does not say
+    role: str  # "" where its name does not say, else as in `role_of`
     stem: str
     key: str  # BIDS entities without `seg`; "" where the name is not BIDS
     numbers: frozenset[int]  # in the name
@@ -122,8 +112,10 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     unused = []
     for item in items:
         if item.role not in _ROLES:
-            if not item.role and item.path.name.lower().endswith((*_NIFTI, ".csv")):
+            if not item.role and item.path.name.lower().endswith((*NIFTI, ".csv")):
                 unused.append(item.path)
+            if item.role == SPECIAL:
+                notes.append(f"{_at(root, item.path)}: a pipe, socket or device, passed over")
             continue
         subjects = graded_subjects(item.path) if item.role == "grades" else ()
         owners = _named(subjects, scans) if subjects else _owners(item, scans)
@@ -180,72 +172,12 @@ def _items(root: Path) -> Iterable[_Item]:
         for name in sorted(names):
             file = path / name
             if not name.startswith(".") and not is_dicom_file(file):
-                yield _Item(file, _role(file, "" if path == root else path.name), *_meaning(file))
-
-
-def _role(path: Path, folder: str) -> str:
-    """What a file is by its name; where that does not say, by the name of its folder."""
-    name = path.name.lower()
-    if name.endswith("_ctd.json"):
-        return "centroids"  # they say no more than the label map
-    if name.endswith(_TABLES):
-        if _is_box_file(path):
-            return "boxes"
-        return "grades" if graded_subjects(path) is not None else ""
-    if not name.endswith(_NIFTI):
-        return ""
-    stem = _stem(path).lower()
-    if _FRACTURE.search(stem):
-        return "fractures"
-    if _NOT_VERTEBRAE.search(stem):
-        return ""
-    if stem.startswith("sub-") and stem.endswith("_ct"):  # its entities may hold any word
-        return "ct"
-    if _VERTEBRA.search(stem):
-        return "vertebrae"
-    vote = "ct" if stem.startswith("sub-") else _vote(folder)
-    if _LABELS.search(stem):
-        return vote if vote == "fractures" else "vertebrae"
-    if _OTHER_MASK.search(stem):
-        return vote if vote != "ct" else ""
-    if stem.startswith("sub-") or (vote != "ct" and _CT_WORD.search(stem)):
-        return ""  # a CT of that name, or a mask named after its CT?
-    return vote
-
-
-def _vote(folder: str) -> str:
-    """What the files of a folder are by its name: a role, "" for other masks, else "ct"."""
-    folder = folder.lower()
-    kinds = {
-        "fractures": _FRACTURE.search(folder),
-        "vertebrae": _VERTEBRA.search(folder) or _LABELS.search(folder),
-        "": _OTHER_FOLDER.search(folder) or _OTHER_MASK.search(folder),
-    }
-    said = [kind for kind, word in kinds.items() if word]
-    if not said:
-        return "ct"
-    if _CT_WORD.search(folder):
-        return ""  # CTs of fractures, or fractures of CTs?
-    return said[0]
-
-
-def _is_box_file(path: Path) -> bool:
-    """Whether a table is named as a box file, or its first line is one of a box file."""
-    if re.match(r"cut_li\d", path.name.lower()):
-        return True
-    try:
-        cells = [cell.lower() for cell in next(read_lines(path), (1, []))[1]]
-    except UserError:
-        return False
-    while cells and not cells[-1]:
-        cells.pop()
-    numbers = all(cell.lstrip("-").isdecimal() for cell in cells[1:])
-    return set(cells) >= _EDGES or (len(cells) in (7, 11) and numbers)
+                yield _Item(file, role_of(file, "" if path == root else path.name), *_meaning(file))
 
 
 def _meaning(path: Path) -> tuple[str, str, frozenset[int]]:
     """Stem, BIDS key and numbers of a name."""
-    stem = _stem(path)
+    stem = stem_of(path)
     entities = [part for part in stem.split("_") if "-" in part]
     bids = stem.startswith("sub-")
     key = "_".join(e for e in entities if not e.startswith(("seg-", "space-"))) if bids else ""
@@ -316,17 +248,9 @@ def _id_of(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).strip("_.-") or "case"
 
 
-def _stem(path: Path) -> str:
-    name = path.name
-    for suffix in (".nii.gz", *((path.suffix,) if path.is_file() else ())):
-        if name.lower().endswith(suffix.lower()):
-            return name[: -len(suffix)]
-    return name
-
-
 def _without_ct(stem: str) -> str:
     """Name of the case in the name of its CT: `CT_12` -> `12`, `example_ct` -> `example`."""
-    return _CT_WORD.sub("_", stem).strip("_.-")
+    return CT_WORD.sub("_", stem).strip("_.-")
 
 
 def _at(root: Path, path: Path) -> str:
