@@ -18,7 +18,7 @@ from tests.crops.two_vertebrae import (
     sheet,
     write_files,
 )
-from vfseg.data.dicom import PADDING_HU
+from vfseg.data.dicom_slice import PADDING_HU
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.errors import UserError
 

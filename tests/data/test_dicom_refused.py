@@ -24,7 +24,7 @@ BAD = {
     "no place": ({"ImagePositionPatient": None}, None, "without ImagePositionPatient"),
     "frames": ({"NumberOfFrames": 3}, None, "Enhanced CT"),
     "no right angle": ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, None, "right angle"),
-    "cut short": ({}, cut, "cannot be read"),
+    "cut short": ({}, cut, "IM0002: cut short"),
 }
 DAMAGED_TAGS = {
     "zero spacing": ("PixelSpacing", [0, 0]),

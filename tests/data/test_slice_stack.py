@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.data.dicom_series import save, slices_of
+from tests.data.dicom_series import save, series_affine, slices_of, volume
 from vfseg.data.volume import read_ct, read_geometry
 from vfseg.errors import UserError
 
@@ -51,6 +51,16 @@ def zoomed(slices):
     slices[3].PixelSpacing = [0.5, 0.5]
 
 
+def half(change):
+    """The change, made to half of the slices."""
+
+    def made(slices):
+        for index in range(5):
+            change([None] * 3 + [slices[index]])
+
+    return made
+
+
 IRREGULAR = {
     "missing": (
         lambda: without(slices_of(), 3, 6, 7),
@@ -66,9 +76,27 @@ IRREGULAR = {
     "unequal": (lambda: changed(unequal), "unequal spacing.*2.5 to 3.75 mm: 4 times 2.5 mm; 5 tim"),
     "tilt": (lambda: sheared(12.0), r"gantry tilt of 12.0 degrees: .* says 12"),
     "shift": (lambda: changed(lambda s: move(s, 4, (2, 0, 0))), r"sideways, IM\d+ by 2.00 mm"),
-    "mixed orientations": (lambda: changed(mixed), r"mixed orientations.*\(9 slices\).*\(1 slice"),
-    "sizes": (lambda: changed(smaller), r"different Rows: 5 \(9 slices\), 4 \(1 slice\)"),
-    "pixel spacing": (lambda: changed(zoomed), "different PixelSpacing"),
+    "mixed orientations": (
+        lambda: changed(half(mixed)),
+        r"different ImageOrientationPatient: .*\(5 slices\).*\(5 slices",
+    ),
+    "sizes": (lambda: changed(half(smaller)), r"different Rows: 5 \(5 slices\), 4 \(5 slices\)"),
+    "pixel spacing": (
+        lambda: changed(half(zoomed)),
+        r"different PixelSpacing: \[0.9, 0.7\] \(5 slices\), \[0.5, 0.5\] \(5 slices",
+    ),
+    "one orientation": (
+        lambda: changed(mixed),
+        r"(?s)1 missing slice .*left out IM\d+: .*\[0.0, 1.0, 0.0, 0.0, 0.0, -1.0\] put its corn",
+    ),
+    "one size": (
+        lambda: changed(smaller),
+        r"(?s)1 missing slice .*left out IM\d+: 4 x 6 pixels, 5 x 6 in the other slices",
+    ),
+    "one pixel spacing": (
+        lambda: changed(zoomed),
+        r"(?s)1 missing slice .*left out IM\d+: PixelSpacing \[0.5, 0.5\]",
+    ),
 }
 
 
@@ -101,3 +129,67 @@ def test_a_tilt_that_the_scanner_corrected(tmp_path):
     """The tag says tilt, the slices lie behind one another: a regular volume."""
     folder = save(slices_of(GantryDetectorTilt=12.0), tmp_path / "s")
     assert read_ct(folder).shape == (10, 5, 6)
+
+
+def test_numbers_are_compared_as_numbers(tmp_path):
+    """Whatever the text: zeros at the end, a sign, an exponent, other places of decimals."""
+    slices = slices_of()
+    for data, text in zip(slices, ("0.900000", "+.9", "9e-1", "0.9 ", "0.90", "00.9")):
+        data.PixelSpacing = [text, "0.7"]
+    for data, text in zip(slices, ("1.000", "1", "0.1E1", "1.", "+1")):
+        data.ImageOrientationPatient = [text, "0", "-0", "0.0", text, "0e5"]
+    folder = save(slices, tmp_path / "s")
+    ct = read_ct(folder)
+    np.testing.assert_array_equal(ct.geometry.to_stored(ct.array), volume((6, 5, 10)))
+    np.testing.assert_allclose(ct.geometry.stored_affine, series_affine(), atol=1e-4)
+
+
+# Corners of slices lie 5 columns of 0.7 mm and 4 rows of 0.9 mm from their first pixel, the slices
+# 2.5 mm apart; each entry is what the number differs by where the corner is 1 voxel away.
+PER_VOXEL = {
+    "spacing of columns": lambda data, by: spaced(data, 0, by / 5 * 0.7),
+    "spacing of rows": lambda data, by: spaced(data, by / 4 * 0.9, 0),
+    "row turned in the plane": lambda data, by: turned(data, 1, by * 0.9 / (5 * 0.7)),
+    "row turned out of the plane": lambda data, by: turned(data, 2, by * 2.5 / (5 * 0.7)),
+    "column turned out of the plane": lambda data, by: turned(data, 5, by * 2.5 / (4 * 0.9)),
+}
+
+
+def spaced(data, rows, columns):
+    data.PixelSpacing = [0.9 + rows, 0.7 + columns]
+
+
+def turned(data, component, by):
+    direction = [1.0, 0, 0, 0, 1, 0]
+    direction[component] += by
+    data.ImageOrientationPatient = direction
+
+
+@pytest.mark.parametrize("name", PER_VOXEL)
+def test_a_tenth_of_a_voxel_at_the_corners_is_no_difference(name, tmp_path):
+    slices = slices_of()
+    PER_VOXEL[name](slices[4], 0.09)
+    ct = read_ct(save(slices, tmp_path / "within"))
+    np.testing.assert_array_equal(ct.geometry.to_stored(ct.array), volume((6, 5, 10)))
+    np.testing.assert_allclose(ct.geometry.stored_affine, series_affine(), atol=1e-4)
+    slices = slices_of()
+    PER_VOXEL[name](slices[4], 0.12)
+    with pytest.raises(UserError, match=r"1 missing slice[^!]*put its corners up to 0.12 voxels"):
+        read_ct(save(slices, tmp_path / "beyond"))
+
+
+def test_every_second_slice_differs_a_little(tmp_path):
+    """The volume takes the middle: each lies within half of the difference, 0.18 voxels, of it."""
+    slices = slices_of()
+    for data in slices[::2]:
+        spaced(data, 0, 0.18 / 5 * 0.7)
+    affine = read_ct(save(slices, tmp_path / "s")).geometry.stored_affine
+    np.testing.assert_allclose(affine[:3, 0], [-0.7 - 0.09 / 5 * 0.7, 0, 0], atol=1e-6)
+
+
+def test_a_few_slices_of_short_distance_are_not_tilted_by_rounding(tmp_path):
+    """Places rounded to 0.1 mm, in 4 slices 1 mm apart: 1 degree, but 0.05 mm."""
+    slices = slices_of(4)
+    for index, data in enumerate(slices):
+        data.ImagePositionPatient = [-30, 12 + (0.05 if index > 1 else 0), 400 + index]
+    assert read_ct(save(slices, tmp_path / "s")).shape == (4, 5, 6)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from vfseg.crops.store import CaseRecord, CropRecord, read_record, write_case
 from vfseg.data.attribution import attribute
 from vfseg.data.cases import Case
-from vfseg.data.dicom import PADDING_HU
+from vfseg.data.dicom_slice import PADDING_HU
 from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.geometry import PLANE_AXES, Geometry, check_same_geometry
 from vfseg.data.hounsfield import read_hounsfield

@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vfseg.data.cases import Case, check_manifest
-from vfseg.data.dicom import holds_dicom, is_dicom_file, is_series_path
+from vfseg.data.dicom import holds_dicom, is_series_path
+from vfseg.data.dicom_file import is_dicom_file
 from vfseg.data.grades import graded_subjects
 from vfseg.data.outputs import is_own_cohort, is_own_file
 from vfseg.data.patients import spelled_twice
-from vfseg.data.roles import CT_WORD, NIFTI, role_of, stem_of
+from vfseg.data.roles import CT_WORD, NIFTI, SPECIAL, role_of, stem_of
 from vfseg.data.vertebra_labels import is_class_folder
 from vfseg.errors import UserError
 
@@ -103,7 +104,7 @@ class _Item:
     """A file, or a folder that counts as one, and what its name says."""
 
     path: Path
-    role: str  # "ct", one of `_ROLES`, "centroids", `_OWN`, or "" where the name does not say
+    role: str  # "" where its name does not say, `_OWN`, else as in `role_of`
     stem: str
     key: str  # BIDS entities without `seg`; "" where the name is not BIDS
     numbers: frozenset[int]  # in the name
@@ -125,6 +126,8 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
         if item.role not in _ROLES:
             if not item.role and item.path.name.lower().endswith((*NIFTI, ".csv")):
                 unused.append(item.path)
+            if item.role == SPECIAL:
+                notes.append(f"{_at(root, item.path)}: a pipe, socket or device, passed over")
             continue
         subjects = graded_subjects(item.path) if item.role == "grades" else ()
         owners = _named(subjects, scans) if subjects else _owners(item, scans)
@@ -188,7 +191,8 @@ def _items(root: Path) -> Iterable[_Item]:
             file = path / name
             if not name.startswith(".") and not is_dicom_file(file):
                 role = role_of(file, "" if path == root else path.name)
-                yield _Item(file, _OWN if is_own_file(file) else role, *_meaning(file))
+                own = role != SPECIAL and is_own_file(file)
+                yield _Item(file, _OWN if own else role, *_meaning(file))
 
 
 def _meaning(path: Path) -> tuple[str, str, frozenset[int]]:

@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 
 from vfseg.data.box import Box
-from vfseg.data.dicom import is_dicom_file
+from vfseg.data.dicom_file import is_dicom_file
 from vfseg.data.geometry import Geometry, geometry_of_header
 from vfseg.data.limits import check_size
 from vfseg.data.packing import DAMAGE, can_hold, open_unpacked, packing, read_to_end

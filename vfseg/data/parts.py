@@ -77,8 +77,8 @@ def parts_of(labels: Volume, label: int, box: Box) -> Parts:
     starts = np.min([start_of(piece) for piece, _ in chosen], axis=0)
     stops = np.max([[side.stop for side in piece] for piece, _ in chosen], axis=0)
     inside = np.zeros(stops - starts, bool)
-    for piece, mask in chosen:
-        inside[moved(piece, (-starts).tolist())] |= mask
+    for place, mask in chosen:
+        inside[moved(place, (-starts).tolist())] |= mask
     return Parts(box_between(starts, stops), inside, count, np.concatenate(islands))
 
 

@@ -1,12 +1,15 @@
-"""What a file of a data set is for, by its name; tables by what is in them."""
+"""What a file of a data set is, as its name and the name of its folder say."""
 
 import re
 from pathlib import Path
 
+from vfseg.data.dicom_file import is_special_file
 from vfseg.data.grades import graded_subjects
 from vfseg.errors import UserError
 from vfseg.files import read_lines
 
+SPECIAL = "special"
+"""A pipe, a socket or a device, on which a reader could wait for ever."""
 NIFTI = (".nii", ".nii.gz")
 _TABLES = (".csv", ".txt")
 _EDGES = {"x0", "x1", "y0", "y1", "z0", "z1"}
@@ -21,7 +24,18 @@ CT_WORD = re.compile(r"[_.-]?(?<![a-z])ct(?![a-z])[_.-]?", re.IGNORECASE)
 
 
 def role_of(path: Path, folder: str) -> str:
-    """What a file is by its name; where that does not say, by the name of its folder."""
+    """What a file is by its name; where that does not say, by the name of its folder.
+
+    Args:
+        path: of the file. A table is looked into.
+        folder: name of its folder, "" where that says nothing.
+
+    Returns:
+        "ct", "vertebrae", "boxes", "fractures", "grades", "centroids", `SPECIAL`, or "" where the
+        names do not say.
+    """
+    if is_special_file(path):
+        return SPECIAL
     name = path.name.lower()
     if name.endswith("_ctd.json"):
         return "centroids"  # they say no more than the label map
@@ -81,7 +95,7 @@ def _is_box_file(path: Path) -> bool:
 
 
 def stem_of(path: Path) -> str:
-    """Name of a file without its ending."""
+    """Name of a file without its ending, or of a folder."""
     name = path.name
     for suffix in (".nii.gz", *((path.suffix,) if path.is_file() else ())):
         if name.lower().endswith(suffix.lower()):

@@ -2,35 +2,47 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from vfseg.data.dicom_slice import Slice
 from vfseg.errors import UserError, quantity
 
 _TILT_DEGREES = 0.2  # less than 2 mm in half a metre, and the affine says it exactly
 _TOLERANCE = 0.1  # voxels
-_COSINE_TOLERANCE = 1e-4
+_ANGLE_TOLERANCE = 1e-3
 _DUPLICATE_MM = 0.01
 _SHOWN = 3
+_MOST_ODD = 3  # slices that may be left out of a stack, being damaged or unlike the others
 _CONVERT = "Export the series again, or convert it to NIfTI with a tool that corrects this."
+_PLANE_TAGS = {"PixelSpacing": "spacing", "ImageOrientationPatient": "orientation"}
 
 
-def stack_slices(name: str, slices: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+def is_few(odd: int, others: int) -> bool:
+    """Whether so many slices may be left out of a series of which the others are sound."""
+    return odd <= _MOST_ODD and odd < others
+
+
+def stack_slices(
+    name: str, slices: Sequence[Slice], left_out: Sequence[str]
+) -> tuple[np.ndarray, list[Slice], list[str]]:
     """Grid of a stack of slices, in order along the normal of their plane.
 
     With r, c the direction cosines along a row and down a column, p the places of the first pixels
     in order along r x c, and (a, b) the distance between rows and between columns, the affine in
-    DICOM's LPS is [b r, a c, (p[n-1] - p[0]) / (n-1), p[0]].
+    DICOM's LPS is [b r, a c, (p[n-1] - p[0]) / (n-1), p[0]]. Of r, c, a and b it is the median: the
+    slices may differ in them by 0.1 voxel at their corners. A few that differ by more are left out.
 
     Args:
         name: of the series, for messages.
-        slices: DICOM headers with their plane and their file name.
+        slices: two or more, without other kinds and faults.
+        left_out: what has been left out of the series before, and why.
 
     Returns:
-        The affine, `[column, row, slice]` -> RAS+ mm, [4, 4], and the order of the slices.
+        The affine, `[column, row, slice]` -> RAS+ mm, [4, 4], the slices in order, and what has
+        been left out in all.
 
     Raises:
         UserError: slices that are missing, doubled, unequally spaced, tilted (gantry), shifted
@@ -39,42 +51,90 @@ def stack_slices(name: str, slices: Sequence[Any]) -> tuple[np.ndarray, np.ndarr
     References:
         DICOM PS3.3, C.7.6.2 (Image Plane Module).
     """
-    for tag, unit in (("Columns", ""), ("Rows", ""), ("PixelSpacing", " mm")):
-        _all_alike(name, tag, [str(h.get(tag)) + unit for h in slices])
-    cosines = np.array([h.ImageOrientationPatient for h in slices], float)
-    if np.abs(cosines - cosines[0]).max() > _COSINE_TOLERANCE:
-        _all_alike(
-            name,
-            "ImageOrientationPatient (mixed orientations)",
-            [str(np.round(c, 3).tolist()) for c in cosines],
-        )
-        raise UserError(f"{name}: slices of slightly mixed orientations. {_CONVERT}")
-    rows, columns = cosines[0, :3], cosines[0, 3:]
-    if not np.allclose([rows @ rows, columns @ columns, rows @ columns], [1, 1, 0], atol=1e-3):
+    slices, odd = _alike(name, slices)
+    left_out = [*left_out, *odd]
+    rows, columns, pixel = _plane(slices)
+    size = max(slices[0].rows, slices[0].columns)
+    gram = [rows @ rows, columns @ columns, rows @ columns]
+    if not np.allclose(gram, [1, 1, 0], atol=max(_ANGLE_TOLERANCE, _TOLERANCE / size)):
         raise UserError(
-            f"{name}: ImageOrientationPatient {cosines[0].tolist()} are not two directions at a "
-            f"right angle. {_CONVERT}"
+            f"{name}: ImageOrientationPatient {[*rows.tolist(), *columns.tolist()]} are not two "
+            f"directions at a right angle. {_CONVERT}"
         )
     normal = np.cross(rows, columns)
-    places = np.array([h.ImagePositionPatient for h in slices], float)
-    if not np.isfinite(places).all():
-        raise UserError(f"{name}: ImagePositionPatient holds NaN or infinity. {_CONVERT}")
+    places = np.array([header.position for header in slices])
     order = np.argsort(places @ normal, kind="stable")
     slices, places = [slices[int(index)] for index in order], places[order]
-    pixel = [float(size) for size in slices[0].PixelSpacing]  # between rows, between columns
     problems = _spacing_problems(slices, places @ normal)
-    problems += _shift_problems(slices, places, normal, min(pixel))
+    problems += _shift_problems(slices, places, normal, float(pixel.min()))
     if problems:
+        problems += [f"left out {remark}" for remark in left_out]
         raise UserError("\n  ".join([f"{name}: no regular volume:", *problems]))
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = rows * pixel[1], columns * pixel[0]
     lps[:3, 2] = (places[-1] - places[0]) / (len(slices) - 1)
     lps[:3, 3] = places[0]
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, order
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, slices, left_out
+
+
+def _plane(slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Directions along a row and down a column, [3] each; spacing of rows and columns, mm, [2]."""
+    cosines = np.median([header.orientation for header in slices], axis=0)
+    return cosines[:3], cosines[3:], np.median([header.spacing for header in slices], axis=0)
+
+
+def _alike(name: str, slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
+    """The slices of one size and plane, and which others are left out, if they are few."""
+    size, _ = Counter((header.rows, header.columns) for header in slices).most_common(1)[0]
+    kept: list[Slice] = []
+    odd = [
+        f"{header.path.name}: {header.rows} x {header.columns} pixels, {size[0]} x {size[1]} in "
+        "the other slices"
+        for header in slices
+        if (header.rows, header.columns) != size
+    ]
+    of_size = [header for header in slices if (header.rows, header.columns) == size]
+    for header, distance in zip(of_size, _corner_distances(of_size)):
+        if distance <= _TOLERANCE:
+            kept.append(header)
+        else:
+            odd.append(
+                f"{header.path.name}: PixelSpacing {_rounded(header.spacing)} mm and "
+                f"ImageOrientationPatient {_rounded(header.orientation)} put its corners up to "
+                f"{distance:.2g} voxels away from those of the other slices"
+            )
+    if len(kept) >= 2 and is_few(len(odd), len(kept)):
+        return kept, odd
+    for tag in ("rows", "columns"):
+        _all_alike(name, tag.capitalize(), [str(getattr(header, tag)) for header in slices])
+    for tag, field in _PLANE_TAGS.items():
+        _all_alike(name, tag, [_rounded(getattr(header, field)) for header in slices])
+    raise UserError(f"{name}: slices of slightly mixed orientations. {_CONVERT}")
+
+
+def _corner_distances(slices: Sequence[Slice]) -> list[float]:
+    """How far the corners of each slice lie from where the common plane has them, in voxels."""
+    rows, columns, pixel = _plane(slices)
+    normal = np.cross(rows, columns)
+    gaps = np.diff(np.sort([np.dot(header.position, normal) for header in slices]))
+    step = float(np.median(gaps)) if len(gaps) else 0.0
+    voxel = np.array([pixel[1], pixel[0], step if step > _DUPLICATE_MM else float(pixel.min())])
+    distances = []
+    for header in slices:
+        cosines, spacing = np.array(header.orientation), header.spacing
+        across = (header.columns - 1) * (cosines[:3] * spacing[1] - rows * pixel[1])
+        down = (header.rows - 1) * (cosines[3:] * spacing[0] - columns * pixel[0])
+        moved = np.array([across, down, across + down]) @ np.array([rows, columns, normal]).T
+        distances.append(float(np.abs(moved / voxel).max()))
+    return distances
+
+
+def _rounded(values: Sequence[float]) -> str:
+    return str(np.round(values, 4).tolist())
 
 
 def _all_alike(name: str, tag: str, values: list[str]) -> None:
-    kinds = {value: values.count(value) for value in values}
+    kinds = Counter(values)
     if len(kinds) > 1:
         listed = ", ".join(
             f"{value} ({quantity(count, 'slice')})" for value, count in list(kinds.items())[:5]
@@ -85,14 +145,14 @@ def _all_alike(name: str, tag: str, values: list[str]) -> None:
         )
 
 
-def _spacing_problems(slices: Sequence[Any], along: np.ndarray) -> list[str]:
+def _spacing_problems(slices: Sequence[Slice], along: np.ndarray) -> list[str]:
     """Slices that are doubled, missing or unequally spaced, by their place along the normal, mm."""
-    names = [Path(header.filename).name for header in slices]
+    names = [header.path.name for header in slices]
     gaps = np.diff(along)
     doubled = np.flatnonzero(gaps < _DUPLICATE_MM)
     if len(doubled):
         pairs = [(slices[i], slices[i + 1]) for i in doubled.tolist()]
-        same = all(one.SOPInstanceUID == other.SOPInstanceUID for one, other in pairs)
+        same = all(one.image == other.image for one, other in pairs)
         kind = "copies of one image" if same else "two phases or reconstructions in one series?"
         listed = [f"{names[i]} and {names[i + 1]} at {along[i]:.2f} mm" for i in doubled[:_SHOWN]]
         return [
@@ -126,7 +186,7 @@ def _spacing_problems(slices: Sequence[Any], along: np.ndarray) -> list[str]:
 
 
 def _shift_problems(
-    slices: Sequence[Any], places: np.ndarray, normal: np.ndarray, pixel: float
+    slices: Sequence[Slice], places: np.ndarray, normal: np.ndarray, pixel: float
 ) -> list[str]:
     """A tilted gantry, or slices that do not lie behind one another."""
     offset = places - places[0]
@@ -138,14 +198,14 @@ def _shift_problems(
     degrees = math.degrees(math.atan2(shift, along[-1]))
     distance = np.linalg.norm(sideways - np.outer(along / along[-1], sideways[-1]), axis=1)
     if distance.max() > _TOLERANCE * pixel:
-        name = Path(slices[int(distance.argmax())].filename).name
+        name = slices[int(distance.argmax())].path.name
         return [
             f"slices shifted sideways, {name} by {distance.max():.2f} mm. Put the slices of one "
             "acquisition in a folder of their own."
         ]
-    if degrees > _TILT_DEGREES:
-        tag = slices[0].get("GantryDetectorTilt")
-        tagged = f"; the tag GantryDetectorTilt says {float(tag):g}" if tag is not None else ""
+    if degrees > _TILT_DEGREES and shift > _TOLERANCE * pixel:
+        tag = slices[0].tilt
+        tagged = f"; the tag GantryDetectorTilt says {tag:g}" if tag is not None else ""
         return [
             f"gantry tilt of {degrees:.1f} degrees: the last slice is shifted by {shift:.1f} mm "
             f"in its plane{tagged}. Correct the tilt (dcm2niix writes a corrected volume) and give "

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vfseg.crops.intensity import to_channels
-from vfseg.data.dicom import PADDING_HU
+from vfseg.data.dicom_slice import PADDING_HU
 from vfseg.inference.views import Views
 from vfseg.models.slice_network import SliceNetwork
 from vfseg.processes import cores
