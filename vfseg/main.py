@@ -7,6 +7,8 @@ Many processes make one run, each with the same command and a workdir that all o
 `--distributed` under SLURM, Kubernetes, Open MPI or on a TPU pod; elsewhere each is given
 `--coordinator=HOST:PORT --processes=N --process=I`.
 
+A workdir, or the --output of a prediction, belongs to one run at a time: a second one is refused.
+
 `--folds` runs all folds of a cross-validation (`--config.split.folds=K`), each one in a folder
 `fold-I` of the workdir, all from one store. With several processes each takes its part of the
 folds, and works for itself: `--distributed`, or `--processes=N --process=I`. `--data DIR` keeps
@@ -26,6 +28,7 @@ from absl import logging
 
 from vfseg.commands import flags
 from vfseg.errors import UserError
+from vfseg.files import full_disk_named
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         _prepare_logging()
         _prepare_jax()
-        with contextlib.nullcontext() if flags.FOLDS.value else _joined():
+        with contextlib.nullcontext() if flags.FOLDS.value else _joined(), full_disk_named():
             _dispatch()
     except UserError as error:
         print(f"vfseg: {error}", file=sys.stderr)
@@ -109,15 +112,18 @@ def _dispatch() -> None:
             of_fold = dataclasses.replace(
                 config, split=dataclasses.replace(config.split, fold=fold)
             )
-            modes[flags.MODE.value](Run(of_fold, workdir / f"fold-{fold}", data))
+            run = Run(of_fold, workdir / f"fold-{fold}", data)
+            with run.alone():
+                modes[flags.MODE.value](run)
         return
     run = Run(config, workdir, data)
-    if flags.COMPARE.value:
-        evaluate.compare_with(run, Path(flags.COMPARE.value))
-    if flags.FUSIONS.value:
-        evaluate.compare_fusion(run)
-    if not (flags.COMPARE.value or flags.FUSIONS.value):
-        modes[flags.MODE.value](run)
+    with run.alone():
+        if flags.COMPARE.value:
+            evaluate.compare_with(run, Path(flags.COMPARE.value))
+        if flags.FUSIONS.value:
+            evaluate.compare_fusion(run)
+        if not (flags.COMPARE.value or flags.FUSIONS.value):
+            modes[flags.MODE.value](run)
 
 
 def _prepare_logging() -> None:
