@@ -1,5 +1,7 @@
 """Damage to any file of a folder is noticed; what joins the folder later is not its concern."""
 
+import json
+
 import pytest
 
 from vfseg.digests import DIGESTS, damage, has_digests, write_digests
@@ -38,9 +40,16 @@ def test_damaged_digests_are_damage(folder, content):
     assert damage(folder)
 
 
+def test_a_file_that_is_left_out_of_the_digests_is_noticed(folder):
+    content = json.loads((folder / DIGESTS).read_text())
+    del content["files"]["a"]
+    (folder / DIGESTS).write_text(json.dumps(content))
+    assert damage(folder) == f"{DIGESTS} is not as it was written"
+
+
 def test_a_folder_of_an_earlier_version_has_none(tmp_path):
     assert not has_digests(tmp_path)
-    assert damage(tmp_path) == f"{DIGESTS} is missing or empty"
+    assert damage(tmp_path) == f"{DIGESTS} is missing"
 
 
 def test_only_the_named_files_count_where_some_are_named(tmp_path):

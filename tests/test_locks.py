@@ -124,6 +124,16 @@ def test_what_goes_wrong_inside_gives_the_folder_back(tmp_path):
     assert not (tmp_path / RUN).exists()
 
 
+def test_a_folder_in_which_nothing_was_made_goes_again(tmp_path):
+    for name, standing, left in (("a", False, False), ("b", True, True), ("c", False, True)):
+        if standing:
+            (tmp_path / name).mkdir()
+        with kept_for_run(tmp_path / name):
+            if name == "c":
+                (tmp_path / name / "result").touch()
+        assert (tmp_path / name).exists() == left
+
+
 @pytest.mark.parametrize("lock", [locked, kept_for_run])
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, lock):
     (tmp_path / "file").touch()

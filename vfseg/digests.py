@@ -1,10 +1,11 @@
 """Digests of the files of a folder, by which damage to any of them is noticed before they are used.
 
-`digests.json` in the folder names each file with its SHA-256. It is written last, when the folder
-is whole; files that join it later are not its concern.
+`digests.json` in the folder names each file with its SHA-256, and has one of them all together. It
+is written last, when the folder is whole; files that join it later are not its concern.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable
 from io import BufferedReader
@@ -36,7 +37,7 @@ def write_digests(folder: Path, names: Iterable[str] = ()) -> None:
             os.fsync(file.fileno())
     for parent in {path.parent for path in paths}:
         sync_folder(parent)
-    write_json(folder / DIGESTS, found)
+    write_json(folder / DIGESTS, {"files": found, "together": _together(found)})
 
 
 def has_digests(folder: Path) -> bool:
@@ -47,12 +48,14 @@ def has_digests(folder: Path) -> bool:
 def damage(folder: Path) -> str:
     """What is wrong with the files of a folder that has digests, in words; "" where nothing is."""
     try:
-        expected = read_checked(folder / DIGESTS, Table(TEXT), "")
+        content = read_checked(folder / DIGESTS, {"files": Table(TEXT), "together": TEXT}, "")
     except UserError as error:
         return str(error).strip()
-    if not expected:
-        return f"{DIGESTS} is missing or empty"
-    for name, digest in expected.items():
+    if content is None:
+        return f"{DIGESTS} is missing"
+    if content["together"] != _together(content["files"]):
+        return f"{DIGESTS} is not as it was written"
+    for name, digest in content["files"].items():
         try:
             with open(folder / name, "rb") as file:
                 if _digest(file) != digest:
@@ -60,6 +63,11 @@ def damage(folder: Path) -> str:
         except (OSError, ValueError) as error:
             return f"{name} cannot be read ({getattr(error, 'strerror', None) or error})"
     return ""
+
+
+def _together(found: dict[str, str]) -> str:
+    """One digest of all, so that none can be left out."""
+    return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()
 
 
 def _digest(file: BufferedReader) -> str:

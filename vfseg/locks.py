@@ -31,13 +31,13 @@ def kept_for_run(folder: Path) -> Iterator[None]:
     of this host left is passed over; of one of another host nobody here can know.
 
     Args:
-        folder: made if it is missing.
+        folder: made if it is missing, and removed at the end where it is still empty.
 
     Raises:
         UserError: another run works there, or one of another host did and left no word.
         CannotWrite: nothing can be written there.
     """
-    path = folder / RUN
+    path, made = folder / RUN, not folder.exists()
     with _acquired(path) as file:
         before = _content(path)
         if before and before.get("host") != socket.gethostname():
@@ -61,6 +61,9 @@ def kept_for_run(folder: Path) -> Iterator[None]:
             yield
         finally:
             _release(path)
+            if made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
 
 def release_all() -> None:

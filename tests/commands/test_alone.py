@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 import pytest
 from absl.testing import flagsaver
@@ -47,7 +48,8 @@ def test_a_second_run_is_refused_in_every_mode(tmp_path, parsed, mode):
 def test_folds_are_runs_of_their_own(tmp_path, parsed, monkeypatch):
     """Each fold is kept while it is worked on, and the workdir of all is free for the others."""
     arguments = [TINY, f"--workdir={tmp_path}", "--mode=prepare", "--config.split.folds=2"]
-    parsed(["vfseg", *arguments, "--folds"])
+    monkeypatch.setattr(sys, "argv", ["vfseg", *arguments, "--folds"])  # overrides come from there
+    parsed(sys.argv)
     kept = []
 
     def watched(self):

@@ -116,7 +116,8 @@ class Run:
             UserError: whatever is wrong with manifest or cases.
         """
         with locked(self.data):
-            sweep(self.data, _COHORT, _VIRTUAL)
+            for cohort in (_COHORT, _VIRTUAL):
+                sweep(self.data / cohort, "cases")
             if self.data != self.workdir:
                 claim_data(self.config, self.data)
             return self._find(make=True)
