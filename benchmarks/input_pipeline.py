@@ -87,7 +87,7 @@ def source_of(store: Path):
         batch_size=BATCH,
         positive_share=0.5,
     )
-    records = [read_record(store, path.name) for path in sorted(store.glob("case*"))]
+    records = [read_record(store, path.name).record for path in sorted(store.glob("case*"))]
     kept = [record for record in records if record is not None]
     return RunSource(store, kept, settings, seed=0, length=10**6)
 

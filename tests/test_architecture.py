@@ -8,7 +8,7 @@ from pathlib import Path
 
 import vfseg
 
-GROUND = ("errors", "files", "settings", "processes")
+GROUND = ("errors", "files", "settings", "schemas", "digests", "locks", "processes")
 FOLDERS = (
     *("data", "synthesis", "crops", "drawing", "audit", "models", "training", "inference"),
     *("evaluation", "report", "config", "commands"),

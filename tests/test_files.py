@@ -1,13 +1,23 @@
-"""Files that appear complete or not at all, tables, and folders in which one process works."""
+"""Files that appear complete or not at all, leftovers, full disks, and tables."""
 
-import subprocess
-import sys
-import time
+import errno
+import os
+from pathlib import Path
 
 import pytest
 
-from vfseg.errors import UserError
-from vfseg.files import atomic_file, locked, read_json, read_table, write_json, write_table
+from tests.full_disk import no_file_beyond
+from vfseg.errors import CannotWrite, UserError
+from vfseg.files import (
+    atomic_file,
+    full_disk_named,
+    read_json,
+    read_table,
+    sweep,
+    unfinished,
+    write_json,
+    write_table,
+)
 
 
 def test_atomic_file_keeps_the_old_one_on_failure(tmp_path):
@@ -24,54 +34,66 @@ def test_atomic_file_keeps_the_old_one_on_failure(tmp_path):
     assert (tmp_path / "f").read_text() == "old"
 
 
-_HOLD = """
-import sys, time
-from pathlib import Path
-from vfseg.files import locked
-folder, name = Path(sys.argv[1]), sys.argv[2]
-with locked(folder):
-    (folder / name).write_text("begun")
-    (folder / "log").open("a").write(f"{name} in\\n")
-    while name == "first" and not (folder / "go").exists():
-        time.sleep(0.02)
-    (folder / "log").open("a").write(f"{name} out\\n")
-"""
+def test_what_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
+    """After a power cut the file under its name is whole, and the name is there."""
+    events, fsync, replace = [], os.fsync, os.replace
+
+    def named(descriptor):
+        return Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+
+    monkeypatch.setattr(os, "fsync", lambda fd: (events.append(named(fd)), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (events.append("named"), replace(a, b)))
+    write_json(tmp_path / "folder" / "f", 1)
+    assert events == [f".f.{os.getpid()}.part", "named", "folder"]
 
 
-def _holder(folder, name):
-    return subprocess.Popen([sys.executable, "-c", _HOLD, str(folder), name])
+def test_leftovers_of_killed_runs_are_swept_and_nothing_else(tmp_path):
+    names = (
+        *(".f.12.part", "a/.g.csv.3.part", "a/b/.h.4.part", "a/.case.5.part/ct/x"),  # leftovers
+        *("f", ".f.part", "f.12.part", "a/g", ".hidden", "other/.f.12.part", ".f.12.part.txt"),
+    )
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    sweep(tmp_path, "a", "absent")
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == set(names[4:])
+    assert not (tmp_path / "a" / ".case.5.part").exists()
+    sweep(tmp_path / "absent")
 
 
-def _until(path):
-    while not path.exists():
-        time.sleep(0.02)
+def test_a_killed_process_leaves_what_is_swept(tmp_path):
+    with atomic_file(tmp_path / "f") as file:
+        file.write(b"half")
+        file.flush()
+        (leftover,) = (path.name for path in tmp_path.iterdir())
+    (tmp_path / leftover).write_bytes(b"half")
+    assert unfinished(tmp_path / "f").name == leftover
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"f"}
 
 
-def test_one_process_at_a_time_works_in_a_folder(tmp_path):
-    first = _holder(tmp_path, "first")
-    _until(tmp_path / "first")
-    second = _holder(tmp_path, "second")
-    (tmp_path / "go").touch()
-    assert (first.wait(), second.wait()) == (0, 0)
-    lines = (tmp_path / "log").read_text().split("\n")[:4]
-    assert lines == ["first in", "first out", "second in", "second out"]
-
-
-def test_the_lock_of_a_killed_process_holds_nobody_up(tmp_path):
-    first = _holder(tmp_path, "first")
-    _until(tmp_path / "first")
-    first.kill()
-    first.wait()
-    assert _holder(tmp_path, "second").wait() == 0
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").touch()
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_anywhere_is_named(number):
     with (
-        pytest.raises(UserError, match=r"file/folder/\.lock: cannot be written"),
-        locked(tmp_path / "file" / "folder"),
+        pytest.raises(CannotWrite, match=r"x/y: cannot be written .* Make room"),
+        full_disk_named(),
     ):
-        pass
+        raise OSError(number, os.strerror(number), "x/y")
+
+
+def test_other_errors_are_not_a_full_disk():
+    with pytest.raises(PermissionError), full_disk_named():
+        raise PermissionError(errno.EACCES, "no", "x")
+
+
+def test_a_file_that_finds_no_room_is_named_and_leaves_nothing(tmp_path):
+    with (
+        no_file_beyond(10),
+        pytest.raises(CannotWrite, match=r"f: cannot be written \(File too large\)"),
+    ):
+        write_json(tmp_path / "f", list(range(100)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json_is_read_as_it_was_written_and_damage_is_named(tmp_path):
@@ -79,9 +101,10 @@ def test_json_is_read_as_it_was_written_and_damage_is_named(tmp_path):
     assert read_json(path) is None
     write_json(path, {"a": [1, 2.5, None]})
     assert read_json(path) == {"a": [1, 2.5, None]}
-    path.write_text("{")
-    with pytest.raises(UserError, match=r"a\.json: damaged .* Delete it"):
-        read_json(path)
+    for content in (b"{", b"", b"\xff", b"[" * 100_000, b"9" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"a\.json: damaged .* Delete it"):
+            read_json(path)
 
 
 def test_a_table_is_read_back_as_it_was_written(tmp_path):

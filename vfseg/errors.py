@@ -10,6 +10,23 @@ class UserError(Exception):
     """
 
 
+class CannotWrite(UserError):
+    """A file cannot be written: the disk is full, or the folder is not ours.
+
+    Where the error of one case leaves that case out and goes on, this one ends the run: the next
+    case would fail alike, or be missing from what is written.
+    """
+
+
+def in_short(error: BaseException) -> str:
+    """Type and beginning of the text of an error, in one line.
+
+    >>> in_short(ValueError("not  so"))
+    'ValueError: not so'
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
 def quantity(count: int, noun: str, plural: str = "") -> str:
     """A number and what it counts, as messages say it.
 

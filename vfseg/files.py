@@ -1,34 +1,40 @@
-"""Files that appear complete or not at all, tables and JSON, folders worked in alone."""
+"""Files that appear complete or not at all, tables and JSON."""
 
 import contextlib
 import csv
-import fcntl
+import errno
 import io
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from absl import logging
+from vfseg.errors import CannotWrite, UserError
 
-from vfseg.errors import UserError
+_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
+_UNFINISHED = re.compile(r"\..+\.\d+\.part")
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open `path` for writing so that it appears complete or not at all.
+    """Open `path` for writing so that it appears complete or not at all, even if the power goes.
 
-    Makes the folder where it is missing. Raises `UserError` where the file cannot be written.
+    Makes the folder where it is missing. Raises `CannotWrite` where the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = unfinished(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
-        raise UserError(
+        raise CannotWrite(
             f"{path}: cannot be written ({error.strerror or error}). Choose a folder that can be "
             "written to and has space left."
         ) from error
@@ -52,6 +58,65 @@ def open_input(path: Path) -> io.BufferedReader:
             "name that."
         )
     return open(path, "rb")
+
+
+@contextlib.contextmanager
+def full_disk_named() -> Iterator[None]:
+    """Whatever finds the disk full inside, or the quota or a limit used up, is one message."""
+    try:
+        yield
+    except OSError as error:
+        if not full_disk_of(error):
+            raise
+        raise CannotWrite(
+            f"{error.filename or 'a file'}: cannot be written ({error.strerror}). Make room, and "
+            "give the same command again."
+        ) from error
+
+
+def full_disk_of(error: BaseException | None) -> str:
+    """What the system says of a full disk, quota or limit; "" where an error is another one.
+
+    Libraries that are not Python's make errors of their own of it, which quote the system's words.
+    """
+    return next((words for words in _FULL if words in str(error)), "")
+
+
+def unfinished(path: Path) -> Path:
+    """The name under which this process writes `path` before it is whole; see `sweep`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def sweep(folder: Path, *within: str) -> None:
+    """Removes what killed processes left unfinished in a folder that this process works in alone.
+
+    Args:
+        folder: what lies directly in it is looked at.
+        within: names of folders in it that are looked through at every depth.
+    """
+    found = list(folder.iterdir()) if folder.is_dir() else []
+    for name in within:
+        for place, folders, files in os.walk(folder / name):
+            found += [Path(place, entry) for entry in (*folders, *files)]
+            folders[:] = [entry for entry in folders if not _UNFINISHED.fullmatch(entry)]
+    for path in found:
+        if not _UNFINISHED.fullmatch(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Has the names in a folder outlast a power cut, where the file system can promise that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class Row(NamedTuple):
@@ -139,47 +204,22 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence
         file.write(text.getvalue().encode())
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One process at a time inside, of all that work in a folder; the others wait.
-
-    The lock goes with the process that holds it, however that ends.
+def read_json(path: Path, remedy: str = "Delete it, and run again.") -> Any:
+    """Content of a JSON file that this program wrote; None where there is none.
 
     Args:
-        folder: made if it is missing.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(path, "wb")  # noqa: SIM115, closed below
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}). Choose a folder that can be."
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("%s: waiting for another process that works here", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def read_json(path: Path) -> Any:
-    """Content of a JSON file that this program wrote; None where there is none.
+        path: of the file.
+        remedy: what to do where it is damaged.
 
     Raises:
         UserError: it is damaged.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}). Delete it, and run again.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({error}). {remedy}") from error
 
 
 def write_json(path: Path, content: Any) -> None:

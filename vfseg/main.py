@@ -7,6 +7,8 @@ Many processes make one run, each with the same command and a workdir that all o
 `--distributed` under SLURM, Kubernetes, Open MPI or on a TPU pod; elsewhere each is given
 `--coordinator=HOST:PORT --processes=N --process=I`.
 
+A workdir, or the --output of a prediction, belongs to one run at a time: a second one is refused.
+
 `--folds` runs all folds of a cross-validation (`--config.split.folds=K`), each one in a folder
 `fold-I` of the workdir, all from one store. With several processes each takes its part of the
 folds, and works for itself: `--distributed`, or `--processes=N --process=I`. `--data DIR` keeps
@@ -29,6 +31,7 @@ from absl import logging
 
 from vfseg.commands import flags
 from vfseg.errors import UserError
+from vfseg.files import full_disk_named
 
 if TYPE_CHECKING:
     from vfseg.commands.workdir import Run
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         flags.check()
         _prepare_logging()
         _prepare_jax()
-        with contextlib.nullcontext() if flags.FOLDS.value else _joined():
+        with contextlib.nullcontext() if flags.FOLDS.value else _joined(), full_disk_named():
             _dispatch()
     except UserError as error:
         print(f"vfseg: {error}", file=sys.stderr)
@@ -95,7 +98,8 @@ def _dispatch() -> None:
 
         INTERRUPT.listen()
     for run in _runs():
-        _command()(run)
+        with run.alone():
+            _command()(run)
 
 
 def _runs() -> Iterator["Run"]:

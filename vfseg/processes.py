@@ -24,6 +24,7 @@ from typing import Any, NoReturn, TypeVar
 import jax
 from jax._src import distributed  # the store has no public name
 
+from vfseg import locks
 from vfseg.errors import UserError
 
 Item = TypeVar("Item")
@@ -207,6 +208,7 @@ def leave(status: int) -> NoReturn:
                 heard(f"left/{other}", until - time.monotonic())
             time.sleep(0.2)
     finally:
+        locks.release_all()
         os._exit(status)
 
 

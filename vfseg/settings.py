@@ -14,7 +14,7 @@ A field without a rule is checked by its type. Settings check themselves however
 import dataclasses
 import difflib
 import functools
-import math
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import SimpleNamespace
 from typing import (
@@ -35,12 +35,19 @@ class Rule(NamedTuple):
     """What the value of a setting must be.
 
     Attributes:
-        holds: of the value; may raise TypeError, ValueError or IndexError for one of another kind.
+        holds: of the value; may raise for one of another kind, see `admits`.
         words: what was expected, as the end of a message.
     """
 
     holds: Callable[[Any], bool]
     words: str
+
+    def admits(self, value: Any) -> bool:
+        """Whether a value of any kind is right."""
+        try:
+            return self.holds(value)
+        except (TypeError, ValueError, IndexError, AttributeError, ArithmeticError):
+            return False
 
 
 def whole(low: int) -> Rule:
@@ -109,7 +116,9 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is a number, and one that a float can hold."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 _OF_TYPE: dict[Any, Rule] = {
@@ -244,18 +253,14 @@ def _unfit(kind: Any, values: Mapping[str, Any]) -> list[str]:
 
 
 def _problem(key: str, value: Any, rule: Rule) -> list[str]:
-    try:
-        holds = rule.holds(value)
-    except (TypeError, ValueError, IndexError):
-        holds = False
-    return [] if holds else [f"{key}={value!r}: expected {rule.words}."]
+    return [] if rule.admits(value) else [f"{key}={value!r}: expected {rule.words}."]
 
 
 def _plain(value: Any, kind: Any) -> Any:
     """Sequences as tuples at every depth, and a whole number as float where that is the type."""
     if isinstance(value, list | tuple):
         return tuple(_plain(item, None) for item in value)
-    return float(value) if kind is float and _is_whole(value) else value
+    return float(value) if kind is float and _is_whole(value) and _is_finite(value) else value
 
 
 def _is_section(hint: Any) -> bool:

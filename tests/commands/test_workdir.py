@@ -66,7 +66,9 @@ def test_a_report_reads_no_ct_to_know_whether_it_changed(counted, monkeypatch, t
     """The page is drawn of what was evaluated: cases are looked up, not hashed nor prepared."""
     run, calls = counted
     (tmp_path / "evaluation").mkdir()
-    (tmp_path / "evaluation" / "summary.json").write_text('{"synthetic": true}')
+    (tmp_path / "evaluation" / "summary.json").write_text(
+        '{"synthetic": true, "threshold": {"value": 0.5, "chosen_on": "validation"}}'
+    )
     monkeypatch.setattr(prepare, "case_fingerprint", lambda *_: pytest.fail("a CT was hashed"))
     monkeypatch.setattr(report_mode, "write_page", lambda workdir, pictures: workdir / "page")
     monkeypatch.setattr(report_mode, "print_results", lambda summary, page: None)

@@ -15,6 +15,7 @@ from vfseg.errors import UserError
 from vfseg.inference.thresholds import Thresholds, save_thresholds
 from vfseg.training.loop import train
 
+FILES = ("config.json", "thresholds.json", PARAMETERS)
 THRESHOLDS = Thresholds(slice=0.3, fused=0.4, vertebra=0.5)
 
 
@@ -43,7 +44,7 @@ def test_the_exported_model_is_the_checkpoint(run, exported):
         got.predictor.slices(got.g_params, crops), want.predictor.slices(want.g_params, crops)
     )
     assert got.thresholds == want.thresholds == THRESHOLDS
-    assert {p.name for p in exported.iterdir()} == {"config.json", "thresholds.json", PARAMETERS}
+    assert {p.name for p in exported.iterdir()} == {*FILES, "digests.json"}
 
 
 def test_a_run_is_opened_as_well(run):
@@ -58,7 +59,36 @@ def test_a_damaged_model_is_named(exported):
         open_model(exported)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_one_flipped_bit_or_a_missing_file_is_damage(exported, name):
+    whole = (exported / name).read_bytes()
+    for place in (0, len(whole) // 2, len(whole) - 1):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        (exported / name).write_bytes(bytes(changed))
+        with pytest.raises(UserError, match=rf"model: this model is damaged.*{name}"):
+            load_trained(exported)
+    (exported / name).unlink()
+    with pytest.raises(UserError):
+        load_trained(exported)
+
+
+def test_a_model_of_an_earlier_version_has_no_digests_and_opens(exported):
+    (exported / "digests.json").unlink()
+    assert open_model(exported).step == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_parameters_that_are_no_numbers_are_damage(run, tmp_path, value):
+    config, step, g_params = load_trained(run)
+    broken = jax.tree.map(lambda leaf: np.full_like(leaf, value), g_params)
+    export_model(tmp_path / "model", config, step, broken, THRESHOLDS)
+    with pytest.raises(UserError, match="holds what are no finite numbers"):
+        load_trained(tmp_path / "model")
+
+
 def test_parameters_of_another_network_are_named(exported):
+    (exported / "digests.json").unlink()  # else it would be damage
     config = exported / "config.json"
     config.write_text(
         config.read_text().replace('"recurrent_features": 2', '"recurrent_features": 3')

@@ -73,8 +73,8 @@ def test_an_interrupted_run_continues(tmp_path, cohort, cut_ids, monkeypatch):
     monkeypatch.setattr(prepare, "write_case", stopped)
     with pytest.raises(KeyboardInterrupt):
         prepare_cases(cohort[:2], SETTINGS, store)
-    assert read_record(store, "a") is not None
-    assert read_record(store, "b") is None
+    assert read_record(store, "a").record is not None
+    assert read_record(store, "b").record is None
     monkeypatch.setattr(prepare, "write_case", genuine)
     records, _ = prepare_cases(cohort, SETTINGS, store)
     assert cut_ids == ["a", "b", "b", "c"]
@@ -97,6 +97,24 @@ def test_one_bad_case_is_left_out_and_the_others_go_on(tmp_path, cohort):
     assert "nowhere.nii.gz" in left_out[1].reason
     cohort[1].ct.write_bytes(whole)
     assert len(prepare_cases(cohort, SETTINGS, store)[0]) == 3
+
+
+@pytest.mark.parametrize("damaged", ["record.json", "ct/zarr.json", "ct/c/0/0/0/0"])
+def test_a_case_that_is_damaged_in_the_store_is_prepared_again_and_said(
+    tmp_path, cohort, cut_ids, caplog, damaged
+):
+    store = tmp_path / "store"
+    records, _ = prepare_cases(cohort, SETTINGS, store)
+    before = (store / "b" / "ct" / "c" / "0" / "0" / "0" / "0").read_bytes()
+    path = store / "b" / damaged
+    path.write_bytes(path.read_bytes()[:-3])
+    again, left_out = prepare_cases(cohort, SETTINGS, store)
+    assert again == records
+    assert not left_out
+    assert cut_ids == ["a", "b", "c", "b"]
+    assert (store / "b" / "ct" / "c" / "0" / "0" / "0" / "0").read_bytes() == before
+    said = [record.getMessage() for record in caplog.records]
+    assert any("b: its prepared crops are damaged" in text and damaged in text for text in said)
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), MemoryError("8 EiB"), OSError(5, "disc")])

@@ -294,3 +294,15 @@ def test_what_cannot_be_fed_is_named(cohort):
     with pytest.raises(UserError, match="stopped at sample 6, inside a batch of 4"):
         feed.position = 6
     feed.close()
+
+
+def test_a_crop_that_is_damaged_while_a_run_reads_is_named(tmp_path, cohort):
+    """Also by the threads that read ahead."""
+    store, records, _ = cohort
+    source = RunSource(store, records, settings(), seed=0, length=400)
+    for shard in store.rglob("c/0/0/0/0"):
+        shard.write_bytes(shard.read_bytes()[:-2])
+    feed = BatchFeed(source, 4)
+    with pytest.raises(UserError, match=r"these prepared crops are damaged .* Give the same comm"):
+        next(feed)
+    feed.close()

@@ -20,3 +20,24 @@ def test_of_a_folder_of_masks_those_of_vertebrae_count_with_their_names(tmp_path
     (folder / "vertebrae_L3.nii.gz").write_bytes(b"")
     seen.append(case_fingerprint(case, {}))
     assert len(set(seen)) == 4
+
+
+def test_every_file_of_a_case_counts(tmp_path):
+    names = ("ct", "vertebrae", "boxes", "fractures", "grades")
+    paths = {name: tmp_path / f"{name}.bin" for name in names}
+    for path in paths.values():
+        path.write_bytes(b"before")
+    case = Case("a", "a", **paths)
+    seen = [case_fingerprint(case, {})]
+    for path in paths.values():
+        path.write_bytes(b"after")
+        seen.append(case_fingerprint(case, {}))
+    assert len(set(seen)) == len(names) + 1
+
+
+def test_a_case_without_grades_has_another_fingerprint_than_one_with_them(tmp_path):
+    (tmp_path / "ct").write_bytes(b"")
+    without = Case("a", "a", tmp_path / "ct")
+    assert case_fingerprint(without, {}) != case_fingerprint(
+        Case("a", "a", tmp_path / "ct", grades=tmp_path / "ct"), {}
+    )

@@ -58,8 +58,12 @@ def test_facts_of_phantoms_and_of_virtual_fractures_give_the_pattern(tmp_path):
     assert known_patterns(phantom) == {1: "burst", 3: "burst", 2: "across slices"}
     facts.write_text(json.dumps({"fractures": [{"spec": burst, "instances": [5]}]}))
     assert known_patterns(phantom) == {5: "burst"}
-    facts.write_text("{")
-    assert known_patterns(phantom) == {}
+    for content in ("{", "[]", '{"vertebrae": [{"fracture": {}, "instances": [1]}]}'):
+        facts.write_text(content)
+        assert known_patterns(phantom) == {}
+    for foreign in ({"vertebrae": 3}, {"fractures": [{"spec": burst, "instances": ["1"]}]}):
+        facts.write_text(json.dumps(foreign))
+        assert known_patterns(phantom) == {}
     assert known_patterns(Case("none", "none", tmp_path)) == {}
 
 

@@ -113,7 +113,7 @@ def test_page_of_predictions_alone(tmp_path):
 def test_a_broken_summary_is_named(tmp_path):
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation" / "summary.json").write_text("{")
-    with pytest.raises(UserError, match=r"summary\.json: damaged.*run again"):
+    with pytest.raises(UserError, match=r"summary\.json: damaged.*--mode evaluate"):
         write_page(tmp_path, {})
     assert not (tmp_path / "report").exists()
 

@@ -1,7 +1,9 @@
 """Whatever is missing or broken in a checkpoint is one message that names its folder."""
 
 import gc
+import os
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,7 +16,7 @@ from vfseg.config import recipe
 from vfseg.config.model import load_trained, open_model
 from vfseg.config.recipe import initial_state, training_plan
 from vfseg.errors import UserError
-from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
+from vfseg.inference.thresholds import Thresholds, save_thresholds
 from vfseg.training import loop
 from vfseg.training.checkpoints import Checkpoints
 
@@ -62,6 +64,14 @@ def _cut_arrays(folder):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def _flip_a_bit(folder):
+    """In the largest of its files: one of arrays."""
+    path = max((folder / "state").rglob("*"), key=lambda p: p.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
 def _empty(folder):
     shutil.rmtree(folder)
     folder.mkdir()
@@ -75,6 +85,7 @@ DAMAGES = {
     "no metadata": lambda folder: (folder / "_CHECKPOINT_METADATA").unlink(),
     "metadata empty": lambda folder: (folder / "_CHECKPOINT_METADATA").write_text(""),
     "metadata bare": lambda folder: (folder / "_CHECKPOINT_METADATA").write_text("{}"),
+    "a bit flipped": _flip_a_bit,
     "nothing in it": _empty,
 }
 
@@ -94,15 +105,108 @@ def test_a_damaged_checkpoint_is_named_when_it_is_loaded(workdir, damage):
         load_trained(workdir / "checkpoints")
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_checkpoint_is_named_when_training_resumes(workdir, damage):
-    damage(workdir / "checkpoints" / "2")
-    config = tiny_config()
+def _resume(workdir, steps=2):
+    config = tiny_config(**{"stages.recurrent": steps, "stages.adversarial": 0})
     records = write_store(workdir / "store", config)
+    plan = training_plan(config)
+    loop.train(plan, workdir, workdir / "store", records, lambda _: {"pr_auc": 0.5})
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_where_the_newest_is_damaged_the_one_before_is_taken_and_said(workdir, damage, caplog):
+    damage(workdir / "checkpoints" / "2")
+    checkpoints = Checkpoints(workdir / "checkpoints", create=True)
+    assert checkpoints.newest_intact() == 1
+    assert not list((workdir / "checkpoints").glob("damaged-*")), "only training sets it aside"
+    assert checkpoints.resume() == 1
+    said = [record.getMessage() for record in caplog.records]
+    assert any("step 2 is damaged" in text and "going on from step 1" in text for text in said)
+    assert checkpoints.newest == 1
+    assert (workdir / "checkpoints" / "damaged-2").is_dir()
+
+
+def test_training_goes_on_from_the_one_before_the_damaged_one(workdir):
+    """It writes the damaged step anew, and a checkpoint damaged again is set aside again."""
+    for _ in range(2):
+        _flip_a_bit(workdir / "checkpoints" / "2")
+        _resume(workdir)
+        checkpoints = Checkpoints(workdir / "checkpoints")
+        assert checkpoints.newest_intact() == checkpoints.newest == 2
+
+
+def test_where_each_is_damaged_none_is_begun_anew(workdir):
+    for step in ("1", "2"):
+        _flip_a_bit(workdir / "checkpoints" / step)
     with pytest.raises(UserError, match=r"checkpoints/2: this checkpoint is damaged .* Delete"):
-        loop.train(
-            training_plan(config), workdir, workdir / "store", records, lambda _: {"pr_auc": 0.5}
-        )
+        _resume(workdir)
+    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"1", "2"}
+
+
+def _files(folder):
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "validation.json")
+
+
+def test_a_bit_flipped_in_any_file_of_a_checkpoint_is_noticed(workdir, state):
+    """Also in those that Orbax reads without noticing anything."""
+    folder, checkpoints = workdir / "checkpoints" / "2", Checkpoints(workdir / "checkpoints")
+    files = _files(folder)
+    assert len(files) > 3
+    for path in files:
+        whole = path.read_bytes()
+        for place in {0, len(whole) // 2, len(whole) - 1} if whole else ():
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(UserError, match="2: this checkpoint is damaged"):
+                checkpoints.restore(2, state)
+            with pytest.raises(UserError, match="2: this checkpoint is damaged"):
+                checkpoints.restore_mean(2, state.ema_params)
+        path.write_bytes(whole)
+    assert checkpoints.restore(2, state).next_sample == 8
+
+
+def test_a_file_missing_or_of_another_checkpoint_is_noticed(workdir, state):
+    one, two = (workdir / "checkpoints" / step for step in ("1", "2"))
+    for path in _files(two):
+        whole = path.read_bytes()
+        path.unlink()
+        if path.name != "digests.json":
+            assert Checkpoints(one.parent).newest_intact() == 1
+        path.write_bytes(whole)
+    assert Checkpoints(one.parent).newest_intact() == 2
+    shutil.rmtree(two)
+    shutil.copytree(one, two)
+    with pytest.raises(UserError, match=r"2: this checkpoint is damaged .*it holds step 1"):
+        Checkpoints(one.parent).restore(2, state)
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_digests_and_serves(workdir, state):
+    (workdir / "checkpoints" / "2" / "digests.json").unlink()
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    assert checkpoints.newest_intact() == 2
+    assert checkpoints.restore(2, state).next_sample == 8
+
+
+def test_all_of_a_checkpoint_is_synced_before_it_gets_its_name(tmp_path, state, monkeypatch):
+    events, fsync, rename = [], os.fsync, Path.rename
+
+    def watched(descriptor):
+        events.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    def renamed(path, target):
+        events.append(f"{path} -> {target}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(Path, "rename", renamed)
+    folder = tmp_path / "checkpoints"
+    _save(Checkpoints(folder, create=True), state, 1)
+    part = folder / ".part-1"
+    place = events.index(f"{part} -> {folder / '1'}")
+    written = {str(part / path.relative_to(folder / "1")) for path in _files(folder / "1")}
+    named = {text.replace(f".digests.json.{os.getpid()}.part", "digests.json") for text in events}
+    assert written <= named
+    assert all(events.index(path) < place for path in written if "digests" not in path)
+    assert events.index(str(folder), place) > place
 
 
 def test_without_the_damaged_one_the_older_one_serves(workdir, state):
@@ -172,28 +276,6 @@ def test_a_workdir_may_be_called_by_a_number(workdir):
     assert load_trained(moved).step == 1
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "3", '{"step": 1, "slice": null}'])
-def test_damaged_thresholds_are_named(tmp_path, content):
-    (tmp_path / "thresholds.json").write_text(content)
-    with pytest.raises(UserError, match=r"thresholds\.json: is damaged .* --mode evaluate"):
-        load_thresholds(tmp_path, 1)
-
-
-def test_missing_thresholds_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"no thresholds of step 1 yet\. .*--mode evaluate"):
-        load_thresholds(tmp_path, 1)
-
-
-def test_thresholds_of_another_step_are_refused(workdir):
-    folder = workdir / "checkpoints"
-    save_thresholds(folder, 1, THRESHOLDS, "mean")
-    with pytest.raises(UserError, match=r"for step 1, not for step 2\. Name .*/1, or run --mode"):
-        load_thresholds(folder, 2)
-    save_thresholds(folder, 5, THRESHOLDS, "mean")
-    with pytest.raises(UserError, match=r"for step 5, not for step 2\. Run --mode evaluate"):
-        load_thresholds(folder, 2)
-
-
 def test_the_best_validated_and_the_newest_three_are_kept(tmp_path, state):
     """A checkpoint without a score yet is kept as a new one, never as the best beside a score."""
     folder = tmp_path / "checkpoints"
@@ -256,7 +338,7 @@ def test_what_a_killed_run_left_is_cleared_away_by_the_next(workdir):
     assert {path.name for path in folder.iterdir()} == {"1", "2"}
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", '{"pr_auc": null}'])
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"pr_auc": null}', '{"pr_auc": 1.5}', "3"])
 def test_a_damaged_score_is_named(workdir, content):
     (workdir / "checkpoints" / "1" / "validation.json").write_text(content)
     with pytest.raises(UserError, match=r"checkpoints/1: this checkpoint is damaged .* Delete"):

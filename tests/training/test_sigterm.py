@@ -9,6 +9,7 @@ import pytest
 from tests.program import finish, start, start_many, wait_until
 from tests.training.outcome import assert_same_training, losses, newest
 from vfseg import processes
+from vfseg.locks import RUN
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import Interrupt
 
@@ -33,6 +34,7 @@ def test_stopped_in_a_step_and_in_a_validation_a_run_ends_as_a_straight_one(new_
     assert 7 <= stopped < 50
     assert f"SIGTERM: stopped after step {stopped}" in text
     assert _last_loss(workdir) == stopped
+    assert not (workdir / RUN).exists(), "the folder is given back"
 
     process = start(workdir, *STEPS)
     wait_until(lambda: newest(workdir) == 50, process)
@@ -40,6 +42,7 @@ def test_stopped_in_a_step_and_in_a_validation_a_run_ends_as_a_straight_one(new_
     text = finish(process, workdir)
     assert f"resuming at step {stopped}" in text
     assert "nothing to save" in text
+    assert not (workdir / RUN).exists(), "also by the thread that ends the process"
     assert newest(workdir) == 50
     assert not Checkpoints(workdir / "checkpoints").is_scored(50)
 

@@ -12,8 +12,10 @@ from vfseg.evaluation.evaluate import Evaluator, gather_scores
 from vfseg.evaluation.fusion_comparison import compare_fusions, fusion_text
 from vfseg.evaluation.measures import read_states
 from vfseg.evaluation.summary import summarise, write_evaluation
-from vfseg.files import read_json, write_table
+from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
+from vfseg.files import write_table
 from vfseg.inference.thresholds import load_thresholds, save_thresholds
+from vfseg.schemas import read_checked
 from vfseg.training.checkpoints import Checkpoints
 
 
@@ -51,7 +53,8 @@ def is_evaluated(run: Run) -> bool:
 
 def _made_from(run: Run) -> tuple[int | None, str]:
     """Step and data of a standing evaluation; (None, "") where none stands."""
-    content = read_json(run.workdir / "evaluation" / "summary.json") or {}
+    path = run.workdir / "evaluation" / "summary.json"
+    content = read_checked(path, SUMMARY, REMEDY) or {}
     return content.get("step"), content.get("data", "")
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from vfseg.config.config import Config, read_config
 from vfseg.errors import UserError
-from vfseg.files import read_json, write_json
+from vfseg.evaluation.summary_shape import EVALUATED, REMEDY
+from vfseg.files import write_json
+from vfseg.schemas import ANY, TEXT, Table, read_checked
 from vfseg.training.checkpoints import Checkpoints
 
 _FREE = ("train.patience", "train.log_every", "train.save_every")
@@ -16,14 +18,14 @@ _SHARED = ("manifest", "add_phantoms", "phantom", "virtual_fractures", "prepare"
 """Settings on which cohorts and store of a data folder depend."""
 
 
-def read_summary(workdir: Path) -> dict[str, Any]:
-    """The content of `evaluation/summary.json`.
+def read_summary(workdir: Path, shape: Any = EVALUATED) -> dict[str, Any]:
+    """The content of `evaluation/summary.json`, which must be of a shape (see `misfit`).
 
     Raises:
         UserError: nothing is evaluated yet, or the file is damaged.
     """
     path = workdir / "evaluation" / "summary.json"
-    summary = read_json(path)
+    summary = read_checked(path, shape, REMEDY)
     if summary is None:
         raise UserError(f"{path}: nothing to report yet. Run --mode evaluate first.")
     return summary
@@ -36,7 +38,7 @@ def check_config_of(config: Config, workdir: Path) -> None:
         UserError: names each key that was changed.
     """
     changed: dict[str, None] = {}  # each named once, in order
-    for begun in (read_json(workdir / "config.json"), _config_of_newest(workdir)):
+    for begun in (read_checked(workdir / "config.json", Table(ANY)), _config_of_newest(workdir)):
         if begun is not None:
             changed |= dict.fromkeys(_differences(begun, config))
     if changed:
@@ -62,15 +64,15 @@ def _differences(begun: dict[str, Any], config: Config) -> list[str]:
 def _config_of_newest(workdir: Path) -> dict[str, Any] | None:
     folder = workdir / "checkpoints"
     checkpoints = Checkpoints(folder) if folder.is_dir() else None
-    newest = checkpoints and checkpoints.newest
+    newest = checkpoints and checkpoints.newest_intact()
     return checkpoints.config(newest) if checkpoints and newest else None
 
 
 def remember(config: Config, workdir: Path, data: str) -> None:
     """Writes the resolved config, and refuses to train on with other training data."""
     path = workdir / "data.json"
-    begun = read_json(path)
-    if begun is not None and begun.get("train_and_validation") != data:
+    begun = read_checked(path, {"train_and_validation": TEXT})
+    if begun is not None and begun["train_and_validation"] != data:
         raise UserError(
             f"{workdir}: the training or validation cases changed since training began here. "
             "Choose another --workdir to train on the new data."
@@ -87,7 +89,7 @@ def claim_data(config: Config, folder: Path) -> None:
     """
     path, values = folder / "shared.json", config.to_dict()
     wanted = {name: values[name] for name in _SHARED}
-    begun = read_json(path)
+    begun = read_checked(path, Table(ANY))
     if begun is None:
         write_json(path, wanted)
     elif begun != wanted:

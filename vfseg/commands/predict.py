@@ -1,11 +1,13 @@
 """Mode `predict`: the CTs of a user through a trained model."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
 
 from vfseg import RESEARCH_USE, processes
+from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.cases import Case
@@ -14,7 +16,7 @@ from vfseg.data.instances import LESION_MM3
 from vfseg.data.spine import SpineReading
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
-from vfseg.errors import UserError
+from vfseg.errors import CannotWrite, UserError
 from vfseg.evaluation.findings import Findings, list_findings
 from vfseg.evaluation.lists import LESION_COLUMNS
 from vfseg.files import write_table
@@ -71,6 +73,12 @@ def predict(request: Request) -> None:
     """
     cases, one = _cases(request)
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
+    with alone_in(request.output, *(at.name for _, at in wanted if at != request.output)):
+        _predict_all(request, wanted, one)
+
+
+def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: bool) -> None:
+    """Predicts those cases, each into its folder, whose results do not stand."""
     todo = [(case, at) for case, at in wanted if request.overwrite or not _stands(at)]
     if len(todo) < len(wanted):
         kept = len(wanted) - len(todo)
@@ -87,6 +95,8 @@ def predict(request: Request) -> None:
     for case, directory in todo:
         try:
             _predict(_with_vertebrae(case, request, directory), model, request.reading, directory)
+        except CannotWrite:  # nor could the next one be
+            raise
         except Exception as error:
             if one:
                 raise

@@ -19,10 +19,13 @@ from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.errors import UserError
 from vfseg.evaluation.findings import list_findings
+from vfseg.evaluation.summary_shape import EVALUATED, FIGURE
 from vfseg.files import atomic_file
 from vfseg.inference.case import predict_case
 from vfseg.inference.model import Model
 from vfseg.inference.thresholds import load_thresholds
+from vfseg.schemas import NUMBER, Maybe
+from vfseg.settings import whole
 
 MODEL, CARD, ABOUT = "model", "MODEL_CARD.md", "ABOUT.md"
 
@@ -36,6 +39,17 @@ _SHOWN = (
     ("vertebra", "sensitivity", "vertebra sensitivity"),
     ("vertebra", "specificity", "vertebra specificity"),
 )
+_MEASURED = EVALUATED | {
+    **{"cases": whole(0), "vertebra_threshold": EVALUATED["threshold"]},
+    **{
+        level: {name: FIGURE for of, name, _ in _SHOWN if of == level}
+        for level in ("lesion", "vertebra")
+    },
+    "voxel": {
+        **{"dice": FIGURE, "pr_auc": FIGURE, "prevalence": NUMBER},
+        **{"lift": Maybe(NUMBER), "pr_auc_hu_threshold": Maybe(NUMBER)},
+    },
+}
 LARGEST_MB = 20
 
 
@@ -76,7 +90,8 @@ def ship(run: Run, folder: Path | None = None) -> None:
     model = open_model(folder)
     cases, _ = find_cases(manifest)
     healthy = [_healthy_row(case, model, run.workdir) for case in cases]
-    text = card_text(read_summary(run.workdir), healthy, config, about.read_text(), step=step)
+    summary = read_summary(run.workdir, _MEASURED)
+    text = card_text(summary, healthy, config, about.read_text(), step=step)
     with atomic_file(folder / CARD) as file:
         file.write(text.encode())
     print(f"model: {folder}")
@@ -129,11 +144,14 @@ def card_text(
     ]
     for level, name, words in _SHOWN:
         measured = summary[level][name]
-        lines.append(f"| {words} | {_shown(measured['value'])} | {_interval(measured['ci95'])} |")
-    prevalence = summary["voxel"]["prevalence"]
+        lines.append(
+            f"| {words} | {_shown(measured['value'])} | {_interval(measured.get('ci95'))} |"
+        )
+    voxel = summary["voxel"]
     lines += [
-        f"Voxel prevalence {prevalence:.4f}; lift of the PR-AUC {_shown(summary['voxel']['lift'])};"
-        f" best HU threshold's PR-AUC {_shown(summary['voxel']['pr_auc_hu_threshold'])}.",
+        f"Voxel prevalence {voxel['prevalence']:.4f}; "
+        f"lift of the PR-AUC {_shown(voxel.get('lift'))};"
+        f" best HU threshold's PR-AUC {_shown(voxel.get('pr_auc_hu_threshold'))}.",
         "## CTs in which no fracture is known: every alarm is a false one",
         "| CT | its part in the run | vertebrae | alarms | highest score | false-positive mL "
         "| lesions listed |\n| --- | --- | --- | --- | --- | --- | --- |",

@@ -9,7 +9,7 @@ from vfseg.commands.memory import remember
 from vfseg.commands.workdir import Run
 from vfseg.config.model import make_predictor
 from vfseg.config.recipe import training_plan
-from vfseg.crops.store import CaseArrays
+from vfseg.crops.store import CaseArrays, read_crops
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.evaluation.evaluate import Evaluator
 from vfseg.evaluation.metrics import ScoreHistogram
@@ -53,7 +53,7 @@ def _picture(run: Run, case: SlicesOfCase) -> np.ndarray:
     arrays = CaseArrays(run.store, case.record.case_id)
     fractures = [crop.fracture_voxels for crop in case.record.crops]
     crop, axis = int(np.argmax(fractures)), PLANE_AXES[run.config.windows.planes[0]]
-    ct, truth = (array[crop].read().result() for array in (arrays.ct, arrays.fractures))
+    ct, truth = read_crops(arrays.ct, crop), read_crops(arrays.fractures, crop)
     volumes = ct, truth, case.predictions[crop, 0]
     best = best_slice(truth, axis)
     return side_by_side(*(np.take(volume, best, axis) for volume in volumes))

@@ -1,8 +1,10 @@
 """A run: its config, its folders, and what it is made from, each found out once."""
 
+import contextlib
 import functools
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +19,38 @@ from vfseg.crops.store import CaseRecord
 from vfseg.data.cases import SPLITS, Case
 from vfseg.data.discovery import find_cases, is_left_out
 from vfseg.errors import UserError
-from vfseg.files import locked
+from vfseg.files import sweep
+from vfseg.locks import kept_for_run, locked
 from vfseg.synthesis.phantom import make_cohort
 from vfseg.synthesis.virtual_fractures import make_virtual_cohort
 
-_VIRTUAL = "virtual_cohort"
+_COHORT, _VIRTUAL = "cohort", "virtual_cohort"
+_RESULTS = ("evaluation", "predictions", "report", "audit", "healthy", "model")
+"""Folders of a workdir that are written to, beside those of the data; checkpoints have a care of
+their own."""
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, *within: str) -> Iterator[None]:
+    """Keeps a folder for this run (see `kept_for_run`), and sweeps away what killed ones left.
+
+    Of several processes the first keeps it for all: none goes on before it has the folder, nor does
+    it give the folder back before all are done.
+
+    Args:
+        folder: made if it is missing.
+        within: folders in it that are swept at every depth.
+
+    Raises:
+        UserError: another run works there.
+    """
+    with contextlib.ExitStack() as kept:
+        if processes.is_first():
+            kept.enter_context(kept_for_run(folder))
+            sweep(folder, *within)
+        processes.wait()
+        yield
+        processes.wait()
 
 
 class Cases(NamedTuple):
@@ -72,6 +101,12 @@ class Run:
         self.config, self.workdir, self.data = config, workdir, data or workdir
         self.follow_links = follow_links
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps the workdir for this run, and sweeps it; see `alone_in`."""
+        with alone_in(self.workdir, *_RESULTS):
+            yield
+
     @property
     def store(self) -> Path:
         """Folder of the prepared crops."""
@@ -90,6 +125,8 @@ class Run:
             UserError: whatever is wrong with manifest or cases.
         """
         with locked(self.data):
+            for cohort in (_COHORT, _VIRTUAL):
+                sweep(self.data / cohort, "cases")
             if self.data != self.workdir:
                 claim_data(self.config, self.data)
             return self._find(make=True)
@@ -164,9 +201,9 @@ class Run:
             cases, more = find_cases(manifest)
             notes += more
         if not config.manifest or config.add_phantoms:
-            manifest = self.data / "cohort" / "manifest.csv"
+            manifest = self.data / _COHORT / "manifest.csv"
             if make:
-                manifest = make_cohort(self.data / "cohort", config.phantom)
+                manifest = make_cohort(self.data / _COHORT, config.phantom)
             phantoms, more = find_cases(manifest)
             if config.manifest:  # what is tested is the user's
                 phantoms = tuple(case for case in phantoms if case.split != "test")

@@ -1,12 +1,9 @@
 """Models without their training: what `--mode ship` writes and the package brings along.
 
-A folder with `config.json`, `thresholds.json` and `parameters.npz`: the generator's parameters,
-each under its path, and nothing that only training needs.
+A folder with `config.json`, `thresholds.json`, `parameters.npz` (the generator's parameters, each
+under its path, and nothing that only training needs), and the digests of the three.
 """
 
-import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,18 +13,19 @@ import jax
 import numpy as np
 
 from vfseg.config.config import Config
+from vfseg.data.npz import DamagedNpz, npz_promises, read_npz
+from vfseg.digests import DIGESTS, damage, has_digests, write_digests
 from vfseg.errors import UserError
-from vfseg.files import atomic_file
-from vfseg.inference.thresholds import Thresholds, save_thresholds
+from vfseg.files import atomic_file, write_json
+from vfseg.inference.thresholds import THRESHOLDS, Thresholds, save_thresholds
+from vfseg.schemas import read_checked
+from vfseg.settings import whole
 
 SHIPPED = Path(__file__).parent.parent / "shipped"
 """The model that `--mode predict` takes when none is named."""
 
 CONFIG, PARAMETERS = "config.json", "parameters.npz"
-_DAMAGE = (
-    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+_REMEDY = "Install it again."
 
 
 def is_shipped(path: Path) -> bool:
@@ -44,7 +42,7 @@ def export_model(
     trained.
 
     Args:
-        folder: the three files go here.
+        folder: the files go here.
         config: of the run.
         step: of the checkpoint.
         g_params: parameters of the generator.
@@ -56,11 +54,12 @@ def export_model(
     flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, g_params), sep="/")
     values = {**config.to_dict(), "step": step, "manifest": Path(config.manifest).name}
     values["pretrained"]["weights"] = Path(config.pretrained.weights).name
-    with atomic_file(folder / CONFIG) as file:
-        file.write(json.dumps(values, indent=2).encode())
+    (folder / DIGESTS).unlink(missing_ok=True)
+    write_json(folder / CONFIG, values)
     save_thresholds(folder, step, thresholds, config.inference.fusion)
     with atomic_file(folder / PARAMETERS) as file:
         np.savez_compressed(file, allow_pickle=False, **flat)
+    write_digests(folder, (CONFIG, THRESHOLDS, PARAMETERS))
 
 
 def read_shipped(
@@ -75,21 +74,36 @@ def read_shipped(
     Raises:
         UserError: it is damaged, or its parameters do not fit its config.
     """
+    if has_digests(folder) and (wrong := damage(folder)):
+        raise _damaged(folder, wrong)
+    values = read_checked(folder / CONFIG, {"step": whole(0)}, _REMEDY)
+    if values is None:
+        raise _damaged(folder, f"{CONFIG} is missing")
+    step = values.pop("step")
     try:
-        values = json.loads((folder / CONFIG).read_text())
-        step = values.pop("step")
-        with open(folder / PARAMETERS, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            flat = {name: file[name] for name in file.files}
         expected = flax.traverse_util.flatten_dict(shapes_of(values), sep="/")
-    except _DAMAGE as error:
-        raise UserError(
-            f"{folder}: this model is damaged, or of another version ({error}). Install it again."
-        ) from error
-    for name in sorted(expected.keys() | flat.keys()):
-        found, wanted = (tree[name].shape if name in tree else None for tree in (flat, expected))
+        promised = npz_promises(folder / PARAMETERS)
+    except UserError:
+        raise
+    except Exception as error:  # networks of absurd sizes fail in JAX in many ways
+        raise _damaged(folder, str(error)) from error
+    for name in sorted(expected.keys() | promised.keys()):
+        found, wanted = (t[name].shape if name in t else None for t in (promised, expected))
         if found != wanted:
             raise UserError(
                 f"{folder / PARAMETERS}: {name} has shape {found}, and {wanted} in the networks of "
-                f"its {CONFIG}. Install it again."
+                f"its {CONFIG}. {_REMEDY}"
             )
+    try:
+        flat = read_npz(folder / PARAMETERS)
+    except DamagedNpz as error:
+        raise _damaged(folder, str(error)) from error
+    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in flat.values()):
+        raise _damaged(folder, f"{PARAMETERS} holds what are no finite numbers")
     return values, step, flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def _damaged(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"{folder}: this model is damaged, or of another version ({reason}). {_REMEDY}"
+    )

@@ -27,6 +27,7 @@ from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
 from vfseg.data.spine import SpineReading, read_spine
 from vfseg.data.volume import Volume, read_geometry, read_labels
 from vfseg.errors import UserError
+from vfseg.files import sweep
 from vfseg.processes import cores
 from vfseg.settings import Rule, above, whole
 
@@ -140,7 +141,8 @@ def prepare_cases(
 
     Cases are read in parallel by threads (inflating and NumPy let go of the interpreter's lock), at
     most `CASES_AT_ONCE`, so at most that many CTs are in memory. Every case is stored on its own:
-    an interrupted run continues where it stopped.
+    an interrupted run continues where it stopped, and what it left half done is removed: one run at
+    a time may prepare.
 
     Returns:
         Records of the usable cases and the cases that were left out, both in the order of `cases`.
@@ -148,6 +150,7 @@ def prepare_cases(
     Raises:
         UserError: no case is usable, or the store cannot be written.
     """
+    sweep(store)
     pool = ThreadPoolExecutor(min(CASES_AT_ONCE, cores()))
     try:
         futures = [pool.submit(_up_to_date, case, settings, store) for case in cases]
@@ -171,9 +174,14 @@ def _up_to_date(case: Case, settings: PrepareSettings, store: Path) -> CaseRecor
     """The record of a case, prepared anew where the store does not hold it as it now is."""
     try:
         fingerprint = fingerprint_of(case, settings)
-        record = read_record(store, case.case_id)
-        if record is not None and record.fingerprint == fingerprint:
-            return record
+        stored = read_record(store, case.case_id)
+        if stored.damage:
+            logging.warning(
+                "%s: its prepared crops are damaged (%s): prepared again",
+                *(case.case_id, stored.damage),
+            )
+        if stored.record is not None and stored.record.fingerprint == fingerprint:
+            return stored.record
         record, arrays = cut_case(case, settings, fingerprint)
     except UserError as error:
         return LeftOut(case.case_id, str(error))

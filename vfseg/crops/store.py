@@ -1,26 +1,32 @@
 """The prepared crops of a case on disk: TensorStore arrays (zarr3, one shard a case) and a record.
 
-`STORE/CASE_ID/` holds the arrays `ct` and `fractures` (each `n d h w`, one crop a chunk) and
-`record.json`. A case appears complete or not at all.
+`STORE/CASE_ID/` holds the arrays `ct` and `fractures` (each `n d h w`, one crop a chunk),
+`record.json`, and the digests of all of these. A case appears complete or not at all, and what is
+damaged afterwards is noticed: when the record is read, by the digests; when a crop is read, by the
+checksum of its chunk.
 """
 
 import dataclasses
 import functools
-import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorstore as ts
 
-from vfseg.errors import UserError
+from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.levels import LEVELS
+from vfseg.digests import damage, has_digests, write_digests
+from vfseg.errors import CannotWrite, UserError, in_short
+from vfseg.files import full_disk_of, unfinished, write_json
+from vfseg.schemas import NUMBER, TEXT, misfit, read_checked
+from vfseg.settings import Rule, above, one_of, whole
 
 ARRAYS = {"ct": np.int16, "fractures": np.uint8}
-_FORMAT = 3
+_FORMAT, _RECORD = 4, "record.json"
 _CACHE_BYTES = 2**30
 
 Affine = tuple[tuple[float, ...], ...]
@@ -71,52 +77,104 @@ class CaseRecord:
     crops: tuple[CropRecord, ...]
 
 
+_THREE = Rule(
+    lambda sizes: len(sizes) == 3 and all(whole(1).admits(size) for size in sizes), "three sizes"
+)
+_INDEX = Rule(
+    lambda index: len(index) == 3 and all(whole(-(10**6)).admits(i) for i in index), "an index"
+)
+_AFFINE = Rule(
+    lambda rows: len(rows) == 4 and all(len(r) == 4 and all(map(NUMBER.admits, r)) for r in rows),
+    "4 x 4 numbers",
+)
+_SHAPE = {
+    "format": Rule(lambda number: number == _FORMAT, f"{_FORMAT}"),
+    "case_id": TEXT,
+    "patient_id": TEXT,
+    "fingerprint": TEXT,
+    "voxel_spacing": above(0),
+    "crop_shape": _THREE,
+    "crops": [
+        {
+            "level": one_of(LEVELS),
+            "label": whole(0),
+            "start": _INDEX,
+            "fracture_voxels": whole(0),
+            "fractured_slices": {plane: [whole(0)] for plane in PLANE_AXES},
+            "flags": [TEXT],
+            "affine": _AFFINE,
+        }
+    ],
+}
+
+
 def write_case(store: Path, record: CaseRecord, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays and record under a temporary name, then moves them into place.
 
     Args:
         store: folder of the store.
-        record: of the case; what an interrupted run left of it is removed.
+        record: of the case.
         arrays: `ct` int16 HU and `fractures` uint8 instance ids, each `n d h w`.
 
     Raises:
-        UserError: the store cannot be written.
+        CannotWrite: the store cannot be written.
     """
+    for name, dtype in ARRAYS.items():
+        array = arrays[name]
+        if array.dtype != dtype or array.shape != (len(record.crops), *record.crop_shape):
+            raise ValueError(f"{name}: {array.dtype} {array.shape}")
     final = store / record.case_id
-    temporary = store / f".{record.case_id}.{os.getpid()}.part"
+    temporary = unfinished(final)
     try:
-        for left in store.iterdir() if store.is_dir() else ():
-            if re.fullmatch(rf"\.{re.escape(record.case_id)}\.\d+\.part", left.name):
-                shutil.rmtree(left, ignore_errors=True)
         temporary.mkdir(parents=True)
-        for name, dtype in ARRAYS.items():
-            array = arrays[name]
-            if array.dtype != dtype or array.shape != (len(record.crops), *record.crop_shape):
-                raise ValueError(f"{name}: {array.dtype} {array.shape}")
-            _create(temporary / name, array).write(array).result()
-        fields = {"format": _FORMAT} | dataclasses.asdict(record)
-        (temporary / "record.json").write_text(json.dumps(fields))
+        for name in ARRAYS:
+            _create(temporary / name, arrays[name]).write(arrays[name]).result()
+        write_json(temporary / _RECORD, {"format": _FORMAT} | dataclasses.asdict(record))
+        write_digests(temporary)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
-    except OSError as error:
-        raise UserError(
-            f"{final}: cannot be written ({error.strerror or error}). Choose a --workdir that can "
-            "be written to and has space left."
-        ) from error
+    except (CannotWrite, OSError, ValueError) as error:  # TensorStore's is a ValueError
+        raise _cannot_write(final, full_disk_of(error) or in_short(error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read_record(store: Path, case_id: str) -> CaseRecord | None:
-    """The record of a case; None where the store does not hold all of it, in today's format."""
-    if not all((store / case_id / name / "zarr.json").is_file() for name in ARRAYS):
-        return None
+def _cannot_write(path: Path, reason: str) -> CannotWrite:
+    return CannotWrite(
+        f"{path}: cannot be written ({reason}). Choose a --workdir that can be written to and has "
+        "space left."
+    )
+
+
+class Stored(NamedTuple):
+    """What the store says of a case.
+
+    Attributes:
+        record: of the case; None where the store does not hold it as it was written.
+        damage: what is wrong with what it holds, in words; "" where nothing is, or nothing is held.
+    """
+
+    record: CaseRecord | None
+    damage: str = ""
+
+
+def read_record(store: Path, case_id: str) -> Stored:
+    """The record of a case, after the digests of all its files were compared."""
+    folder = store / case_id
+    if not folder.is_dir():
+        return Stored(None)
     try:
-        fields = json.loads((store / case_id / "record.json").read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-        return None
-    if fields.pop("format", None) != _FORMAT:
-        return None
+        fields = read_checked(folder / _RECORD, {"format": whole(0)}, "")
+    except UserError as error:
+        return Stored(None, str(error).strip())
+    if fields is None:
+        return Stored(None, f"{_RECORD} is missing")
+    if not has_digests(folder) and fields["format"] < _FORMAT:  # of an earlier version
+        return Stored(None)
+    wrong = damage(folder) or misfit(fields, _SHAPE, _RECORD)
+    if wrong or fields["case_id"] != case_id:
+        return Stored(None, wrong or f"it holds the case {fields['case_id']}")
+    del fields["format"]
     crops = tuple(
         CropRecord(
             **{
@@ -128,11 +186,11 @@ def read_record(store: Path, case_id: str) -> CaseRecord | None:
         )
         for crop in fields.pop("crops")
     )
-    return CaseRecord(**{**fields, "crop_shape": tuple(fields["crop_shape"])}, crops=crops)
+    return Stored(CaseRecord(**{**fields, "crop_shape": tuple(fields["crop_shape"])}, crops=crops))
 
 
 class CaseArrays:
-    """Lazily opened arrays of one case; decoded crops are kept in one cache for all cases.
+    """Lazily opened arrays of one case, for `read_crops`; all cases share a cache of decoded crops.
 
     Attributes:
         ct: `n d h w` int16 HU.
@@ -147,12 +205,33 @@ class CaseArrays:
     fractures: Any
 
 
+def read_crops(array: Any, index: Any = ...) -> np.ndarray:
+    """A part of an array of `CaseArrays`, compared with its checksum.
+
+    Args:
+        array: `ct` or `fractures`.
+        index: of the part, as NumPy has it; all of it by default.
+
+    Raises:
+        UserError: it is damaged, or gone.
+    """
+    try:
+        return array[index].read().result()
+    except (ValueError, KeyError, OSError) as error:
+        raise _damaged(array.kvstore.path, error) from error
+
+
+def _damaged(path: object, error: Exception) -> UserError:
+    return UserError(
+        f"{path}: these prepared crops are damaged ({' '.join(str(error).split())[:200]}). Give "
+        "the same command again: it prepares the case anew."
+    )
+
+
 def _create(path: Path, array: np.ndarray) -> Any:
     chunk = [1, *array.shape[1:]]
-    codecs = [
-        {"name": "bytes", "configuration": {"endian": "little"}},
-        {"name": "zstd", "configuration": {"level": 1}},
-    ]
+    number, checksum = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
+    codecs = [number, {"name": "zstd", "configuration": {"level": 1}}, checksum]
     metadata = {
         "shape": array.shape,
         "data_type": array.dtype.name,
@@ -160,7 +239,11 @@ def _create(path: Path, array: np.ndarray) -> Any:
         "codecs": [
             {
                 "name": "sharding_indexed",
-                "configuration": {"chunk_shape": chunk, "codecs": codecs},
+                "configuration": {
+                    "chunk_shape": chunk,
+                    "codecs": codecs,
+                    "index_codecs": [number, checksum],
+                },
             }
         ],
     }
@@ -168,7 +251,10 @@ def _create(path: Path, array: np.ndarray) -> Any:
 
 
 def _open(path: Path) -> Any:
-    return ts.open(_spec(path), read=True, context=_context()).result()
+    try:
+        return ts.open(_spec(path), read=True, context=_context()).result()
+    except (ValueError, KeyError, OSError) as error:
+        raise _damaged(path, error) from error
 
 
 @functools.cache
@@ -177,4 +263,9 @@ def _context() -> ts.Context:
 
 
 def _spec(path: Path) -> dict[str, Any]:
-    return {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
+    return {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{path}/"},
+        "fill_missing_data_reads": False,
+        "store_data_equal_to_fill_value": True,
+    }

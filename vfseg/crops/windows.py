@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 import grain
 import numpy as np
 
-from vfseg.crops.store import CaseArrays, CaseRecord
+from vfseg.crops.store import CaseArrays, CaseRecord, read_crops
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.errors import UserError
 from vfseg.settings import Rule, Settings, above, between, subset_of, whole
@@ -220,7 +220,7 @@ def _deal(planes: int, positive_slots: int, slots: int) -> tuple[np.ndarray, np.
 def _read(array: Any, axis: int, crop: int, first: int, last: int) -> np.ndarray:
     """Slices [first, last) of a crop along an axis of `d h w`, slices leading."""
     index = (crop,) + (slice(None),) * axis + (slice(first, last),)
-    return np.moveaxis(array[index].read().result(), axis, 0)
+    return np.moveaxis(read_crops(array, index), axis, 0)
 
 
 class _ProcessPart:

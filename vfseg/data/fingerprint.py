@@ -18,7 +18,7 @@ def case_fingerprint(case: Case, shaping: Any) -> str:
     names. The split does not count: what is made of a case does not depend on it.
 
     Args:
-        case: its CT, vertebrae, boxes and fractures count.
+        case: its CT, vertebrae, boxes, fractures and grades count.
         shaping: settings and versions, JSON-serialisable.
 
     Raises:
@@ -27,7 +27,7 @@ def case_fingerprint(case: Case, shaping: Any) -> str:
     files = {"ct": ct_files(case.ct)}
     if case.vertebrae is not None:
         files["vertebrae"] = label_files(case.vertebrae)
-    files |= {name: (p,) for name in ("boxes", "fractures") if (p := getattr(case, name))}
+    files |= {name: (p,) for name in ("boxes", "fractures", "grades") if (p := getattr(case, name))}
     digest = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode())
     digest.update(json.dumps([case.case_id, case.patient_id]).encode())
     for name, paths in files.items():

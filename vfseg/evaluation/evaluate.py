@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from vfseg import processes
 from vfseg.crops.prepare import PrepareSettings
-from vfseg.crops.store import CaseArrays, CaseRecord
+from vfseg.crops.store import CaseArrays, CaseRecord, read_crops
 from vfseg.crops.training_range import outside_training
 from vfseg.data.cases import Case
 from vfseg.data.hounsfield import read_hounsfield
@@ -51,8 +51,8 @@ class Evaluator:
 
     def _slices_of(self, record: CaseRecord) -> SlicesOfCase:
         arrays = CaseArrays(self.store, record.case_id)
-        predictions = self.predictor.slices(self.g_params, arrays.ct[...].read().result())
-        truth = arrays.fractures[...].read().result()
+        predictions = self.predictor.slices(self.g_params, read_crops(arrays.ct))
+        truth = read_crops(arrays.fractures)
         scores = score_slices(predictions, truth, self.predictor.views)
         return SlicesOfCase(record, predictions, scores)
 

@@ -5,14 +5,13 @@ A figure is a function of counts that add up over cases. The counts of a run are
 again without a map.
 """
 
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from vfseg.data.npz import DamagedNpz, read_npz
 from vfseg.errors import UserError
 from vfseg.evaluation.calibration import calibration_error, reliability_states, suspected_error
 from vfseg.evaluation.case_scores import CaseScores
@@ -194,13 +193,32 @@ def read_states(path: Path) -> States:
     """
     remedy = "Run --mode evaluate in that workdir."
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            counts = {name: file[name] for name in file.files}
-        cases, patients, fingerprints = (
-            tuple(counts.pop(f"name/{key}").tolist()) for key in States._fields[:3]
-        )
+        counts = read_npz(path)
+        names = [counts.pop(f"name/{key}") for key in States._fields[:3]]
+        if wrong := _misfit(names, counts):
+            raise DamagedNpz(wrong)
     except FileNotFoundError:
         raise UserError(f"{path}: not evaluated yet. {remedy}") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (KeyError, DamagedNpz) as error:
         raise UserError(f"{path}: is damaged ({error}). {remedy}") from error
+    cases, patients, fingerprints = (tuple(table.tolist()) for table in names)
     return States(cases, patients, fingerprints, counts)
+
+
+def _misfit(names: Sequence[np.ndarray], counts: dict[str, np.ndarray]) -> str:
+    """What is wrong with names and counts, in words; "" where figures can be made of them."""
+    rows = names[0].shape
+    if len(rows) != 1 or any(t.shape != rows or t.dtype.kind != "U" for t in names):
+        return "its cases, patients and fingerprints are not a text each, one a case"
+    for name, table in counts.items():
+        if table.dtype.kind not in "biuf" or table.ndim < 2 or table.shape[:1] != rows:
+            return f"{name}: expected counts, one row a case"
+        if not (np.isfinite(table).all() and (table >= 0).all()):
+            return f"{name}: expected counts from 0"
+    for measure in MEASURES:
+        try:
+            if measure.state in counts:
+                measure.metric(counts[measure.state].sum(axis=0, keepdims=True))
+        except (ValueError, IndexError, TypeError) as error:
+            return f"{measure.state}: no counts of {measure.name} ({error})"
+    return ""

@@ -1,6 +1,5 @@
 """What is known of the fractures of a case: the mask, the grades, and how they were made."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,8 @@ from vfseg.data.instances import separated
 from vfseg.data.outputs import FACTS
 from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
+from vfseg.schemas import TEXT, TRUTH, Maybe, read_checked
+from vfseg.settings import whole
 
 ACROSS_SLICES = "across slices"
 
@@ -75,6 +76,13 @@ def instance_voxels(instances: np.ndarray) -> np.ndarray:
     return counts
 
 
+_SPEC = {"across_slices": TRUTH, "pattern": TEXT}
+_DRAWN = {
+    "vertebrae": Maybe([{"fracture": Maybe(_SPEC), "instances": [whole(0)]}]),
+    "fractures": Maybe([{"spec": Maybe(_SPEC), "instances": [whole(0)]}]),
+}
+
+
 def known_grades(case: Case) -> dict[str, int]:
     """Genant grade by level, 0 to 3; empty where the case names no table that grades it."""
     try:
@@ -94,11 +102,14 @@ def known_patterns(case: Case) -> dict[int, str]:
     if case.fractures is None:
         return {}
     try:
-        facts = json.loads(Path(case.fractures).with_name(FACTS).read_text())
-    except (OSError, ValueError):
+        facts = read_checked(Path(case.fractures).with_name(FACTS), _DRAWN)
+    except UserError as error:  # as with grades
+        logging.warning("%s: taken as of no known pattern: %s", case.case_id, error)
         return {}
-    drawn = [(v["fracture"], v["instances"]) for v in facts.get("vertebrae", ())]
-    drawn += [(f["spec"], f["instances"]) for f in facts.get("fractures", ())]
+    if facts is None:
+        return {}
+    drawn = [(v.get("fracture"), v["instances"]) for v in facts.get("vertebrae") or ()]
+    drawn += [(f.get("spec"), f["instances"]) for f in facts.get("fractures") or ()]
     return {
         int(instance): ACROSS_SLICES if spec["across_slices"] else spec["pattern"]
         for spec, instances in drawn

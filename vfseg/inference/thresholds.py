@@ -1,14 +1,21 @@
 """Thresholds and temperature: chosen on validation, kept beside the checkpoint, never re-chosen."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 from vfseg.errors import UserError
-from vfseg.files import atomic_file
+from vfseg.files import write_json
+from vfseg.schemas import TEXT, Maybe, read_checked
+from vfseg.settings import above, between, whole
 
 THRESHOLDS = "thresholds.json"
 _REMEDY = "Run --mode evaluate, which chooses them on the validation cases."
+_SHAPE = {
+    "step": whole(0),
+    **{name: between(0, 1) for name in ("slice", "fused", "vertebra")},
+    "vertebra_rule": Maybe(TEXT),
+    "temperature": Maybe(above(0)),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,8 +51,7 @@ def save_thresholds(folder: Path, step: int, thresholds: Thresholds, fusion: str
         UserError: they cannot be written.
     """
     content = {"step": step, "chosen_on": "validation", "fusion": fusion}
-    with atomic_file(folder / THRESHOLDS) as file:
-        file.write(json.dumps(content | dataclasses.asdict(thresholds), indent=2).encode())
+    write_json(folder / THRESHOLDS, content | dataclasses.asdict(thresholds))
 
 
 def load_thresholds(folder: Path, step: int) -> Thresholds:
@@ -59,22 +65,10 @@ def load_thresholds(folder: Path, step: int) -> Thresholds:
         UserError: none was chosen for it yet, or the file is damaged.
     """
     path = folder / THRESHOLDS
-    try:
-        content = json.loads(path.read_text())
-        chosen_for, temperature = int(content["step"]), content.get("temperature")
-        thresholds = Thresholds(
-            slice=float(content["slice"]),
-            fused=float(content["fused"]),
-            vertebra=float(content["vertebra"]),
-            vertebra_rule=str(content.get("vertebra_rule", "")),
-            temperature=None if temperature is None else float(temperature),
-        )
-    except FileNotFoundError:
-        raise UserError(f"{path}: no thresholds of step {step} yet. {_REMEDY}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: is damaged ({type(error).__name__}: {error}). {_REMEDY}"
-        ) from error
+    content = read_checked(path, _SHAPE, _REMEDY)
+    if content is None:
+        raise UserError(f"{path}: no thresholds of step {step} yet. {_REMEDY}")
+    chosen_for, temperature = content["step"], content.get("temperature")
     if chosen_for != step:
         other = folder / str(chosen_for)
         instead = f"Name --checkpoint {other}, or run" if other.is_dir() else "Run"
@@ -82,4 +76,10 @@ def load_thresholds(folder: Path, step: int) -> Thresholds:
             f"{path}: the thresholds were chosen for step {chosen_for}, not for step {step}. "
             f"{instead} --mode evaluate, which chooses those of the best checkpoint."
         )
-    return thresholds
+    return Thresholds(
+        slice=float(content["slice"]),
+        fused=float(content["fused"]),
+        vertebra=float(content["vertebra"]),
+        vertebra_rule=content.get("vertebra_rule") or "",
+        temperature=None if temperature is None else float(temperature),
+    )

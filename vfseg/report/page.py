@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 from vfseg.drawing.figures import Picture
 from vfseg.drawing.page import write_html
-from vfseg.errors import quantity
-from vfseg.files import read_json, read_table
+from vfseg.errors import UserError, quantity
+from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
+from vfseg.files import read_table
 from vfseg.report.curves import training_curves
 from vfseg.report.result_curves import result_curves
 from vfseg.report.results_table import GroupTable, LevelTable, groups_of, levels_of
 from vfseg.report.wording import NOT_KNOWN, interval_of, lift_of, name_of, shown, shown_cell
+from vfseg.schemas import read_checked
 
 _HEADLINE = (
     ("voxel", "dice", "voxel Dice"),
@@ -97,7 +99,7 @@ def write_page(workdir: Path, pictures: Mapping[str, Sequence[Picture]]) -> Path
     Raises:
         UserError: `summary.json` is damaged, or the page cannot be written.
     """
-    summary = read_json(workdir / "evaluation" / "summary.json")
+    summary = read_checked(workdir / "evaluation" / "summary.json", SUMMARY, REMEDY)
     rows = _rows(workdir / "evaluation" / "cases.csv")
     names = [*rows, *(name for name in pictures if name not in rows)]
     page = workdir / "report" / "index.html"
@@ -119,7 +121,10 @@ def _rows(path: Path) -> dict[str, dict[str, str]]:
     """Rows of `cases.csv` by case id; none where it is missing."""
     if not path.exists():
         return {}
-    return {row.cells["case_id"]: row.cells for row in read_table(path)[1]}
+    columns, rows = read_table(path)
+    if "case_id" not in columns:
+        raise UserError(f"{path}: damaged (no column case_id). {REMEDY}")
+    return {row.cells["case_id"]: row.cells for row in rows}
 
 
 def _notice(summary: Mapping[str, Any] | None) -> str:
@@ -137,7 +142,7 @@ def _results(summary: Mapping[str, Any], workdir: Path) -> Results:
     cards = []
     for level, key, name in _HEADLINE:
         measures = summary.get(level) or {}
-        if key in measures:
+        if measures.get(key):
             lines = [name, f"95 % interval {interval_of(measures[key])}"]
             if key == "pr_auc" and lift_of(measures):
                 lines.append(lift_of(measures))

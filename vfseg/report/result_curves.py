@@ -45,7 +45,7 @@ def _froc(points: Sequence[Sequence[float]], path: Path) -> Picture:
 def _reliability(calibration: Mapping[str, Any], path: Path) -> Picture:
     figure, axes = small_axes("Reliability", "mean probability")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
-    temperature = calibration["temperature"]["value"]
+    temperature = (calibration.get("temperature") or {}).get("value")
     for key, label, colour in zip(
         ("reliability", "reliability_scaled"),
         ("map", "" if temperature is None else f"scaled, T = {temperature:.2f}"),

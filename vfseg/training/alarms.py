@@ -31,6 +31,9 @@ WON = 0.995
 CHANCE = 0.005
 """Distance from 1/2 within which the discriminator guesses."""
 
+NEEDED = ("probability_on_fracture", "probability_on_background")
+"""Scalars that every line of training has."""
+
 
 class Trouble(NamedTuple):
     """What is wrong with a line of the log.

@@ -5,12 +5,14 @@ and renamed, renamed and then deleted. A process killed at any moment leaves at 
 a leading dot, which the next one clears away. Processes save together, though only the first one
 writes, since every one of them holds the same state; each reads for itself.
 
+Every checkpoint carries the digests of its files (`vfseg.digests`), which are checked before it is
+used. Those of earlier versions have none: they are read to their end, which finds what is cut.
+
 Which checkpoints stay is decided here and not by Orbax's preservation policies: those take the
 score with the save, and here it follows the save, after a validation that may be interrupted.
 """
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -20,15 +22,20 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import tensorstore as ts
+from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from vfseg import processes
-from vfseg.errors import UserError
-from vfseg.files import atomic_file
+from vfseg.digests import write_digests
+from vfseg.errors import CannotWrite, UserError, in_short
+from vfseg.files import full_disk_of, sync_folder, write_json
+from vfseg.schemas import read_checked
+from vfseg.settings import between
+from vfseg.training.damage import DamagedCheckpoint, alone, damage_of, damaged, intact
 from vfseg.training.state import TrainState
 
 _SCORE = "validation.json"
+_SCORE_SHAPE = {"pr_auc": between(0, 1)}
 
 NEWEST = 3
 """How many of the newest are kept: where one is damaged and deleted, there is the one before."""
@@ -94,7 +101,9 @@ class Checkpoints:
                 _make_sure_of_room(self._directory, tree)
             ocp.save(part, tree, custom_metadata={"config": dict(config)})
             if processes.is_first():
+                write_digests(part)
                 part.rename(self._directory / str(step))
+                sync_folder(self._directory)
                 self._tidy()
 
     def score(self, step: int, validation_pr_auc: float) -> None:
@@ -103,14 +112,48 @@ class Checkpoints:
         Raises:
             UserError: it cannot be written.
         """
-        with atomic_file(self._directory / str(step) / _SCORE) as file:
-            file.write(json.dumps({"pr_auc": validation_pr_auc}).encode())
+        write_json(self._directory / str(step) / _SCORE, {"pr_auc": validation_pr_auc})
         self._tidy()
 
     @property
     def newest(self) -> int | None:
         """Step of the newest checkpoint; None where there is none."""
         return max(self._steps(), default=None)
+
+    def newest_intact(self) -> int | None:
+        """Step of the newest checkpoint that is as it was written; None where there is none at all.
+
+        Raises:
+            DamagedCheckpoint: there are checkpoints, and each of them is damaged.
+        """
+        errors: list[DamagedCheckpoint] = []
+        for step in sorted(self._steps(), reverse=True):
+            try:
+                self._verify(step)
+            except DamagedCheckpoint as error:
+                errors.append(error)
+            else:
+                return step
+        if errors:
+            raise errors[0]
+        return None
+
+    def resume(self) -> int | None:
+        """Step of the checkpoint to go on from: as `newest_intact`; None begins anew.
+
+        Damaged ones that are newer are said and set aside, as `damaged-STEP`, since that step will
+        be written again.
+
+        Raises:
+            DamagedCheckpoint: as `newest_intact`.
+            CannotWrite: they cannot be set aside.
+        """
+        newest = self.newest_intact()
+        if newest is not None:
+            for step in sorted(self._steps()):
+                if step > newest:
+                    self._set_aside(step, newest)
+        return newest
 
     @property
     def best(self) -> int | None:
@@ -134,7 +177,7 @@ class Checkpoints:
             UserError: the checkpoint is damaged.
         """
         where = self._directory / str(step)
-        with _intact(where), _alone():
+        with intact(where), alone():
             return dict(_plain(ocp.metadata(where).custom_metadata)["config"])
 
     def restore(self, step: int, template: TrainState) -> Restored:
@@ -150,8 +193,11 @@ class Checkpoints:
         abstract = {"state": jax.tree.map(np.asarray, template), "next_sample": 0}
         self._check(step, abstract["state"], whole=True)
         where, config = self._directory / str(step), self.config(step)
-        with _intact(where), _alone():
+        with intact(where), alone():
             loaded = _plain(ocp.load(where, abstract))
+            found = int(loaded["state"].step)
+            if found != step:
+                raise ValueError(f"it holds step {found}")
             return Restored(loaded["state"], int(loaded["next_sample"]), config)
 
     def restore_mean(self, step: int, shapes: Any) -> Any:
@@ -170,16 +216,16 @@ class Checkpoints:
         params = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
         abstract = {"state": {"ema_params": params}}
         self._check(step, abstract["state"], whole=False)
-        where, context = self._directory / str(step), _alone()
+        where, context = self._directory / str(step), alone()
         context.pytree.loading.partial_load = True
-        with _intact(where), context:
+        with intact(where), context:
             return _plain(ocp.load(where, abstract))["state"]["ema_params"]
 
     def _check(self, step: int, state: Any, *, whole: bool) -> None:
         """Compares the shapes of a checkpoint with those of a state, or of a part of one."""
         where = self._directory / str(step)
-        with _intact(where), _alone():
-            _read_through(where / "state")
+        self._verify(step)
+        with intact(where), alone():
             tree = _plain(ocp.metadata(where).metadata)["state"]
             shapes = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(tree)}
         expected = {_name(path): leaf.shape for path, leaf in _leaves(state)}
@@ -194,6 +240,28 @@ class Checkpoints:
                     "that wrote it, or start in a new --workdir."
                 )
 
+    def _verify(self, step: int) -> None:
+        """Raises `DamagedCheckpoint` where a checkpoint is not as it was written."""
+        where = self._directory / str(step)
+        wrong = damage_of(where)
+        if wrong:
+            raise damaged(where, wrong)
+
+    def _set_aside(self, step: int, newest: int) -> None:
+        where, aside = self._directory / str(step), self._directory / f"damaged-{step}"
+        logging.warning(
+            "the checkpoint of step %d is damaged (%s) and set aside as %s; going on from step %d",
+            *(step, damage_of(where), aside, newest),
+        )
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            where.rename(aside)
+        except OSError as error:
+            raise CannotWrite(
+                f"{aside}: cannot be written ({error.strerror or error}). Choose a --workdir that "
+                "can be written to."
+            ) from error
+
     def _steps(self) -> list[int]:
         return [int(path.name) for path in self._directory.iterdir() if path.name.isdigit()]
 
@@ -202,8 +270,8 @@ class Checkpoints:
         where = self._directory / str(step)
         if not self.is_scored(step):
             return -1.0
-        with _intact(where):
-            return float(json.loads((where / _SCORE).read_text())["pr_auc"])
+        with intact(where):
+            return float(read_checked(where / _SCORE, _SCORE_SHAPE)["pr_auc"])
 
     def _tidy(self) -> None:
         """Deletes every checkpoint but the newest ones and the best."""
@@ -223,8 +291,8 @@ class Checkpoints:
         except UserError:
             raise
         except Exception as error:  # of a full disk, for one, Orbax makes a ValueError
-            reason = getattr(error, "strerror", None) or _in_short(error)
-            raise UserError(
+            reason = full_disk_of(error) or getattr(error, "strerror", None) or in_short(error)
+            raise CannotWrite(
                 f"{self._directory}: the checkpoint of step {step} cannot be written ({reason}). "
                 "Make room, and run again: it goes on from the checkpoint before."
             ) from error
@@ -255,42 +323,6 @@ def _make_sure_of_room(directory: Path, tree: Any) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.write(bytes(size))
-
-
-def _alone() -> ocp.Context:
-    """Orbax reads on this process alone: it would wait for the others otherwise."""
-    context = ocp.Context()
-    me = processes.index()
-    context.multiprocessing.primary_host = me
-    context.multiprocessing.active_processes = {me}
-    context.multiprocessing.barrier_sync_key_prefix = str(me)
-    return context
-
-
-@contextlib.contextmanager
-def _intact(where: Path) -> Iterator[None]:
-    """Whatever goes wrong inside is damage of the checkpoint `where`."""
-    try:
-        yield
-    except Exception as error:  # Orbax promises no particular ones for damaged files
-        raise UserError(
-            f"{where}: this checkpoint is damaged or incomplete ({_in_short(error)}). Delete that "
-            "folder to go on from an older one, or train again."
-        ) from error
-
-
-def _in_short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-
-
-def _read_through(arrays: Path) -> None:
-    """Reads everything once and keeps nothing; raises where a file is cut.
-
-    Orbax leaves its other reads unfinished where one fails, and they print tracebacks later on.
-    """
-    store = ts.KvStore.open({"driver": "ocdbt", "base": arrays.as_uri() + "/"}).result()
-    for key in store.list().result():
-        store.read(key).result()
 
 
 def _plain(tree: Any) -> Any:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vfseg import processes
 from vfseg.crops.store import CaseRecord
 from vfseg.crops.windows import BatchFeed, RunSource, WindowSettings
-from vfseg.training.alarms import Alarms
+from vfseg.training.alarms import NEEDED, Alarms
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import INTERRUPT
 from vfseg.training.parallel import Step, make_runner
@@ -23,7 +23,13 @@ from vfseg.training.schedules import warm_up_steps
 from vfseg.training.settings import StageSettings, TrainSettings
 from vfseg.training.stages import Phase, plan_stages, stage_at
 from vfseg.training.state import TrainState
-from vfseg.training.writer import MetricWriter, NoWriter, open_writer, read_metrics
+from vfseg.training.writer import (
+    MetricWriter,
+    NoWriter,
+    damaged_metrics,
+    open_writer,
+    read_metrics,
+)
 
 _TRAIN = "train/"
 _SHOWN = ("loss", "dice_loss", "discriminator_accuracy", "slices_per_second")
@@ -133,7 +139,8 @@ def train(
 
 def _begin(plan: TrainingPlan, workdir: Path, records: Sequence[CaseRecord]) -> _Begun:
     state, next_sample, validated = plan.initial_state(), 0, True
-    checkpoints, newest = processes.from_first(lambda: _open(workdir))
+    newest = processes.from_first(lambda: _resume(workdir))
+    checkpoints = Checkpoints(workdir / "checkpoints")
     if newest is None:
         g_params = plan.pretrained(state.g_params)
         state = dataclasses.replace(state, g_params=g_params, ema_params=g_params)
@@ -150,9 +157,8 @@ def _begin(plan: TrainingPlan, workdir: Path, records: Sequence[CaseRecord]) -> 
     return _Begun(state, next_sample, validated, checkpoints)
 
 
-def _open(workdir: Path) -> tuple[Checkpoints, int | None]:
-    checkpoints = Checkpoints(workdir / "checkpoints", create=True)
-    return checkpoints, checkpoints.newest
+def _resume(workdir: Path) -> int | None:
+    return Checkpoints(workdir / "checkpoints", create=True).resume()
 
 
 def _alarms(plan: TrainingPlan, workdir: Path) -> Alarms:
@@ -162,8 +168,12 @@ def _alarms(plan: TrainingPlan, workdir: Path) -> Alarms:
         begin=warm_up_steps(plan.stages.total - plan.stages.fine_tune),
         everywhere=plan.everywhere,
     )
-    for line in processes.from_first(lambda: read_metrics(workdir / "metrics.jsonl")):
+    path = workdir / "metrics.jsonl"
+    for line in processes.from_first(lambda: read_metrics(path)):
         scalars = {n.removeprefix(_TRAIN): x for n, x in line.items() if n.startswith(_TRAIN)}
+        if scalars and not scalars.keys() >= set(NEEDED):
+            lacking = ", ".join(_TRAIN + name for name in NEEDED if name not in scalars)
+            raise damaged_metrics(path, f"the line of step {line['step']} lacks {lacking}")
         if scalars:
             alarms.recall(int(line["step"]), scalars)
     return alarms

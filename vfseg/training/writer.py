@@ -18,8 +18,11 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from vfseg import processes
 from vfseg.errors import UserError
 from vfseg.files import atomic_file
+from vfseg.schemas import NUMBER, All, Table, misfit
+from vfseg.settings import whole
 
 _VALIDATION = "validation/"
+_LINE = All(({"step": whole(0)}, Table(NUMBER)))
 
 
 class MetricWriter:
@@ -41,8 +44,8 @@ class MetricWriter:
             anew = not validated and any(name.startswith(_VALIDATION) for name in line)
             return line["step"] < resume_at + (0 if anew else 1)
 
+        kept = [line for line in read_metrics(self._path) if stands(line)]
         with self._writing():
-            kept = [line for line in read_metrics(self._path) if stands(line)]
             with atomic_file(self._path) as file:
                 file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
             folder = workdir / "tensorboard"
@@ -117,13 +120,39 @@ def open_writer(workdir: Path, *, resume_at: int, validated: bool) -> MetricWrit
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Lines of a `metrics.jsonl`; a last line cut short by a crash is left out."""
-    if not path.exists():
+    """Lines of a `metrics.jsonl`; none where there is no such file.
+
+    A last line without its end is left out where it cannot be read: the run was killed there.
+
+    Raises:
+        UserError: any other line is damaged.
+    """
+    try:
+        *complete, last = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise damaged_metrics(path, error.strerror or str(error)) from error
     lines = []
-    for line in path.read_text().splitlines():
+    for number, text in enumerate(complete, 1):
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            line = json.loads(text)
+            wrong = misfit(line, _LINE)
+        except (ValueError, RecursionError) as error:
+            wrong = str(error)
+        if wrong:
+            raise damaged_metrics(path, f"line {number}: {wrong}")
+        lines.append(line)
+    with contextlib.suppress(ValueError, RecursionError):
+        line = json.loads(last)
+        if not misfit(line, _LINE):
+            lines.append(line)
     return lines
+
+
+def damaged_metrics(path: Path, reason: str) -> UserError:
+    """The error that says so of a `metrics.jsonl`, from which nothing is learnt."""
+    return UserError(
+        f"{path}: damaged ({reason}). Mend or delete that line, or move the file away: the curves "
+        "then begin where training goes on."
+    )

@@ -126,8 +126,11 @@ def test_splits_and_cases_have_seeds_of_their_own():
     assert len(states) == 60
 
 
-def test_a_foreign_manifest_is_not_overwritten(tmp_path):
+@pytest.mark.parametrize("state", [None, "{", "[]", '{"fingerprint": 3}', '{"other": "x"}'])
+def test_a_foreign_manifest_is_not_overwritten(tmp_path, state):
     (tmp_path / "manifest.csv").write_text("mine")
+    if state is not None:
+        (tmp_path / "cohort.json").write_text(state)
     with pytest.raises(UserError, match=r"manifest\.csv"):
         make_cohort(tmp_path, TINY, progress=False)
     assert (tmp_path / "manifest.csv").read_text() == "mine"

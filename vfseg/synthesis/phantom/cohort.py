@@ -1,9 +1,7 @@
 """A synthetic cohort on disk: NIfTI files and a manifest, as a user's data would arrive."""
 
-import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,8 +16,9 @@ from vfseg.data.levels import LEVELS
 from vfseg.data.outputs import FACTS
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
-from vfseg.files import atomic_file
+from vfseg.files import write_json
 from vfseg.processes import cores
+from vfseg.schemas import TEXT, read_checked
 from vfseg.synthesis.case_files import FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.case import PhantomCase, make_case
 from vfseg.synthesis.phantom.settings import PhantomSettings
@@ -111,19 +110,19 @@ def _claim(directory: Path, settings: PhantomSettings) -> None:
     """Claims a folder for these settings: cases of other settings count as missing from now on."""
     state = directory / _STATE
     expected = {"settings": dataclasses.asdict(settings), "fingerprint": settings.fingerprint()}
-    found: dict = {}
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(state.read_text())
-    if not found and (directory / _MANIFEST).exists():
+    try:
+        found = read_checked(state, {"fingerprint": TEXT})
+    except UserError:
+        found = None
+    if found is None and (directory / _MANIFEST).exists():
         raise UserError(
             f"{directory / _MANIFEST} is not of a synthetic cohort (no {_STATE} beside it) and "
             "would be overwritten. Choose an empty folder for the phantoms."
         )
-    if found.get("fingerprint") != expected["fingerprint"]:
+    if (found or {}).get("fingerprint") != expected["fingerprint"]:
         for facts in (directory / "cases").glob(f"*/{FACTS}"):
             facts.unlink()
-    with atomic_file(state) as file:
-        file.write(json.dumps(expected, indent=1).encode())
+    write_json(state, expected)
 
 
 def _write_case(folder: Path, settings: PhantomSettings, split: str, number: int) -> None:

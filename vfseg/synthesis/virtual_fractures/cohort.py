@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from vfseg.data.outputs import FACTS
 from vfseg.data.spine import SCHEME
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import read_labels
-from vfseg.errors import UserError
+from vfseg.errors import CannotWrite, UserError
+from vfseg.schemas import TEXT, read_checked
 from vfseg.settings import Settings, between, one_of, whole
 from vfseg.synthesis.case_files import FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
@@ -109,6 +109,8 @@ def make_virtual_cohort(
         for case in cases:
             try:
                 made += _variants(case, directory / "cases", settings, bar)
+            except CannotWrite:  # to go on would leave out what could be made
+                raise
             except UserError as error:
                 left_out.append(f"{case.case_id}: {error}")
                 logging.warning("virtual fractures: %s left out: %s", case.case_id, error)
@@ -225,8 +227,8 @@ def _described(fact: FractureFacts) -> dict[str, Any]:
 
 def _stands(folder: Path, fingerprint: str) -> bool:
     try:
-        facts = json.loads((folder / FACTS).read_text())
-    except (OSError, ValueError):
+        facts = read_checked(folder / FACTS, {"fingerprint": TEXT})
+    except UserError:
         return False
     complete = all((folder / name).exists() for name in FILES.values())
-    return complete and facts.get("fingerprint") == fingerprint
+    return complete and facts is not None and facts["fingerprint"] == fingerprint

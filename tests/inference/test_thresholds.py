@@ -1,0 +1,56 @@
+"""Thresholds are read as they were written, or what is wrong with them is said."""
+
+import pytest
+
+from vfseg.errors import UserError
+from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
+
+THRESHOLDS = Thresholds(slice=0.25, fused=0.75, vertebra=0.1, vertebra_rule="Youden index")
+
+
+def test_what_was_saved_is_loaded(tmp_path):
+    for temperature in (None, 1.5):
+        saved = Thresholds(slice=0.0, fused=1.0, vertebra=0.5, temperature=temperature)
+        save_thresholds(tmp_path, 3, saved, "mean")
+        assert load_thresholds(tmp_path, 3) == saved
+
+
+_SOUND = '{"step": 1, "slice": 0.2, "fused": 0.3, "vertebra": 0.4}'
+
+
+def test_thresholds_of_an_earlier_version_serve(tmp_path):
+    (tmp_path / "thresholds.json").write_text(_SOUND)
+    assert load_thresholds(tmp_path, 1) == Thresholds(slice=0.2, fused=0.3, vertebra=0.4)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "{}", "[]", "3", "null", '{"step": 1, "slice": null}', "[" * 10_000),
+        *(_SOUND.replace("0.3", text) for text in ("1.01", "-0.1", "NaN", "Infinity", '"0.3"')),
+        *(_SOUND.replace("0.3", text) for text in ("true", "[0.3]", "9" * 400)),
+        *(_SOUND.replace('"step": 1', f'"step": {text}') for text in ("-1", "1.5", '"1"', "[]")),
+        *(_SOUND.replace("{", f'{{"temperature": {text}, ') for text in ("0", "-1", '"hot"')),
+        _SOUND.replace("{", '{"vertebra_rule": 3, '),
+    ],
+)
+def test_damaged_thresholds_are_named(tmp_path, content):
+    (tmp_path / "thresholds.json").write_text(content)
+    with pytest.raises(UserError, match=r"thresholds\.json: damaged .* --mode evaluate"):
+        load_thresholds(tmp_path, 1)
+
+
+def test_missing_thresholds_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"no thresholds of step 1 yet\. .*--mode evaluate"):
+        load_thresholds(tmp_path, 1)
+
+
+def test_thresholds_of_another_step_are_refused(tmp_path):
+    folder = tmp_path / "checkpoints"
+    (folder / "1").mkdir(parents=True)
+    save_thresholds(folder, 1, THRESHOLDS, "mean")
+    with pytest.raises(UserError, match=r"for step 1, not for step 2\. Name .*/1, or run --mode"):
+        load_thresholds(folder, 2)
+    save_thresholds(folder, 5, THRESHOLDS, "mean")
+    with pytest.raises(UserError, match=r"for step 5, not for step 2\. Run --mode evaluate"):
+        load_thresholds(folder, 2)

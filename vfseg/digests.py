@@ -1,0 +1,74 @@
+"""Digests of the files of a folder, by which damage to any of them is noticed before they are used.
+
+`digests.json` in the folder names each file with its SHA-256, and has one of them all together. It
+is written last, when the folder is whole; files that join it later are not its concern.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from io import BufferedReader
+from pathlib import Path
+
+from vfseg.errors import UserError
+from vfseg.files import sync_folder, write_json
+from vfseg.schemas import TEXT, Table, read_checked
+
+DIGESTS = "digests.json"
+
+
+def write_digests(folder: Path, names: Iterable[str] = ()) -> None:
+    """Notes the digests of a folder's files, and has all of them outlast a power cut.
+
+    Args:
+        folder: of the files.
+        names: of those that count; all that it holds, at any depth, where none are given.
+
+    Raises:
+        OSError: a file cannot be read or synced.
+        CannotWrite: the digests cannot be written.
+    """
+    paths = [folder / name for name in names] or [p for p in folder.rglob("*") if p.is_file()]
+    found = {}
+    for path in sorted(paths):
+        with open(path, "rb") as file:
+            found[path.relative_to(folder).as_posix()] = _digest(file)
+            os.fsync(file.fileno())
+    for parent in {path.parent for path in paths}:
+        sync_folder(parent)
+    write_json(folder / DIGESTS, {"files": found, "together": _together(found)})
+
+
+def has_digests(folder: Path) -> bool:
+    """Whether digests were written: folders of earlier versions have none."""
+    return (folder / DIGESTS).exists()
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with the files of a folder that has digests, in words; "" where nothing is."""
+    try:
+        content = read_checked(folder / DIGESTS, {"files": Table(TEXT), "together": TEXT}, "")
+    except UserError as error:
+        return str(error).strip()
+    if content is None:
+        return f"{DIGESTS} is missing"
+    if content["together"] != _together(content["files"]):
+        return f"{DIGESTS} is not as it was written"
+    for name, digest in content["files"].items():
+        try:
+            with open(folder / name, "rb") as file:
+                if _digest(file) != digest:
+                    return f"{name} is not as it was written"
+        except (OSError, ValueError) as error:
+            return f"{name} cannot be read ({getattr(error, 'strerror', None) or error})"
+    return ""
+
+
+def _together(found: dict[str, str]) -> str:
+    """One digest of all, so that none can be left out."""
+    return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()
+
+
+def _digest(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
