@@ -105,6 +105,7 @@ def test_state_dicts_that_hold_something_else_are_refused(torch, tmp_path):
         ({"state_dict": {}}, "the entry 'state_dict' is not a plain tensor"),
         ({"sparse": torch.ones(3).to_sparse()}, "the entry 'sparse' is not a plain tensor"),
         ([], "holds a list, not a state dict"),
+        ({("a", 1): torch.ones(3)}, "an entry's name is a tuple"),
     ):
         with pytest.raises(UserError, match=message):
             read_weights(_save(torch, content, tmp_path / "zip.pth"))

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 _NAMES = re.compile(
     r"collections (OrderedDict|defaultdict|Counter)|__builtin__ set|builtins set"
-    r"|torch \w+Storage|torch (Size|device|b?float\d*|double|half|u?int\d+|long|bool)"
+    r"|torch (?!Untyped)\w+Storage|torch (Size|device|b?float\d*|double|half|u?int\d+|long|bool)"
     r"|torch._utils _rebuild_(tensor|tensor_v2|parameter|parameter_with_state|sparse_tensor)"
     r"|torch.nn.parameter Parameter|torch.serialization _get_layout"
 )

@@ -93,13 +93,15 @@ def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: holds a {type(content).__name__}, not a state dict. {_REMEDY}")
     content = _unwrapped(content, path)
     for name, tensor in content.items():
+        if not isinstance(name, str):  # nor shown: a few bytes may nest into a very long text
+            raise UserError(f"{path}: an entry's name is a {type(name).__name__}. {_REMEDY}")
         if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided:
             raise UserError(f"{path}: the entry {name!r} is not a plain tensor. {_REMEDY}")
     # One element may stand for many of a tensor.
     values, size = sum(tensor.numel() for tensor in content.values()), path.stat().st_size
     if values > size:
         raise UserError(f"{path}: promises {values} values in {size} bytes. {_REMEDY}")
-    return {str(name): tensor.double().numpy(force=True) for name, tensor in content.items()}
+    return {name: tensor.double().numpy(force=True) for name, tensor in content.items()}
 
 
 def _unwrapped(content: Mapping[Any, Any], path: Path) -> Mapping[Any, Any]:
@@ -107,7 +109,7 @@ def _unwrapped(content: Mapping[Any, Any], path: Path) -> Mapping[Any, Any]:
     for _ in range(2):
         inner = [n for n in _WRAPPERS if isinstance(content.get(n), Mapping) and content[n]]
         if inner:
-            others = [str(name) for name in content if name != inner[0]]
+            others = [name for name in content if isinstance(name, str) and name != inner[0]]
             left = f", not: {', '.join(others[:9])}" if others else ""
             logging.info("%s: a checkpoint; its entry %s is read%s", path, inner[0], left)
             content = content[inner[0]]
