@@ -8,7 +8,7 @@ from pathlib import Path
 
 import vfseg
 
-GROUND = ("errors", "files", "settings", "processes")
+GROUND = ("errors", "files", "settings", "messages", "stopping", "devices", "processes")
 FOLDERS = (
     *("data", "synthesis", "crops", "drawing", "audit", "models", "training", "inference"),
     *("evaluation", "report", "config", "commands"),

@@ -12,7 +12,10 @@ Many processes make one run, each with the same command and a workdir that all o
 folds, and works for itself: `--distributed`, or `--processes=N --process=I`. `--data DIR` keeps
 cohorts and store apart from the workdir, so that other runs can share them too.
 
-Exit status: 0 done, 2 something that the user can mend (one message), 1 anything else.
+A config file is Python, and is executed: take none from people you would not take a program from.
+
+Exit status: 0 done, or training saved on SIGTERM; 2 something that the user can mend (one message);
+130 and 143 stopped by control C and by SIGTERM (a message says what is kept); 1 anything else.
 """
 
 import contextlib
@@ -26,6 +29,10 @@ from absl import logging
 
 from vfseg.commands import flags
 from vfseg.errors import UserError
+from vfseg.stopping import INTERRUPTED, STOP, Stopped
+
+_TRAINING = ("run", "train", "ship")
+"""Modes that train: they end on SIGTERM and SIGINT in a way of their own."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,8 +49,11 @@ def main(arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"vfseg: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"vfseg: {stopped}", file=sys.stderr)
+        return stopped.status
     except KeyboardInterrupt:
-        print("vfseg: interrupted; the same command continues", file=sys.stderr)
+        print(f"vfseg: {INTERRUPTED}", file=sys.stderr)
         return 130
     return 0
 
@@ -75,6 +85,23 @@ def _joined() -> contextlib.AbstractContextManager[None]:
 def _dispatch() -> None:
     # Imported here, so that --help and a wrong flag answer at once.
     from vfseg import processes
+    from vfseg.devices import enough_memory
+    from vfseg.training.interrupt import INTERRUPT
+
+    if not processes.is_first():
+        logging.set_verbosity(logging.WARNING)
+    flags.check()
+    with enough_memory("Free some, or take a machine with more; the same command continues."):
+        if flags.MODE.value in _TRAINING:
+            INTERRUPT.listen()
+            _work()
+        else:
+            with STOP.listening():
+                _work()
+
+
+def _work() -> None:
+    """Does what the flags ask for."""
     from vfseg.commands import evaluate, ship
     from vfseg.commands.audit import audit
     from vfseg.commands.predict import predict
@@ -83,18 +110,15 @@ def _dispatch() -> None:
     from vfseg.commands.run import run_all
     from vfseg.commands.train import train
     from vfseg.commands.workdir import Run
-    from vfseg.training.interrupt import INTERRUPT
+    from vfseg.devices import start
 
-    if not processes.is_first():
-        logging.set_verbosity(logging.WARNING)
-    flags.check()
     if flags.MODE.value == "predict":
-        predict(flags.request())
+        request = flags.request()
+        start()
+        predict(request)
         return
     config, workdir = flags.config(), flags.workdir()
     data = Path(flags.DATA.value) if flags.DATA.value else workdir
-    if flags.MODE.value in ("run", "train"):
-        INTERRUPT.listen()
     modes: dict[str, Callable[[Run], None]] = {
         "run": run_all,
         "audit": audit,
@@ -104,8 +128,11 @@ def _dispatch() -> None:
         "report": report,
         "ship": lambda run: ship.ship(run, flags.path_of(flags.OUTPUT)),
     }
+    folds = flags.folds(config.split.folds) if flags.FOLDS.value else ()
+    if flags.MODE.value != "audit":  # Orbax asks for them to read the config of a checkpoint
+        start()
     if flags.FOLDS.value:
-        for fold in flags.folds(config.split.folds):
+        for fold in folds:
             of_fold = dataclasses.replace(
                 config, split=dataclasses.replace(config.split, fold=fold)
             )
@@ -130,9 +157,15 @@ def _prepare_logging() -> None:
     handler = logging.get_absl_handler()
     handler.setFormatter(standard.Formatter("%(message)s"))
     ours = os.path.dirname(os.path.abspath(__file__))
-    handler.addFilter(
-        lambda record: record.levelno >= standard.WARNING or record.pathname.startswith(ours)
-    )
+
+    def is_shown(record: standard.LogRecord) -> bool:
+        own = record.pathname.startswith(ours)
+        if not own and record.exc_info:  # of a device that does not start, say: no traceback
+            record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]}", ()
+            record.exc_info = record.exc_text = None
+        return own or record.levelno >= standard.WARNING
+
+    handler.addFilter(is_shown)
 
 
 def _prepare_jax() -> None:
@@ -140,8 +173,13 @@ def _prepare_jax() -> None:
 
     A process that is alone on its machine computes on all of its cores.
     """
-    import jax
-
+    try:
+        import jax
+    except Exception as error:  # whatever a library of others raises
+        raise UserError(
+            f"JAX cannot be loaded ({type(error).__name__}: {error}). Install it anew, all of its "
+            "packages of one version: pip install -U jax jaxlib."
+        ) from error
     from vfseg.processes import use_cores
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from vfseg import processes
 from vfseg.crops.store import CaseRecord
 from vfseg.crops.windows import BatchFeed, RunSource, WindowSettings
+from vfseg.devices import enough_memory
 from vfseg.training.alarms import Alarms
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import INTERRUPT
@@ -26,6 +27,11 @@ from vfseg.training.state import TrainState
 from vfseg.training.writer import MetricWriter, NoWriter, open_writer, read_metrics
 
 _TRAIN = "train/"
+_TAKES_LESS = (
+    "A smaller config.windows.batch_size takes less, and so do fewer config.windows.targets or a "
+    "smaller config.prepare.crop_shape, each in a new --workdir; more devices share a batch. What "
+    "was saved is kept."
+)
 _SHOWN = ("loss", "dice_loss", "discriminator_accuracy", "slices_per_second")
 
 Validate = Callable[[Any], Mapping[str, float | np.ndarray]]
@@ -107,8 +113,8 @@ def train(
         validate: scores the running mean of the parameters.
 
     Raises:
-        SystemExit: with status 0, on SIGTERM, when the state is saved; see `interrupt`.
-        UserError: training went wrong, see `Alarms`.
+        SystemExit: on SIGTERM or SIGINT, when the state is saved; see `interrupt`.
+        UserError: training went wrong, see `Alarms`; there is not enough memory for a batch.
     """
     begun = _begin(plan, workdir, records)
     done, steps, windows = int(begun.state.step), plan.stages.total, plan.windows
@@ -123,9 +129,10 @@ def train(
     writer = open_writer(workdir, resume_at=done, validated=begun.validated)
     loop = _Loop(plan, feed, writer, begun.checkpoints, validate, _alarms(plan, workdir))
     try:
-        if not begun.validated and plan.validates(done):  # it was stopped in between
-            loop.validate(begun.state)
-        loop.run(begun.state)
+        with enough_memory(_TAKES_LESS):
+            if not begun.validated and plan.validates(done):  # it was stopped in between
+                loop.validate(begun.state)
+            loop.run(begun.state)
     finally:
         feed.close()
         writer.close()
@@ -133,7 +140,9 @@ def train(
 
 def _begin(plan: TrainingPlan, workdir: Path, records: Sequence[CaseRecord]) -> _Begun:
     state, next_sample, validated = plan.initial_state(), 0, True
-    checkpoints, newest = processes.from_first(lambda: _open(workdir))
+    folder = workdir / "checkpoints"
+    newest = processes.from_first(lambda: Checkpoints(folder, create=True).newest, int)
+    checkpoints = Checkpoints(folder)
     if newest is None:
         g_params = plan.pretrained(state.g_params)
         state = dataclasses.replace(state, g_params=g_params, ema_params=g_params)
@@ -144,15 +153,10 @@ def _begin(plan: TrainingPlan, workdir: Path, records: Sequence[CaseRecord]) -> 
         logging.info("training on %d crops of %d cases", crops, len(records))
     else:
         state, next_sample, _ = checkpoints.restore(newest, state)
-        validated = processes.from_first(lambda: checkpoints.is_scored(newest))
+        validated = processes.from_first(lambda: checkpoints.is_scored(newest), bool)
         logging.info("resuming at step %d", newest)
     INTERRUPT.saved(int(state.step))
     return _Begun(state, next_sample, validated, checkpoints)
-
-
-def _open(workdir: Path) -> tuple[Checkpoints, int | None]:
-    checkpoints = Checkpoints(workdir / "checkpoints", create=True)
-    return checkpoints, checkpoints.newest
 
 
 def _alarms(plan: TrainingPlan, workdir: Path) -> Alarms:
@@ -162,7 +166,8 @@ def _alarms(plan: TrainingPlan, workdir: Path) -> Alarms:
         begin=warm_up_steps(plan.stages.total - plan.stages.fine_tune),
         everywhere=plan.everywhere,
     )
-    for line in processes.from_first(lambda: read_metrics(workdir / "metrics.jsonl")):
+    metrics_file, kind = workdir / "metrics.jsonl", list[dict[str, float]]
+    for line in processes.from_first(lambda: read_metrics(metrics_file), kind):
         scalars = {n.removeprefix(_TRAIN): x for n, x in line.items() if n.startswith(_TRAIN)}
         if scalars:
             alarms.recall(int(line["step"]), scalars)
@@ -203,7 +208,7 @@ class _Loop:
                     self._log(number, bar)
                 if number > saved:
                     self._save(runner.get(state))
-                _stop(number)
+                _stop()
             if number in turns:
                 logging.info("step %d: stage %s", number, turns[number].name)
             state = self._step(state, stage_at(stages, number).phase)
@@ -222,7 +227,7 @@ class _Loop:
                     self.validate(host)
                 self._since = time.monotonic()
         if INTERRUPT.stops_at(steps):
-            _stop(steps)
+            _stop()
 
     def _step(self, state: TrainState, phase: Phase) -> TrainState:
         batch = self._runner.put_batch(next(self._feed))
@@ -260,9 +265,9 @@ class _Loop:
             self._checkpoints.score(done, scores["pr_auc"])
 
 
-def _stop(step: int) -> NoReturn:
-    logging.info("SIGTERM: stopped after step %d; the same command continues", step)
-    raise SystemExit(0)
+def _stop() -> NoReturn:
+    INTERRUPT.say()
+    raise SystemExit(INTERRUPT.status)
 
 
 def _reduce(collected: Sequence[metrics.Collection]) -> dict[str, float]:
