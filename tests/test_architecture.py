@@ -8,7 +8,10 @@ from pathlib import Path
 
 import vfseg
 
-GROUND = ("errors", "files", "settings", "schemas", "digests", "locks", "processes")
+GROUND = (
+    *("errors", "files", "settings", "schemas", "digests", "locks", "messages", "stopping"),
+    *("devices", "processes"),
+)
 FOLDERS = (
     *("data", "synthesis", "crops", "drawing", "audit", "models", "training", "inference"),
     *("evaluation", "report", "config", "commands"),

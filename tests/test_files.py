@@ -1,5 +1,6 @@
 """Files that appear complete or not at all, leftovers, full disks, and tables."""
 
+import csv
 import errno
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ from vfseg.errors import CannotWrite, UserError
 from vfseg.files import (
     atomic_file,
     full_disk_named,
+    make_sure_of,
     read_json,
     read_table,
     sweep,
@@ -117,6 +119,50 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
         ["one, two", "1.5", ""],
         ['said "x"', "2", ""],
     ]
+
+
+FORMULAS = ["=1+1", "+A1", "-A1", "@SUM(A1)", "-2+3", "=", " =1", "＝1+1", "'=1", "''", "'-1"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_text_that_a_spreadsheet_would_compute_is_written_as_text(tmp_path, text):
+    """One that begins with an apostrophe is text there; read back, it is what it was."""
+    write_table(tmp_path / "t.csv", [{"a": text, "b": "c"}])
+    with open(tmp_path / "t.csv", newline="") as file:
+        written = list(csv.reader(file))[1][0]
+    assert written.lstrip()[0] not in "=+-@＝"
+    assert read_table(tmp_path / "t.csv")[1][0].cells["a"] == text
+
+
+@pytest.mark.parametrize("value", ["-1", "+1.5e-3", "-inf", -2, -0.5, "a=b", "it's", "'", ""])
+def test_numbers_and_other_texts_are_written_as_they_are(tmp_path, value):
+    write_table(tmp_path / "t.csv", [{"a": value, "b": "c"}])
+    assert (tmp_path / "t.csv").read_text() == f"a,b\n{value},c\n"
+    assert read_table(tmp_path / "t.csv")[1][0].cells["a"] == str(value)
+
+
+def test_texts_that_differ_are_written_differently(tmp_path):
+    texts = ["=1", "'=1", "''=1", "'' =1", "1", "'1", "-1", "'-1"]
+    write_table(tmp_path / "t.csv", [{"a": text} for text in texts])
+    assert [row.cells["a"] for row in read_table(tmp_path / "t.csv")[1]] == texts
+
+
+def test_that_files_can_be_written_leaves_nothing(tmp_path):
+    make_sure_of(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a").mkdir()
+    make_sure_of(tmp_path / "a")
+    assert not list((tmp_path / "a").iterdir())
+
+
+def test_that_they_cannot_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "a"):
+        with pytest.raises(UserError, match=r"cannot be written .* Choose a folder"):
+            make_sure_of(folder)
+    with no_file_beyond(1000), pytest.raises(UserError, match=r"File too large.*has space left"):
+        make_sure_of(tmp_path / "a" / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_tables_as_spreadsheets_write_them(tmp_path):

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from tests.program import vfseg
+from vfseg import main as program
 from vfseg.commands.flags import MODES
 from vfseg.inference.fusion import FUSIONS
+from vfseg.stopping import Stopped
 
 TINY = ["--config", "configs/quickstart.py:tiny"]
 
@@ -250,6 +252,39 @@ def test_what_a_user_can_mistype_is_answered(tmp_path, arguments, said):
     workdir = [] if "--wrkdir=x" in arguments or not arguments else ["--workdir", tmp_path / "w"]
     assert said in vfseg(*arguments, *workdir, status=2)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()], "nothing was begun"
+
+
+@pytest.fixture
+def _prepared_already(monkeypatch):
+    """In this process JAX and its log are as tests need them."""
+    for name in ("_prepare_logging", "_prepare_jax"):
+        monkeypatch.setattr(program, name, lambda: None)
+
+
+@pytest.mark.usefixtures("_prepared_already")
+@pytest.mark.parametrize(
+    ("ends", "status", "said"),
+    [
+        (Stopped("SIGTERM: stopped. 2 of 3 are kept.", 143), 143, "SIGTERM: stopped. 2 of 3"),
+        (KeyboardInterrupt(), 130, "what was finished is kept, and the same command does the rest"),
+        (MemoryError("no 9 GB"), 2, "there is not enough memory (MemoryError: no 9 GB). Free some"),
+    ],
+    ids=["stopped", "interrupted", "full"],
+)
+def test_a_program_that_does_not_come_to_its_end_says_so(monkeypatch, capsys, ends, status, said):
+    def work():
+        raise ends
+
+    monkeypatch.setattr(program, "_work", work)
+    assert program.main(["vfseg", "--mode=audit"]) == status
+    printed = capsys.readouterr().err
+    assert printed.startswith("vfseg: ")
+    assert said in printed
+
+
+def test_help_says_that_a_config_is_executed(capsys):
+    assert program.main(["vfseg", "--help"]) == 0
+    assert "A config file is Python, and is executed" in capsys.readouterr().out
 
 
 def test_a_config_that_is_not_python_is_named(tmp_path):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -119,6 +120,30 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def make_sure_of(folder: Path) -> None:
+    """Makes sure that files can be written in a folder, before hours are spent on what they hold.
+
+    Writes and deletes one there; a folder that is missing is made, and goes again.
+
+    Raises:
+        UserError: they cannot be.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**16))
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror or error}). Choose a folder that can be "
+            "written to and has space left."
+        ) from error
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):  # not made, or in use by now
+                path.rmdir()
+
+
 class Row(NamedTuple):
     """A row of a table.
 
@@ -156,6 +181,7 @@ def read_lines(path: Path, what: str = "file") -> Iterator[tuple[int, list[str]]
     """Lines of a CSV file that hold anything: the number in the file, and the cells, stripped.
 
     The text is UTF-8, with a byte order mark or without; a cell in quotes may hold several lines.
+    What `write_table` put before a formula is taken away again.
 
     Args:
         path: of the file.
@@ -170,7 +196,7 @@ def read_lines(path: Path, what: str = "file") -> Iterator[tuple[int, list[str]]
         with io.TextIOWrapper(open_input(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
             for line in reader:
-                cells = [cell.strip() for cell in line]
+                cells = [_as_it_was(cell.strip()) for cell in line]
                 if any(cells):
                     yield number, cells
                 number = reader.line_num + 1
@@ -190,6 +216,9 @@ def read_lines(path: Path, what: str = "file") -> Iterator[tuple[int, list[str]]
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     """Writes rows as CSV, floats with six significant places.
 
+    A text that a spreadsheet would compute (it begins with = + - @ and is no number) gets an
+    apostrophe before it, which makes it text there; `read_lines` takes it away.
+
     Args:
         path: of the file.
         rows: with equal keys, which name the columns.
@@ -199,9 +228,29 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence
     writer = csv.DictWriter(text, list(rows[0]) if rows else columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+        writer.writerow({column: _cell(value) for column, value in row.items()})
     with atomic_file(path) as file:
         file.write(text.getvalue().encode())
+
+
+# Fullwidth forms too: spreadsheets of East Asia take them for the same. Apostrophes are doubled, so
+# that no two texts are written alike.
+_FORMULA = re.compile(r"[\s']*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str | os.PathLike) and _FORMULA.match(text := str(value)):
+        try:
+            float(text)
+        except ValueError:
+            return f"'{text}"
+    return value
+
+
+def _as_it_was(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def read_json(path: Path, remedy: str = "Delete it, and run again.") -> Any:

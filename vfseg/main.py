@@ -14,7 +14,10 @@ A workdir, or the --output of a prediction, belongs to one run at a time: a seco
 folds, and works for itself: `--distributed`, or `--processes=N --process=I`. `--data DIR` keeps
 cohorts and store apart from the workdir, so that other runs can share them too.
 
-Exit status: 0 done, 2 something that the user can mend (one message), 1 anything else.
+A config file is Python, and is executed: take none from people you would not take a program from.
+
+Exit status: 0 done, or training saved on SIGTERM; 2 something that the user can mend (one message);
+130 and 143 stopped by control C and by SIGTERM (a message says what is kept); 1 anything else.
 """
 
 import contextlib
@@ -32,9 +35,13 @@ from absl import logging
 from vfseg.commands import flags
 from vfseg.errors import UserError
 from vfseg.files import full_disk_named
+from vfseg.stopping import INTERRUPTED, STOP, Stopped
 
 if TYPE_CHECKING:
     from vfseg.commands.workdir import Run
+
+_TRAINING = ("run", "train", "ship")
+"""Modes that train: they end on SIGTERM and SIGINT in a way of their own."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,8 +59,11 @@ def main(arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"vfseg: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"vfseg: {stopped}", file=sys.stderr)
+        return stopped.status
     except KeyboardInterrupt:
-        print("vfseg: interrupted; the same command continues", file=sys.stderr)
+        print(f"vfseg: {INTERRUPTED}", file=sys.stderr)
         return 130
     return 0
 
@@ -85,18 +95,32 @@ def _joined() -> contextlib.AbstractContextManager[None]:
 def _dispatch() -> None:
     # Imported here, so that --help and a wrong flag answer at once.
     from vfseg import processes
+    from vfseg.devices import enough_memory
 
     if not processes.is_first():
         logging.set_verbosity(logging.WARNING)
+    with enough_memory("Free some, or take a machine with more; the same command continues."):
+        if flags.MODE.value in _TRAINING:
+            from vfseg.training.interrupt import INTERRUPT
+
+            INTERRUPT.listen()
+            _work()
+        else:
+            with STOP.listening():
+                _work()
+
+
+def _work() -> None:
+    """Does what the flags ask for."""
+    from vfseg import devices
+
     if flags.MODE.value == "predict":
+        request = flags.request()
+        devices.start()
         from vfseg.commands.predict import predict
 
-        predict(flags.request())
+        predict(request)
         return
-    if flags.MODE.value in ("run", "train"):
-        from vfseg.training.interrupt import INTERRUPT
-
-        INTERRUPT.listen()
     for run in _runs():
         with run.alone():
             _command()(run)
@@ -104,15 +128,20 @@ def _dispatch() -> None:
 
 def _runs() -> Iterator["Run"]:
     """The run that the flags ask for, or this process's part of the runs of its folds."""
+    from vfseg import devices
+
     config, workdir = flags.config(), flags.workdir()
+    folds = flags.folds(config.split.folds) if flags.FOLDS.value else None
+    if flags.MODE.value != "audit":  # Orbax asks for them to read the config of a checkpoint
+        devices.start()
     from vfseg.commands.workdir import Run
 
     data = Path(flags.DATA.value) if flags.DATA.value else workdir
     make = functools.partial(Run, data=data, follow_links=flags.FOLLOW_LINKS.value)
-    if not flags.FOLDS.value:
+    if folds is None:
         yield make(config, workdir)
         return
-    for fold in flags.folds(config.split.folds):
+    for fold in folds:
         of_fold = dataclasses.replace(config, split=dataclasses.replace(config.split, fold=fold))
         yield make(of_fold, workdir / f"fold-{fold}")
 
@@ -148,9 +177,15 @@ def _prepare_logging() -> None:
     handler = logging.get_absl_handler()
     handler.setFormatter(standard.Formatter("%(message)s"))
     ours = os.path.dirname(os.path.abspath(__file__))
-    handler.addFilter(
-        lambda record: record.levelno >= standard.WARNING or record.pathname.startswith(ours)
-    )
+
+    def is_shown(record: standard.LogRecord) -> bool:
+        own = record.pathname.startswith(ours)
+        if not own and record.exc_info:  # of a device that does not start, say: no traceback
+            record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]}", ()
+            record.exc_info = record.exc_text = None
+        return own or record.levelno >= standard.WARNING
+
+    handler.addFilter(is_shown)
 
 
 def _prepare_jax() -> None:
@@ -158,8 +193,13 @@ def _prepare_jax() -> None:
 
     A process that is alone on its machine computes on all of its cores.
     """
-    import jax
-
+    try:
+        import jax
+    except Exception as error:  # whatever a library of others raises
+        raise UserError(
+            f"JAX cannot be loaded ({type(error).__name__}: {error}). Install it anew, all of its "
+            "packages of one version: pip install -U jax jaxlib."
+        ) from error
     from vfseg.processes import use_cores
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):

@@ -12,20 +12,21 @@ fold that needs a group of them is a run of its own, `--config.split.fold=K`.
 import contextlib
 import itertools
 import os
-import pickle
 import sys
 import threading
 import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, Union
 
 import jax
 from jax._src import distributed  # the store has no public name
 
-from vfseg import locks
+from vfseg import devices, locks
 from vfseg.errors import UserError
+from vfseg.messages import from_text, to_text
+from vfseg.stopping import INTERRUPTED, Stopped
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,35 +40,38 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     """Joins the processes of a run; before anything else that JAX does.
 
     Args:
-        coordinator: `HOST:PORT` of process 0. None, like the other two, where the cluster is one
-            that JAX recognises: SLURM, Kubernetes, Open MPI, a TPU pod.
+        coordinator: `HOST:PORT` of process 0, which listens at that address and no other (unless
+            `JAX_COORDINATOR_BIND_ADDRESS` names one). None, like the other two, where the cluster
+            is one that JAX recognises: SLURM, Kubernetes, Open MPI, a TPU pod.
         processes: how many.
         process: which of them this one is, from 0.
 
     Raises:
         UserError: no cluster was recognised, or the others did not come.
     """
-    _initialize(coordinator, processes, process, together=True)
+    _initialize(coordinator, processes, process)
     threading.Thread(target=_end_with_the_others, daemon=True).start()
 
 
-def _initialize(
-    coordinator: str | None, processes: int | None, process: int | None, *, together: bool
-) -> None:
+def _initialize(coordinator: str | None, processes: int | None, process: int | None) -> None:
     # SIGTERM is ours (see `interrupt`): JAX's service would only note it.
     jax.config.update("jax_enable_preemption_service", False)
+    # JAX would listen on every interface of the machine.
+    listen_at = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS") or coordinator
     try:
         jax.distributed.initialize(
-            coordinator, processes, process, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS
+            coordinator,
+            processes,
+            process,
+            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+            coordinator_bind_address=listen_at,
         )
-        if together:
-            jax.devices()  # all of them now: later, one process would wait for the others' here
     except Exception as error:  # from the cluster's own interface it may be anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise UserError(
-            f"the processes could not be joined ({reason}). --distributed works where JAX "
-            "recognises the cluster (SLURM, Kubernetes, Open MPI, TPU pods); elsewhere give each "
-            "process --coordinator=HOST:PORT --processes=N --process=I."
+            f"the processes could not be joined ({devices.in_short(error)}). --distributed works "
+            "where JAX recognises the cluster (SLURM, Kubernetes, Open MPI, TPU pods); elsewhere "
+            "give each process --coordinator=HOST:PORT --processes=N --process=I, with an address "
+            "of process 0's machine that the others reach."
         ) from error
 
 
@@ -80,7 +84,7 @@ def apart() -> tuple[int, int]:
     Raises:
         UserError: no cluster was recognised, or the others did not come.
     """
-    _initialize(None, None, None, together=False)
+    _initialize(None, None, None)
     found = index(), count()
     jax.distributed.shutdown()
     distributed.global_state.process_id, distributed.global_state.num_processes = 0, 1
@@ -95,14 +99,17 @@ def together(coordinator: str | None, processes: int | None, process: int | None
     """
     join(coordinator, processes, process)
     try:
+        devices.start()  # all of them now: later, one process would wait for the others' devices
         yield
         wait()
-    except SystemExit:  # agreed by all: see `interrupt`
-        pass
+    except SystemExit as end:  # agreed by all: see `interrupt`
+        leave(int(end.code or 0))
+    except Stopped as stopped:
+        abandon(str(stopped), stopped.status)
     except UserError as error:
         abandon(str(error), 2)
     except KeyboardInterrupt:
-        abandon("interrupted; the same command continues", 130)
+        abandon(INTERRUPTED, 130)
     except Exception as error:
         traceback.print_exc()
         abandon(f"{type(error).__name__}: {error}", 1)
@@ -129,18 +136,19 @@ def share(items: Sequence[Item]) -> Sequence[Item]:
     return items[index() :: count()]
 
 
-def gather(result: Result, channel: str = "") -> list[Result]:
+def gather(result: Result, kind: Any, channel: str = "") -> list[Result]:
     """The results of all processes, in their order, on each of them; waits for the last.
 
     Args:
-        result: of this process; anything that can be pickled.
+        result: of this process; what a message can hold, see `vfseg.messages`.
+        kind: of it: its type, with which the others read it.
         channel: "" for the main thread, which calls this in the same order on every process;
             another name is good for one call.
     """
     if count() == 1:
         return [result]
     name = channel or f"round{next(_rounds)}"
-    content = zlib.compress(pickle.dumps(result), 1)
+    content = zlib.compress(to_text(result).encode(), 1)
     parts = range(0, len(content), _PART_BYTES)
     for number, start in enumerate(parts):
         part = content[start : start + _PART_BYTES]
@@ -151,7 +159,7 @@ def gather(result: Result, channel: str = "") -> list[Result]:
         number_of_parts = int(_wait_for(f"{name}/{process}/parts"))
         keys = [f"vfseg/{name}/{process}/{number}" for number in range(number_of_parts)]
         joined = b"".join(_client().blocking_key_value_get_bytes(key, 60_000) for key in keys)
-        results.append(pickle.loads(zlib.decompress(joined)))
+        results.append(from_text(zlib.decompress(joined).decode(), kind))
     # Whoever is in this round has read the one before.
     if not channel and name != "round0":
         _client().key_value_delete(f"vfseg/round{int(name[5:]) - 1}/{index()}/")
@@ -160,12 +168,13 @@ def gather(result: Result, channel: str = "") -> list[Result]:
 
 def wait() -> None:
     """Waits until every process is here."""
-    gather(None)
+    gather(None, None)
 
 
-def from_first(function: Callable[[], Result]) -> Result:
-    """Calls a function on the first process alone; every process gets its result."""
-    return gather(function() if is_first() else None)[0]  # type: ignore[return-value]
+def from_first(function: Callable[[], Result], kind: Any) -> Result:
+    """Calls a function on the first process alone; every process gets its result, of a `kind`."""
+    result = function() if is_first() else None
+    return gather(result, Union[kind, None])[0]  # type: ignore[return-value]  # noqa: UP007
 
 
 def tell(key: str, text: str) -> None:

@@ -2,17 +2,21 @@
 
 import dataclasses
 import gzip
+import os
+import signal
 
 import pytest
 
 from tests.audit.data_set import SETTINGS, SHAPE, audit, found, kinds, sheet, write_case
 from tests.synthesis.made import make_cohort
+from vfseg.audit import audit as audit_module
 from vfseg.audit import audit_cases
 from vfseg.audit.tables import spacing_table
 from vfseg.crops.prepare import PrepareSettings
 from vfseg.crops.windows import WindowSettings
 from vfseg.data.cases import check_manifest, write_manifest
 from vfseg.data.discovery import find_cases
+from vfseg.stopping import STOP, Stopped
 
 
 def test_a_sound_set_has_no_error_and_no_warning(tmp_path):
@@ -35,6 +39,23 @@ def test_a_sound_set_has_no_error_and_no_warning(tmp_path):
         assert lesion.thickness_mm == pytest.approx(4, rel=0.1)  # its rim is shallower
         assert lesion.owners == ((f"L{number}", 288),)
         assert lesion.outside_fraction == lesion.uncropped_fraction == 0
+
+
+def test_it_ends_between_cases_where_it_is_asked_to(tmp_path, monkeypatch):
+    cases = [write_case(tmp_path, name, seed=i) for i, name in enumerate("abc")]
+    genuine, seen = audit_module.examine_case, []
+
+    def asked(case, *arguments, **options):
+        seen.append(case.case_id)
+        if case.case_id == "b":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return genuine(case, *arguments, **options)
+
+    monkeypatch.setattr(audit_module, "examine_case", asked)
+    with STOP.listening(), pytest.raises(Stopped, match="begins it anew") as stopped:
+        audit(*cases)
+    assert stopped.value.status == 143
+    assert seen == ["a", "b"]
 
 
 def test_mistake_8_what_a_window_sees(tmp_path):

@@ -2,9 +2,12 @@
 
 import csv
 import logging
+import os
 import shutil
+import signal
 from pathlib import Path
 
+import jax
 import nibabel as nib
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from vfseg.data.spine import SpineReading
 from vfseg.data.volume import write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.inference.thresholds import Thresholds, save_thresholds
+from vfseg.stopping import STOP, Stopped
 from vfseg.training.checkpoints import Checkpoints
 
 SPACING = (1.0, 1.0, 1.5)
@@ -182,6 +186,58 @@ def test_what_no_check_foresaw_is_a_matter_of_its_case_alone(
     run(folder, tmp_path / "out", checkpoints)
     assert "a: RuntimeError: out of luck" in capsys.readouterr().out
     assert (tmp_path / "out" / "b" / "mask.nii.gz").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_it_ends_after_the_case_at_hand_where_it_is_asked_to(
+    tmp_path, checkpoints, capsys, monkeypatch, overwrite
+):
+    folder, real = _cohort(tmp_path / "cases", ["a", "b", "c"]), command.predict_case
+    tried = []
+
+    def asked_in_the_middle(case, *arguments):
+        tried.append(case.case_id)
+        if case.case_id == "b":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(case, *arguments)
+
+    monkeypatch.setattr(command, "predict_case", asked_in_the_middle)
+    with STOP.listening(), pytest.raises(Stopped) as stopped:
+        run(folder, tmp_path / "out", checkpoints, overwrite=overwrite)
+    assert stopped.value.status == 143
+    again = "the same command without --overwrite" if overwrite else "the same command"
+    assert str(stopped.value) == (
+        f"SIGTERM: stopped. {tmp_path / 'out'}: 2 of 3 cases predicted, which are kept; {again} "
+        "predicts the others."
+    )
+    run(folder, tmp_path / "out", checkpoints)
+    assert "2 results stand and are kept" in capsys.readouterr().out
+    assert tried == ["a", "b", "c"], "the message is true"
+    assert (tmp_path / "out" / "c" / "vertebrae.csv").exists()
+
+
+def test_that_the_output_cannot_be_written_is_known_before_it_is_computed(
+    tmp_path, checkpoints, monkeypatch
+):
+    ct, labels, _ = write_case(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(command, "open_model", None)  # calling it would fail in another way
+    for output in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(UserError, match=rf"{output}: cannot be written"):
+            run(ct, output, checkpoints, vertebrae=labels)
+
+
+def test_memory_that_runs_out_is_answered_with_advice(tmp_path, checkpoints, monkeypatch):
+    ct, labels, _ = write_case(tmp_path)
+
+    def full(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    monkeypatch.setattr(command, "predict_case", full)
+    with pytest.raises(
+        UserError, match=r"not enough memory \(.*allocating 9 bytes.* cut to the sp"
+    ):
+        run(ct, tmp_path / "out", checkpoints, vertebrae=labels)
 
 
 def test_no_case_at_all_is_an_error(tmp_path, checkpoints):

@@ -47,3 +47,24 @@ def test_parts_of_a_binary_mask_are_lesions_as_in_the_evaluation(run):
     page = (run.workdir / "report" / "index.html").read_text()
     assert "Axial plane, L1: reference lesion of 1.73 mL" in page  # 2 x 18 x 16 voxels of 3 mm3
     assert "Axial plane, L2: reference lesion of 0.30 mL" in page  # 10 x 10 voxels
+
+
+def test_the_same_run_gives_the_same_bits(run):
+    """Pages, pictures, curves and meshes: no dates, no names drawn by chance."""
+    lines = [{"step": step, "train/loss": 1 / step} for step in (1, 2, 3)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (run.workdir / "metrics.jsonl").write_text(text)
+    summary = run.workdir / "evaluation" / "summary.json"
+    froc = {"lesion": {"froc": [[0, 0.1], [1, 0.5]]}}
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | froc))
+
+    def written():
+        report(run)
+        files = sorted(path for path in (run.workdir / "report").rglob("*") if path.is_file())
+        return {path.name: path.read_bytes() for path in files}
+
+    first = written()
+    assert {"index.html", "curve-00.svg", "froc.svg", "spine.png", "spine.glb"} <= set(first)
+    second = written()
+    assert [name for name in first if first[name] != second[name]] == []
+    assert list(first) == list(second)

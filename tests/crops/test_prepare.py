@@ -3,6 +3,8 @@
 import dataclasses
 import gzip
 import itertools
+import os
+import signal
 import threading
 
 import pytest
@@ -13,6 +15,7 @@ from vfseg.crops.prepare import fingerprint_of, prepare_cases
 from vfseg.crops.store import CaseArrays, read_record
 from vfseg.data.cases import Case
 from vfseg.errors import UserError
+from vfseg.stopping import STOP, Stopped
 
 
 @pytest.fixture
@@ -81,6 +84,28 @@ def test_an_interrupted_run_continues(tmp_path, cohort, cut_ids, monkeypatch):
     assert sorted(path.name for path in store.iterdir()) == ["a", "b", "c"]
     for record in records:
         assert CaseArrays(store, record.case_id).ct.shape == (2, *SETTINGS.crop_shape)
+
+
+def test_it_ends_after_the_cases_at_hand_where_it_is_asked_to(tmp_path, cohort, monkeypatch):
+    """One at a time; the signal comes with the first."""
+    genuine = prepare.write_case
+
+    def asked(store, record, arrays):
+        if record.case_id == "a":
+            os.kill(os.getpid(), signal.SIGTERM)
+        genuine(store, record, arrays)
+
+    store = tmp_path / "store"
+    monkeypatch.setattr(prepare, "CASES_AT_ONCE", 1)
+    monkeypatch.setattr(prepare, "write_case", asked)
+    with STOP.listening(), pytest.raises(Stopped) as stopped:
+        prepare_cases(cohort, SETTINGS, store)
+    kept = [path.name for path in store.iterdir()]
+    assert 1 <= len(kept) < 3
+    said = f"{store}: {len(kept)} of 3 cases are prepared and kept; the same command goes on"
+    assert said in str(stopped.value)
+    records, _ = prepare_cases(cohort, SETTINGS, store)
+    assert len(records) == 3
 
 
 def test_one_bad_case_is_left_out_and_the_others_go_on(tmp_path, cohort):

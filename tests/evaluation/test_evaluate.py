@@ -1,6 +1,8 @@
 """The evaluator on a case on disk, with a predictor that knows its answer."""
 
 import gc
+import os
+import signal
 import weakref
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from vfseg.evaluation.evaluate import Evaluator
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.thresholds import choose, of_highest_dice
 from vfseg.inference.views import Views
+from vfseg.stopping import STOP, Stopped
 
 SETTINGS = PrepareSettings(voxel_spacing=2.0, crop_shape=(16, 16, 16), vertebra_scheme="verse")
 SHAPE = (36, 24, 24)
@@ -149,6 +152,16 @@ def test_scored_cases_do_not_pile_up(prepared):
             del case
 
     assert len(evaluator.score(cases, predicted(), 0.5)) == 6
+
+
+def test_it_ends_between_cases_where_it_is_asked_to(prepared):
+    _, records, evaluator = prepared
+    with STOP.listening():
+        predicted = evaluator.predict_slices(records, "test")
+        assert [next(predicted).record.case_id for _ in range(2)] == ["one", "two"]
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Stopped, match=r"SIGINT: stopped\. Nothing is scored yet"):
+            next(predicted)
 
 
 def test_validation_without_a_fracture_chooses_nothing(prepared):

@@ -105,9 +105,42 @@ def test_state_dicts_that_hold_something_else_are_refused(torch, tmp_path):
         ({"state_dict": {}}, "the entry 'state_dict' is not a plain tensor"),
         ({"sparse": torch.ones(3).to_sparse()}, "the entry 'sparse' is not a plain tensor"),
         ([], "holds a list, not a state dict"),
+        ({("a", 1): torch.ones(3)}, "an entry's name is a tuple"),
     ):
         with pytest.raises(UserError, match=message):
             read_weights(_save(torch, content, tmp_path / "zip.pth"))
+
+
+WRAPPED = {
+    "DataParallel": lambda tensors: {f"module.{name}": x for name, x in tensors.items()},
+    "compiled, in parallel": lambda t: {f"module._orig_mod.{name}": x for name, x in t.items()},
+    "a part of a model": lambda t: {"model": {f"net.encoder.{name}": x for name, x in t.items()}},
+    "a checkpoint": lambda tensors: {"epoch": 90, "state_dict": tensors, "optimizer": {"lr": 0.1}},
+    "a checkpoint of a checkpoint": lambda t: {"model": {"state_dict": t}, "arch": "resnet18"},
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_what_training_programs_wrap_around_weights_is_taken_off(name, torch, tmp_path, caplog):
+    tensors = {name: torch.from_numpy(array) for name, array in _tensors().items()}
+    caplog.set_level("INFO", "absl")
+    read = read_weights(_save(torch, WRAPPED[name](tensors), tmp_path / "zip.pth"))
+    assert set(read) == set(tensors)
+    assert_array_equal(read["double"], tensors["double"])
+    said = {"DataParallel": "all names begin with module., which", "a checkpoint": "state_dict is"}
+    assert said.get(name, str(tmp_path / "zip.pth")) in caplog.text
+
+
+def test_a_prefix_is_taken_off_without_pytorch_and_only_where_all_share_it(tmp_path, caplog):
+    caplog.set_level("INFO", "absl")
+    shared = {f"module.{name}": array for name, array in _tensors().items()}
+    assert set(read_weights(write_weights(tmp_path / "a.safetensors", shared))) == set(_tensors())
+    assert "all names begin with module., which is left out" in caplog.text
+    own = {"module.w": np.ones(1), "v": np.ones(1)}
+    assert set(read_weights(write_weights(tmp_path / "b.safetensors", own))) == set(own)
+    assert set(read_weights(write_weights(tmp_path / "c.safetensors", {"a.w": np.ones(1)}))) == {
+        "a.w"
+    }
 
 
 def test_another_zip_file_is_refused(torch, tmp_path):

@@ -14,6 +14,7 @@ from vfseg.crops.windows import BatchFeed
 from vfseg.errors import UserError
 from vfseg.training import loop
 from vfseg.training.checkpoints import Checkpoints
+from vfseg.training.parallel import JitRunner
 from vfseg.training.writer import read_metrics
 
 
@@ -171,6 +172,25 @@ def test_a_validation_that_is_made_again_is_logged_once(tmp_path, cohort, monkey
     _train(workdir, plan, records, monkeypatch)
     lines = read_metrics(workdir / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 2, 3, 4, 4]
+
+
+def test_a_batch_that_does_not_fit_is_answered_with_advice(tmp_path, cohort, monkeypatch):
+    """As on a device that is full at the third step; what was saved after the second is kept."""
+    config, records = cohort
+    genuine, done = JitRunner.step, []
+
+    def full(*arguments, phase):
+        if len(done) == 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 GB")
+        done.append(phase)
+        return genuine(*arguments, phase=phase)
+
+    monkeypatch.setattr(JitRunner, "step", full)
+    with pytest.raises(
+        UserError, match=r"not enough memory \(.*9 GB\)\. A smaller config.windows.b"
+    ):
+        _train(tmp_path / "w", config, records, monkeypatch)
+    assert Checkpoints(tmp_path / "w" / "checkpoints").newest == 2
 
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path, cohort):

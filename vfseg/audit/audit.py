@@ -14,6 +14,7 @@ from vfseg.data.discovery import is_left_out
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.data.instances import instances_are_marked
 from vfseg.data.patients import is_about_patients
+from vfseg.stopping import STOP
 
 
 def audit_cases(
@@ -43,6 +44,7 @@ def audit_cases(
     silent = None if progress else True
     marked = instances_are_marked(tqdm(cases, "fracture masks", unit="case", disable=silent))
     for case in tqdm(cases, "audit", unit="case", disable=silent):
+        STOP.after_case("Nothing of this audit is kept; the same command begins it anew.")
         of_case, findings = examine_case(case, settings, marked=marked)
         facts.append(of_case)
         found += findings

@@ -15,6 +15,7 @@ from vfseg.data.cases import Case
 from vfseg.drawing.figures import Picture
 from vfseg.drawing.page import write_html
 from vfseg.errors import UserError, quantity
+from vfseg.stopping import STOP
 
 _MOST_PICTURES = 40
 _MOST_OF_CASE = 3
@@ -81,6 +82,7 @@ def _pictures(
     for number, case_id in enumerate(
         tqdm(shown, "pictures", unit="case", disable=None if progress else True), 1
     ):
+        STOP.after_case(f"{directory} is unfinished; the same command begins the audit anew.")
         try:
             drawn = draw_places(files[case_id], wanted[case_id], directory, f"case-{number}")
         except UserError:  # the CT cannot be read: the finding says so

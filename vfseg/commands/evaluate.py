@@ -48,7 +48,7 @@ def evaluate(run: Run) -> None:
 def is_evaluated(run: Run) -> bool:
     """Whether an evaluation of the best checkpoint on the cases of the run stands."""
     wanted = Checkpoints(run.checkpoints).best, run.data_hash("validation", "test")
-    return processes.from_first(lambda: _made_from(run) == wanted)
+    return processes.from_first(lambda: _made_from(run) == wanted, bool)
 
 
 def _made_from(run: Run) -> tuple[int | None, str]:

@@ -20,7 +20,10 @@ _FOLD_MODES = ("run", "prepare", "train", "evaluate", "report")
 
 FLAGS = flags.FlagValues()
 config_flags.DEFINE_config_file(
-    "config", None, "configs/NAME.py; override a key with --config.KEY=VALUE", flag_values=FLAGS
+    "config",
+    None,
+    "configs/NAME.py, which is executed; override a key with --config.KEY=VALUE",
+    flag_values=FLAGS,
 )
 
 

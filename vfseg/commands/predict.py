@@ -16,10 +16,11 @@ from vfseg.data.instances import LESION_MM3
 from vfseg.data.spine import SpineReading
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
-from vfseg.errors import CannotWrite, UserError
+from vfseg.devices import enough_memory
+from vfseg.errors import CannotWrite, UserError, quantity
 from vfseg.evaluation.findings import Findings, list_findings
 from vfseg.evaluation.lists import LESION_COLUMNS
-from vfseg.files import write_table
+from vfseg.files import make_sure_of, write_table
 from vfseg.inference.case import (
     LESIONS,
     MASK,
@@ -33,9 +34,14 @@ from vfseg.inference.estimate import estimate
 from vfseg.inference.model import Model
 from vfseg.report.case import draw_case
 from vfseg.report.scene import Scene
+from vfseg.stopping import STOP
 
 AUTO = Path("auto")
 """In place of a label map: TotalSegmentator makes one."""
+_TAKES_LESS = (
+    "A CT that is cut to the spine takes less, and so does a model with fewer views "
+    "(config.inference) or smaller crops; JAX_PLATFORMS=cpu has the memory of the whole machine."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +75,9 @@ def predict(request: Request) -> None:
     A case of a folder that cannot be predicted is left out and named at the end.
 
     Raises:
-        UserError: whatever is wrong with the one CT, or with all cases; no model.
+        UserError: whatever is wrong with the one CT, or with all cases; no model; the results could
+            not be written.
+        Stopped: the program was asked to end; the case at hand is finished first.
     """
     cases, one = _cases(request)
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
@@ -87,14 +95,20 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
     todo = list(processes.share(todo))
     if not todo:
         return
+    make_sure_of(request.output)
     model = open_model(request.model or SHIPPED)
     name = request.model or "shipped with vfseg"
     print(f"model: {name}, step {model.step}, trained on {_fractures_of(model)} fractures")
     print(f"threshold {model.thresholds.fused:.3f}, chosen on validation. {RESEARCH_USE}")
-    failed = []
+    tried, failed = 0, []
     for case, directory in todo:
+        if STOP.asked:
+            break
+        tried += 1
         try:
-            _predict(_with_vertebrae(case, request, directory), model, request.reading, directory)
+            with enough_memory(_TAKES_LESS):
+                known = _with_vertebrae(case, request, directory)
+                _predict(known, model, request.reading, directory)
         except CannotWrite:  # nor could the next one be
             raise
         except Exception as error:
@@ -107,7 +121,13 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
     if len(failed) == len(todo):
         raise UserError("\n  ".join(["no case could be predicted:", *failed]))
     if failed:
-        print("\n  ".join([f"left out, {len(failed)} of {len(todo)}:", *failed]))
+        print("\n  ".join([f"left out, {len(failed)} of {tried}:", *failed]))
+    if tried < len(todo):
+        STOP.after_case(
+            f"{request.output}: {tried - len(failed)} of {quantity(len(todo), 'case')} predicted, "
+            f"which are kept; the same command {'without --overwrite ' * request.overwrite}"
+            "predicts the others."
+        )
 
 
 def _cases(request: Request) -> tuple[tuple[Case, ...], bool]:
@@ -158,6 +178,10 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
         f"{case.case_id}: {size} voxels, at most about {seconds:.0f} s and {memory / 1e9:.1f} GB "
         "of memory"
     )
+    make_sure_of(output)
+    # The list of vertebrae comes last: where it stands, everything does, and of one model.
+    for name in (VERTEBRAE, LESIONS):
+        (output / name).unlink(missing_ok=True)
     found = predict_case(case, model, reading, output)
     listed = list_findings(case.case_id, found, model.thresholds.fused, model.thresholds.vertebra)
     provenance = {"trained_on": _fractures_of(model), "use": "research only"}

@@ -12,11 +12,13 @@ from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked, separated
 from vfseg.data.spine import read_spine
 from vfseg.data.volume import read_probability
+from vfseg.drawing.figures import Picture
 from vfseg.evaluation.truth import read_truth
 from vfseg.report.case import draw_case
 from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
 from vfseg.report.scene import Reference, Scene
+from vfseg.stopping import STOP
 
 
 def report(run: Run) -> None:
@@ -25,10 +27,15 @@ def report(run: Run) -> None:
     if not processes.is_first():
         return
     check_config_of(run.config, workdir)
-    pictures, cases = {}, run.standing_cases()
+    pictures: dict[str, list[Picture]] = {}
+    cases = run.standing_cases()
     marked = instances_are_marked(cases)
     predicted = [case for case in cases if (workdir / "predictions" / case.case_id).is_dir()]
     for case in tqdm(predicted, "report", unit="case", disable=None):
+        STOP.after_case(
+            f"{len(pictures)} of {len(predicted)} cases are drawn, and the page is as it was; the "
+            "same command begins it anew."
+        )
         ct, reference = read_hounsfield(case.ct), None
         if case.fractures is not None:
             instances = separated(read_truth(case, ct), marked)

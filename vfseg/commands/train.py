@@ -28,7 +28,7 @@ def train(run: Run) -> None:
     """
     config = run.config
     data = run.data_hash("train", "validation")
-    processes.from_first(lambda: remember(config, run.workdir, data))
+    processes.from_first(lambda: remember(config, run.workdir, data), None)
     validation = run.records("validation")
 
     def validate(g_params: Any) -> dict[str, Any]:
@@ -41,7 +41,8 @@ def train(run: Run) -> None:
             histogram += case.scores.histogram
             if len(pictures) < _PICTURES:
                 pictures.append(_picture(run, case))
-        score = sum(processes.gather(histogram), ScoreHistogram()).average_precision()
+        all_of_them = processes.gather(histogram, ScoreHistogram)
+        score = sum(all_of_them, ScoreHistogram()).average_precision()
         scores = {"pr_auc": 0.0 if score is None else score}
         return scores | ({"slices": np.concatenate(pictures)} if pictures else {})
 

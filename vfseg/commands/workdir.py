@@ -142,7 +142,7 @@ class Run:
         Raises:
             UserError: whatever is wrong with config or cases; a process does not see the workdir.
         """
-        prepared = processes.from_first(self._prepare)
+        prepared = processes.from_first(self._prepare, Prepared)
         if not self.store.is_dir():
             raise UserError(
                 f"{self.data}: process {processes.index()} does not see what process 0 wrote "

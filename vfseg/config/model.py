@@ -37,6 +37,9 @@ class Trained(NamedTuple):
 def load_trained(path: Path) -> Trained:
     """The best checkpoint of a run, the one of a step, or a model that was passed on.
 
+    The one that was read last is remembered for as long as its files stay as they are: of every
+    description of an array that Orbax asks TensorStore for, a part is never freed.
+
     Args:
         path: `WORKDIR`, `WORKDIR/checkpoints`, `WORKDIR/checkpoints/STEP`, or the folder of a model
             that `export_model` wrote.
@@ -48,12 +51,30 @@ def load_trained(path: Path) -> Trained:
         values, step, g_params = read_shipped(path, lambda v: generator_shapes(_read(path, v)))
         return Trained(_read(path, values), step, g_params)
     folder, named = locate(path)
-    checkpoints = Checkpoints(folder)
-    best = checkpoints.best if named is None else named
+    best = Checkpoints(folder).best if named is None else named
     if best is None or not (folder / str(best)).is_dir():
         raise UserError(f"{path}: no checkpoint. Train first with --mode train.")
-    config = _read(folder / str(best), checkpoints.config(best))
-    return Trained(config, best, checkpoints.restore_mean(best, generator_shapes(config)))
+    try:
+        files = _files_of(folder / str(best))
+    except OSError as error:  # of those that a training no longer needs
+        raise UserError(
+            f"{folder / str(best)}: cannot be read ({error.strerror or error}). Run again, or name "
+            "another checkpoint."
+        ) from error
+    return _restore(folder.resolve(), best, files)
+
+
+def _files_of(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """Name, inode, size and time of change of every file: they are the same as long as these."""
+    found = ((path, path.stat()) for path in sorted(folder.rglob("*")))
+    return tuple((str(p), s.st_ino, s.st_size, s.st_mtime_ns) for p, s in found)
+
+
+@functools.lru_cache(maxsize=1)
+def _restore(folder: Path, step: int, files: tuple[tuple[str, int, int, int], ...]) -> Trained:
+    checkpoints = Checkpoints(folder)
+    config = _read(folder / str(step), checkpoints.config(step))
+    return Trained(config, step, checkpoints.restore_mean(step, generator_shapes(config)))
 
 
 def _read(where: Path, values: dict[str, Any]) -> Config:

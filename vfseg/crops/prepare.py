@@ -30,6 +30,7 @@ from vfseg.errors import UserError
 from vfseg.files import sweep
 from vfseg.processes import cores
 from vfseg.settings import Rule, above, whole
+from vfseg.stopping import STOP
 
 CASES_AT_ONCE = 4  # at most so many CTs are in memory, and no more than there are cores
 
@@ -149,6 +150,7 @@ def prepare_cases(
 
     Raises:
         UserError: no case is usable, or the store cannot be written.
+        Stopped: the program was asked to end; the cases at hand are stored first.
     """
     sweep(store)
     pool = ThreadPoolExecutor(min(CASES_AT_ONCE, cores()))
@@ -157,9 +159,17 @@ def prepare_cases(
         done = tqdm(as_completed(futures), "prepare", len(cases), unit="case", disable=None)
         for future in done:
             future.result()  # an error that is not of one case ends the run at once
-        results = [future.result() for future in futures]
+            if STOP.asked:
+                break
     finally:
         pool.shutdown(cancel_futures=True)
+    finished = sum(not future.cancelled() for future in futures)
+    if finished < len(futures):
+        STOP.after_case(
+            f"{store}: {finished} of {len(futures)} cases are prepared and kept; the same command "
+            "goes on with the others."
+        )
+    results = [future.result() for future in futures]
     records = tuple(result for result in results if isinstance(result, CaseRecord))
     left_out = tuple(result for result in results if isinstance(result, LeftOut))
     for case in left_out:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from vfseg.drawing.hanging import Extent, Hanging
+from vfseg.drawing.lettering import lettered
 from vfseg.files import atomic_file
 
 BONE_WINDOW = (-400.0, 1200.0)  # HU: level 400, width 1600
@@ -101,7 +102,7 @@ def scale_bar(panel: Axes, extent: Extent) -> None:
 def write_line(
     figure: Figure, place: tuple[float, float], words: str, size: float, colour: str
 ) -> None:
-    """Writes one line of text on a figure; a user's `$` and `_` are shown as they are.
+    """Writes one line of text on a figure, in any script; `$` and `_` are shown as they are.
 
     Args:
         figure: that gets it.
@@ -110,7 +111,15 @@ def write_line(
         size: of the letters, points.
         colour: of the letters.
     """
-    figure.text(*place, words, fontsize=size, color=colour, va="center", parse_math=False)
+    shown, families = lettered(words)
+    figure.text(
+        *(*place, shown),
+        fontsize=size,
+        color=colour,
+        va="center",
+        parse_math=False,
+        fontfamily=families,
+    )
 
 
 def write_png(figure: Figure, path: Path) -> None:

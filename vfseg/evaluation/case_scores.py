@@ -1,7 +1,7 @@
 """Everything that is measured on one case while its volumes are in memory: counts, lesions, units.
 
-What comes out is small, adds up over cases, and can be pickled: cases may be scored in any order
-and in several processes.
+What comes out is small, adds up over cases, and can be sent: cases may be scored in any order and
+in several processes.
 """
 
 from collections.abc import Sequence

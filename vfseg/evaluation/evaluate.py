@@ -24,6 +24,7 @@ from vfseg.evaluation.truth import known_fractures
 from vfseg.inference.case import write_maps
 from vfseg.inference.predict import Predictor
 from vfseg.inference.thresholds import Thresholds
+from vfseg.stopping import STOP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Evaluator:
     def predict_slices(self, records: Sequence[CaseRecord], what: str) -> Iterator[SlicesOfCase]:
         """Predicts the cases one after the other, holding on to none; `what` names the bar."""
         for record in tqdm(records, what, unit="case", disable=None):
+            STOP.after_case("Nothing is scored yet; the same command evaluates from the start.")
             yield self._slices_of(record)
 
     def _slices_of(self, record: CaseRecord) -> SlicesOfCase:
@@ -115,7 +117,7 @@ class Evaluator:
         with SliceSpool(self.store) as spool:
             spool.add(self.predict_slices(processes.share(records), "validation"))
             own = sum((scores.histogram for scores in spool.scores), ScoreHistogram())
-            slices = sum(processes.gather(own), ScoreHistogram())
+            slices = sum(processes.gather(own, ScoreHistogram), ScoreHistogram())
             of_slices = of_highest_dice(slices, "slice")
             scores = gather_scores(self.score(cases, spool, of_slices))
         voxels = sum((s.voxels for s in scores), ScoreHistogram())
@@ -125,4 +127,4 @@ class Evaluator:
 
 def gather_scores(scores: list[CaseScores]) -> list[CaseScores]:
     """The scores of all processes, on each of them."""
-    return [score for part in processes.gather(scores) for score in part]
+    return [score for part in processes.gather(scores, list[CaseScores]) for score in part]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -36,5 +37,6 @@ def above_legend(axes: Axes) -> None:
 
 def save_svg(figure: Figure, path: Path) -> None:
     """Writes a picture; equal pictures give equal files."""
-    with atomic_file(path) as file:
+    # Names of the picture's parts are drawn by chance otherwise.
+    with matplotlib.rc_context({"svg.hashsalt": "vfseg"}), atomic_file(path) as file:
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})

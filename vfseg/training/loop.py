@@ -15,6 +15,7 @@ from tqdm import tqdm
 from vfseg import processes
 from vfseg.crops.store import CaseRecord
 from vfseg.crops.windows import BatchFeed, RunSource, WindowSettings
+from vfseg.devices import enough_memory
 from vfseg.training.alarms import NEEDED, Alarms
 from vfseg.training.checkpoints import Checkpoints
 from vfseg.training.interrupt import INTERRUPT
@@ -32,6 +33,11 @@ from vfseg.training.writer import (
 )
 
 _TRAIN = "train/"
+_TAKES_LESS = (
+    "A smaller config.windows.batch_size takes less, and so do fewer config.windows.targets or a "
+    "smaller config.prepare.crop_shape, each in a new --workdir; more devices share a batch. What "
+    "was saved is kept."
+)
 _SHOWN = ("loss", "dice_loss", "discriminator_accuracy", "slices_per_second")
 
 Validate = Callable[[Any], Mapping[str, float | np.ndarray]]
@@ -113,8 +119,8 @@ def train(
         validate: scores the running mean of the parameters.
 
     Raises:
-        SystemExit: with status 0, on SIGTERM, when the state is saved; see `interrupt`.
-        UserError: training went wrong, see `Alarms`.
+        SystemExit: on SIGTERM or SIGINT, when the state is saved; see `interrupt`.
+        UserError: training went wrong, see `Alarms`; there is not enough memory for a batch.
     """
     begun = _begin(plan, workdir, records)
     done, steps, windows = int(begun.state.step), plan.stages.total, plan.windows
@@ -129,9 +135,10 @@ def train(
     writer = open_writer(workdir, resume_at=done, validated=begun.validated)
     loop = _Loop(plan, feed, writer, begun.checkpoints, validate, _alarms(plan, workdir))
     try:
-        if not begun.validated and plan.validates(done):  # it was stopped in between
-            loop.validate(begun.state)
-        loop.run(begun.state)
+        with enough_memory(_TAKES_LESS):
+            if not begun.validated and plan.validates(done):  # it was stopped in between
+                loop.validate(begun.state)
+            loop.run(begun.state)
     finally:
         feed.close()
         writer.close()
@@ -139,7 +146,7 @@ def train(
 
 def _begin(plan: TrainingPlan, workdir: Path, records: Sequence[CaseRecord]) -> _Begun:
     state, next_sample, validated = plan.initial_state(), 0, True
-    newest = processes.from_first(lambda: _resume(workdir))
+    newest = processes.from_first(lambda: _resume(workdir), int)
     checkpoints = Checkpoints(workdir / "checkpoints")
     if newest is None:
         g_params = plan.pretrained(state.g_params)
@@ -151,7 +158,7 @@ def _begin(plan: TrainingPlan, workdir: Path, records: Sequence[CaseRecord]) -> 
         logging.info("training on %d crops of %d cases", crops, len(records))
     else:
         state, next_sample, _ = checkpoints.restore(newest, state)
-        validated = processes.from_first(lambda: checkpoints.is_scored(newest))
+        validated = processes.from_first(lambda: checkpoints.is_scored(newest), bool)
         logging.info("resuming at step %d", newest)
     INTERRUPT.saved(int(state.step))
     return _Begun(state, next_sample, validated, checkpoints)
@@ -168,8 +175,8 @@ def _alarms(plan: TrainingPlan, workdir: Path) -> Alarms:
         begin=warm_up_steps(plan.stages.total - plan.stages.fine_tune),
         everywhere=plan.everywhere,
     )
-    path = workdir / "metrics.jsonl"
-    for line in processes.from_first(lambda: read_metrics(path)):
+    path, kind = workdir / "metrics.jsonl", list[dict[str, float]]
+    for line in processes.from_first(lambda: read_metrics(path), kind):
         scalars = {n.removeprefix(_TRAIN): x for n, x in line.items() if n.startswith(_TRAIN)}
         if scalars and not scalars.keys() >= set(NEEDED):
             lacking = ", ".join(_TRAIN + name for name in NEEDED if name not in scalars)
@@ -213,7 +220,7 @@ class _Loop:
                     self._log(number, bar)
                 if number > saved:
                     self._save(runner.get(state))
-                _stop(number)
+                _stop()
             if number in turns:
                 logging.info("step %d: stage %s", number, turns[number].name)
             state = self._step(state, stage_at(stages, number).phase)
@@ -232,7 +239,7 @@ class _Loop:
                     self.validate(host)
                 self._since = time.monotonic()
         if INTERRUPT.stops_at(steps):
-            _stop(steps)
+            _stop()
 
     def _step(self, state: TrainState, phase: Phase) -> TrainState:
         batch = self._runner.put_batch(next(self._feed))
@@ -270,9 +277,9 @@ class _Loop:
             self._checkpoints.score(done, scores["pr_auc"])
 
 
-def _stop(step: int) -> NoReturn:
-    logging.info("SIGTERM: stopped after step %d; the same command continues", step)
-    raise SystemExit(0)
+def _stop() -> NoReturn:
+    INTERRUPT.say()
+    raise SystemExit(INTERRUPT.status)
 
 
 def _reduce(collected: Sequence[metrics.Collection]) -> dict[str, float]:

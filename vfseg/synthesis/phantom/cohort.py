@@ -19,6 +19,7 @@ from vfseg.errors import UserError
 from vfseg.files import write_json
 from vfseg.processes import cores
 from vfseg.schemas import TEXT, read_checked
+from vfseg.stopping import STOP
 from vfseg.synthesis.case_files import FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.case import PhantomCase, make_case
 from vfseg.synthesis.phantom.settings import PhantomSettings
@@ -77,9 +78,16 @@ def make_cohort(
             for job in as_completed(jobs):
                 job.result()
                 bar.update()
-        except BaseException:
+                if STOP.asked:
+                    break
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
+    made = len(names) - sum(job.cancelled() for job in jobs)
+    if made < len(names):
+        STOP.after_case(
+            f"{directory}: {made} of {len(names)} phantoms are made and kept; the same command "
+            "makes the others."
+        )
     manifest = directory / _MANIFEST
     write_manifest(
         manifest,

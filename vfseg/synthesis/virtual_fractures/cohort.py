@@ -25,6 +25,7 @@ from vfseg.data.volume import read_labels
 from vfseg.errors import CannotWrite, UserError
 from vfseg.schemas import TEXT, read_checked
 from vfseg.settings import Settings, between, one_of, whole
+from vfseg.stopping import STOP
 from vfseg.synthesis.case_files import FILES, case_in, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
 from vfseg.synthesis.phantom.settings import RATES, rate_at
@@ -175,6 +176,7 @@ def _variants(case: Case, folder: Path, settings: VirtualFractureSettings, bar: 
         if _stands(target, fingerprint):
             made.append(case_in(target, case.patient_id, case.split))
         else:
+            STOP.after_case(f"{folder}: what is made is kept; the same command makes the others.")
             source = source or _Source.read(case, settings)
             seed = np.random.SeedSequence([settings.seed, identity], spawn_key=(number,))
             made.append(_write_variant(source, target, settings, seed, fingerprint))

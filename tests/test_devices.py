@@ -1,0 +1,91 @@
+"""Devices that cannot be started, or are full: one message."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.cohort import ROOT
+from vfseg.devices import enough_memory, start
+from vfseg.errors import UserError
+
+CT = ["--mode=predict", "--input=ct.nii.gz", "--vertebrae=v.nii.gz"]
+BROKEN = "def initialize():\n    raise OSError('libwrong.so: cannot open shared object file')\n"
+
+
+def _answer(folder, **environment):
+    """Status and what is printed where the program is to predict in such an environment."""
+    command = [sys.executable, "-m", "vfseg.main", *CT, f"--output={folder / 'out'}"]
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("platforms", ["cuda", "no_such_platform"])
+def test_a_platform_that_is_not_there_is_named(tmp_path, platforms):
+    status, said = _answer(tmp_path, JAX_PLATFORMS=platforms)
+    assert status == 2
+    assert "Traceback" not in said
+    assert "no device to compute on could be started" in said
+    assert f"JAX_PLATFORMS ({platforms}) says of which kind: cpu always works" in said
+
+
+def test_a_library_that_does_not_fit_is_named_without_a_traceback(tmp_path):
+    """A plugin of JAX that cannot load its library; then there is none of its devices."""
+    plugin = tmp_path / "jax_plugins" / "wrong"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text(BROKEN)
+    status, said = _answer(tmp_path, JAX_PLATFORMS="wrong")
+    assert status == 2
+    assert "Traceback" not in said
+    assert "libwrong.so: cannot open shared object file" in said
+    assert "no device to compute on could be started" in said
+
+
+@pytest.mark.parametrize("name", ["JAX_NUM_CPU_DEVICES", "JAX_ENABLE_X64"])
+def test_jax_that_does_not_load_is_named(tmp_path, name):
+    status, said = _answer(tmp_path, **{name: "several"})
+    assert (status, "Traceback" in said) == (2, False)
+    assert "JAX cannot be loaded" in said
+    assert "several" in said
+
+
+def test_devices_that_are_there_start():
+    start()
+
+
+def test_a_device_that_is_full_is_answered_with_advice():
+    with (
+        pytest.raises(UserError, match=r"not enough memory \(.*RESOURCE_EXHAUSTED.*\)\. Take less"),
+        enough_memory("Take less."),
+    ):
+        jnp.zeros((2**20, 2**20, 2**10), jnp.float32).block_until_ready()
+
+
+def test_a_host_that_is_full_is_too():
+    with (
+        pytest.raises(UserError, match=r"not enough memory \(.*Unable to allocate"),
+        enough_memory("Take less."),
+    ):
+        np.zeros((2**20, 2**20, 2**10))
+
+
+def test_other_errors_are_left_as_they_are():
+    def wrong(_):
+        raise ValueError("another")
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="another"), enough_memory("Take less."):
+        jax.jit(lambda x: jax.pure_callback(wrong, jax.ShapeDtypeStruct((), np.float32), x))(
+            1.0
+        ).block_until_ready()
