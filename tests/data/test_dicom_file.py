@@ -151,6 +151,15 @@ def test_a_volume_above_the_limit_that_is_set(tmp_path, monkeypatch):
         read_ct(folder)
 
 
+def test_an_axis_that_no_map_can_have(tmp_path):
+    slices = make_slices(volume(), series_affine())
+    for data in slices:
+        data.compress(RLELossless)
+        data.Columns = 2**15
+    with pytest.raises(UserError, match=r"32768 x 5 x 4 voxels.* 32767 .*Export"):
+        open_series(save(slices, tmp_path / "s"))
+
+
 def test_more_codes_than_pixels_can_need(tmp_path):
     slices = make_slices(volume(), series_affine())
     for data in slices:

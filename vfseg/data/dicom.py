@@ -27,6 +27,7 @@ from vfseg.data.slice_stack import is_few, stack_slices
 from vfseg.errors import UserError, quantity
 
 _SHOWN = 3
+_LONGEST_AXIS = 2**15 - 1  # of NIfTI, as which maps are written
 _EXPORT = "Export the original CT series from the archive."
 
 
@@ -73,7 +74,7 @@ def open_series(path: str | os.PathLike) -> Series:
         UserError: no DICOM there; pydicom is not installed; several series (they are listed), or
             none of that UID; more than a few damaged files; slices that are no regular volume (see
             `stack_slices`); values that are not Hounsfield units; a volume larger than
-            `check_size` allows.
+            `check_size` allows, or longer than NIfTI does.
     """
     folder, choice = _split_choice(path)
     headers, unread, passed_over = _read_headers(folder)
@@ -96,6 +97,11 @@ def open_series(path: str | os.PathLike) -> Series:
     affine, slices, left_out = stack_slices(name, sound, others + damaged)
     shape = (slices[0].columns, slices[0].rows, len(slices))
     check_size(name, math.prod(shape) * PIXEL_BYTES)
+    if max(shape) > _LONGEST_AXIS:
+        raise UserError(
+            f"{name}: {' x '.join(map(str, shape))} voxels, more along an axis than the "
+            f"{_LONGEST_AXIS} that a map can have (a damaged header?). {_EXPORT}"
+        )
     geometry = geometry_from(shape, affine, name)
     return Series(name, tuple(slices), geometry, (*left_out, *passed_over))
 
