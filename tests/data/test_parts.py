@@ -26,6 +26,7 @@ ARCH = ((22, 30), (12, 18), (24, 36))  # 4 mm behind the body, an eighth of its 
 FAR = ((50, 52), (50, 52), (5, 7))
 NEAR = ((35, 36), (20, 21), (20, 21))  # one voxel, 8 mm above
 SPECK = ((33, 34), (20, 21), (20, 21))  # one voxel, a gap of one voxel above
+HALF = ((33, 40), (20, 40), (20, 40))  # the other half of a split body
 BESIDE = ((40, 52), (20, 38), (20, 38))  # another vertebra of the same id, 16 mm above
 
 
@@ -43,6 +44,7 @@ def voxels(box):
         ([BODY, NEAR], [BODY], 2),
         ([BODY, SPECK], [BODY, SPECK], 1),
         ([BODY, SPECK, FAR], [BODY, SPECK], 2),
+        ([BODY, HALF], [BODY, HALF], 2),
         ([BODY, BESIDE], [BODY], 2),
     ],
 )

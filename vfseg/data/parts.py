@@ -66,14 +66,15 @@ def parts_of(labels: Volume, label: int, box: Box) -> Parts:
     main, least = pieces[largest], _SECOND_FRACTION * sizes[largest]
     chosen, islands, count = [main], [np.empty((0, 3), int)], 1
     for number, (piece, size) in enumerate(zip(pieces, sizes)):
-        if number == largest or _is_speck(main, piece, labels):
-            chosen.append(piece)
+        if number == largest:
             continue
-        count += 1
-        if size >= least and _is_near(main[0], piece[0], _BESIDE_MM, labels):
+        is_large = size >= least and _is_near(main[0], piece[0], _BESIDE_MM, labels)
+        is_own = is_large or _is_speck(main, piece, labels)
+        if is_own:
             chosen.append(piece)
         else:
             islands.append(np.argwhere(piece[1]) + start_of(piece[0]))
+        count += is_large or not is_own
     starts = np.min([start_of(piece) for piece, _ in chosen], axis=0)
     stops = np.max([[side.stop for side in piece] for piece, _ in chosen], axis=0)
     inside = np.zeros(stops - starts, bool)
