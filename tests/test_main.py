@@ -238,14 +238,10 @@ def _roll_fractures(case):
         ([*TINY, "stray"], "'stray'"),
         ([], "--config"),
         (["--config", "configs/quickstart.py:huge"], "no variant 'huge'"),
-        ([*TINY, "--config.windows.planes=oblique"], "axial, coronal, sagittal"),
         ([*TINY, "--checkpoint=runs/x"], "--checkpoint goes with --mode predict"),
         ([*TINY, "--overwrite"], "--overwrite goes with --mode predict"),
         ([*TINY, "--output=x"], "--output goes with --mode predict, ship"),
         ([*TINY, "--config.windows.length=4"], "odd"),
-        ([*TINY, "--config.prepare.crop_shape=(31,30,30)"], "multiples of 2"),
-        ([*TINY, "--config.inference.fusion=median"], "mean, centre"),
-        ([*TINY, "--config.parallel=tpu"], "jit, pmap"),
     ],
 )
 def test_what_a_user_can_mistype_is_answered(tmp_path, arguments, said):
