@@ -136,7 +136,8 @@ def test_a_case_that_is_damaged_in_the_store_is_prepared_again_and_said(
     again, left_out = prepare_cases(cohort, SETTINGS, store)
     assert again == records
     assert not left_out
-    assert cut_ids == ["a", "b", "c", "b"]
+    assert sorted(cut_ids[:3]) == ["a", "b", "c"], "in any order"
+    assert cut_ids[3:] == ["b"]
     assert (store / "b" / "ct" / "c" / "0" / "0" / "0" / "0").read_bytes() == before
     said = [record.getMessage() for record in caplog.records]
     assert any("b: its prepared crops are damaged" in text and damaged in text for text in said)

@@ -189,7 +189,7 @@ def test_a_batch_that_does_not_fit_is_answered_with_advice(tmp_path, cohort, mon
     with pytest.raises(
         UserError, match=r"not enough memory \(.*9 GB\)\. A smaller config.windows.b"
     ):
-        _train(tmp_path / "w", config, records, monkeypatch)
+        _train(tmp_path / "w", training_plan(config), records, monkeypatch)
     assert Checkpoints(tmp_path / "w" / "checkpoints").newest == 2
 
 

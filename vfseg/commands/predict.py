@@ -81,6 +81,7 @@ def predict(request: Request) -> None:
     """
     cases, one = _cases(request)
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
+    make_sure_of(request.output)
     with alone_in(request.output, *(at.name for _, at in wanted if at != request.output)):
         _predict_all(request, wanted, one)
 
@@ -95,7 +96,6 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
     todo = list(processes.share(todo))
     if not todo:
         return
-    make_sure_of(request.output)
     model = open_model(request.model or SHIPPED)
     name = request.model or "shipped with vfseg"
     print(f"model: {name}, step {model.step}, trained on {_fractures_of(model)} fractures")
@@ -179,9 +179,6 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
         "of memory"
     )
     make_sure_of(output)
-    # The list of vertebrae comes last: where it stands, everything does, and of one model.
-    for name in (VERTEBRAE, LESIONS):
-        (output / name).unlink(missing_ok=True)
     found = predict_case(case, model, reading, output)
     listed = list_findings(case.case_id, found, model.thresholds.fused, model.thresholds.vertebra)
     provenance = {"trained_on": _fractures_of(model), "use": "research only"}
