@@ -66,6 +66,12 @@ def run(ct, output, checkpoints, **changes):
     predict(Request(input=ct, output=output, model=checkpoints, reading=reading, **changes))
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """For tests that are not about pictures."""
+    monkeypatch.setattr(command, "draw_case", lambda *_: None)
+
+
 def load(path):
     return np.asarray(nib.load(path).dataobj)
 
@@ -91,6 +97,7 @@ def test_maps_are_written_as_they_are_told(tmp_path, checkpoints, capsys):
     assert load(tmp_path / "b" / "probability.nii.gz").max() > 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_case_has_the_name_of_its_ct_however_it_is_predicted(
     tmp_path, checkpoints, capsys, monkeypatch
 ):
@@ -109,6 +116,7 @@ def test_a_case_has_the_name_of_its_ct_however_it_is_predicted(
     assert set(found) == {"case"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_several_views_give_an_uncertainty_map_and_one_view_takes_it_away(
     tmp_path, checkpoints, capsys
 ):
@@ -156,6 +164,7 @@ def _cohort(folder, names):
     return folder
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_bad_case_among_many_is_named_and_the_others_are_written(tmp_path, checkpoints, capsys):
     folder = _cohort(tmp_path / "cases", ["a", "b", "c", "d"])
     boxes = folder / "b" / "case_boxes.csv"
@@ -172,6 +181,7 @@ def test_one_bad_case_among_many_is_named_and_the_others_are_written(tmp_path, c
     assert written == ["a", "d"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_no_check_foresaw_is_a_matter_of_its_case_alone(
     tmp_path, checkpoints, capsys, monkeypatch
 ):
@@ -188,6 +198,7 @@ def test_what_no_check_foresaw_is_a_matter_of_its_case_alone(
     assert (tmp_path / "out" / "b" / "mask.nii.gz").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_it_ends_after_the_case_at_hand_where_it_is_asked_to(
     tmp_path, checkpoints, capsys, monkeypatch, overwrite
@@ -238,6 +249,18 @@ def test_memory_that_runs_out_is_answered_with_advice(tmp_path, checkpoints, mon
         UserError, match=r"not enough memory \(.*allocating 9 bytes.* cut to the sp"
     ):
         run(ct, tmp_path / "out", checkpoints, vertebrae=labels)
+
+
+def test_what_is_missing_or_too_much_is_named(tmp_path, checkpoints):
+    ct, labels, boxes = write_case(tmp_path)
+    for path, known, said in (
+        (tmp_path / "no.nii.gz", {"vertebrae": labels}, r"no\.nii\.gz: no such file"),
+        (ct, {}, "--vertebrae"),
+        (ct, {"vertebrae": labels, "boxes": boxes}, "Give one of them"),
+    ):
+        with pytest.raises(UserError, match=said):
+            run(path, tmp_path / "out", checkpoints, **known)
+        assert not (tmp_path / "out").exists(), "nothing half-written"
 
 
 def test_no_case_at_all_is_an_error(tmp_path, checkpoints):
