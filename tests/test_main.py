@@ -187,7 +187,7 @@ def test_predict_names_what_is_wrong_with_its_input(workdir, tmp_path):
         assert not output.exists(), "nothing half-written"
 
 
-@pytest.mark.parametrize("mode", ["run", "evaluate", "report", "prepare"])
+@pytest.mark.parametrize("mode", ["run", "evaluate"])
 def test_a_changed_config_is_named_key_by_key(workdir, mode):
     before = (workdir / "checkpoints" / "thresholds.json").read_text()
     changed = ["--config.stages.recurrent=5", "--config.inference.fusion=vote"]
@@ -210,8 +210,6 @@ def test_changed_cases_are_noticed(workdir, tmp_path):
     after = json.loads(summary.read_text())
     assert after["voxel"] != before["voxel"]
     assert after["step"] == before["step"]
-    vfseg(*manifest)
-    assert json.loads(summary.read_text()) == after
     _roll_fractures(cohort / "cases" / "train_000")
     assert "training or validation cases changed" in vfseg(*manifest, status=2)
 

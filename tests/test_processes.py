@@ -25,8 +25,8 @@ STEPS += ["--config.train.save_every=2", "--config.train.validate_every=4"]
 def test_two_processes_follow_one_and_one_goes_on_from_two(new_run):
     """The pair is killed half way, and one process takes over.
 
-    Losses agree to 1e-5 (relative) while there are two; to 1e-4 at the end, as `test_parallel` has
-    it, since Adam amplifies what rounding made of the first steps from step to step.
+    Losses agree to 1e-5 (relative) while there are two; to 1e-4 at the end, since Adam amplifies
+    what rounding made of the first steps from step to step.
     """
     one, two = new_run("one"), new_run("two")
     alone = {"JAX_NUM_CPU_DEVICES": "1"}
