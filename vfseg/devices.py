@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from vfseg.errors import UserError
+from vfseg.errors import UserError, in_short
 
 _FULL = ("RESOURCE_EXHAUSTED", "out of memory")
 
@@ -46,8 +46,3 @@ def enough_memory(advice: str) -> Iterator[None]:
         if not full:
             raise
         raise UserError(f"there is not enough memory ({in_short(error)}). {advice}") from error
-
-
-def in_short(error: Exception) -> str:
-    """The beginning of what an error says, in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

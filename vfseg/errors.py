@@ -24,7 +24,7 @@ def in_short(error: BaseException) -> str:
     >>> in_short(ValueError("not  so"))
     'ValueError: not so'
     """
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def quantity(count: int, noun: str, plural: str = "") -> str:

@@ -44,6 +44,14 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
+def is_special_file(path: Path) -> bool:
+    """Whether a path is a pipe, a socket or a device, on which a reader could wait for ever."""
+    try:
+        return path.exists() and not path.is_file() and not path.is_dir()
+    except OSError:
+        return False
+
+
 def open_input(path: Path) -> io.BufferedReader:
     """Opens a file of a user for reading.
 
@@ -53,7 +61,7 @@ def open_input(path: Path) -> io.BufferedReader:
         UserError: it is neither a file nor a folder.
         OSError: as `open`.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if is_special_file(path):
         raise UserError(
             f"{path}: a pipe, a socket or a device, not a file. Save what it gives as a file, and "
             "name that."
@@ -211,6 +219,14 @@ def read_lines(path: Path, what: str = "file") -> Iterator[tuple[int, list[str]]
             f"{path}: line {number} is not CSV ({error}; a quotation mark without its second one?)."
             f" Mend the line, and save the {what} again."
         ) from error
+
+
+def first_cells(path: Path) -> list[str]:
+    """Cells of the first line of a table that is not empty; none where it cannot be read."""
+    try:
+        return next(read_lines(path), (1, []))[1]
+    except UserError:
+        return []
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:

@@ -24,7 +24,7 @@ import jax
 from jax._src import distributed  # the store has no public name
 
 from vfseg import devices, locks
-from vfseg.errors import UserError
+from vfseg.errors import UserError, in_short
 from vfseg.messages import from_text, to_text
 from vfseg.stopping import INTERRUPTED, Stopped
 
@@ -68,7 +68,7 @@ def _initialize(coordinator: str | None, processes: int | None, process: int | N
         )
     except Exception as error:  # from the cluster's own interface it may be anything
         raise UserError(
-            f"the processes could not be joined ({devices.in_short(error)}). --distributed works "
+            f"the processes could not be joined ({in_short(error)}). --distributed works "
             "where JAX recognises the cluster (SLURM, Kubernetes, Open MPI, TPU pods); elsewhere "
             "give each process --coordinator=HOST:PORT --processes=N --process=I, with an address "
             "of process 0's machine that the others reach."

@@ -11,8 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.data.nifti_files import SHAPE, save, save_raw, values
 from tests.data.test_cases import HEADER, manifest
-from tests.data.test_volume import SHAPE, save, values
 from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import check_manifest
 from vfseg.data.discovery import find_cases
@@ -53,12 +53,7 @@ def _raw_header(**fields):
 
     def make(path):
         plain = save(path.with_name("x.nii"), values(), np.eye(4))
-        data = bytearray(plain.read_bytes())
-        header = nib.Nifti1Header(bytes(data[:348]), check=False)
-        for key, value in fields.items():
-            header[key] = value
-        data[:348] = header.binaryblock
-        path.write_bytes(gzip.compress(bytes(data)))
+        save_raw(path, plain, **fields)
 
     return make
 

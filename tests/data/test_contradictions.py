@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from tests.audit.data_set import audit, write_case
-from tests.data.nifti_files import SHAPE, save, stored_affine, values
+from tests.data.nifti_files import SHAPE, save, save_raw, stored_affine, values
 from vfseg.data.contradictions import mend_quaternion
 from vfseg.data.volume import read_geometry, read_labels, write_labels
 from vfseg.errors import UserError
@@ -24,13 +24,7 @@ def with_header(path, **fields):
     image.header.set_xyzt_units("mm")
     plain = path.with_name("plain.nii")
     nib.save(image, plain)
-    data = bytearray(plain.read_bytes())
-    header = nib.Nifti1Header(bytes(data[:348]), check=False)
-    for name, value in fields.items():
-        header[name] = value
-    data[:348] = header.binaryblock
-    path.write_bytes(gzip.compress(bytes(data)))
-    return path
+    return save_raw(path, plain, **fields)
 
 
 def test_what_agrees_is_not_remarked_on(tmp_path):

@@ -16,11 +16,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from tests.data.dicom_series import make_slices, save, series_affine, volume
 from vfseg.data.dicom import open_series
-from vfseg.data.dicom_file import is_dicom_file, is_special_file
+from vfseg.data.dicom_file import is_dicom_file
 from vfseg.data.discovery import find_cases
 from vfseg.data.nifti import open_nifti
 from vfseg.data.volume import read_ct
 from vfseg.errors import UserError
+from vfseg.files import is_special_file
 
 
 def bare(data, implicit=True, little=True):

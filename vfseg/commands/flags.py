@@ -10,6 +10,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from vfseg.errors import UserError
+from vfseg.files import is_special_file
 
 if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong flag answer at once
     from vfseg.commands.predict import Request
@@ -63,7 +64,7 @@ def parse(arguments: Sequence[str]) -> None:
     """Reads the flags; what is wrong with them, or with the config file, is one message."""
     normal = [_with_underscores(argument) for argument in arguments]
     named = Path(_named_config(normal).partition(":")[0])
-    if named.exists() and not (named.is_file() or named.is_dir()):  # it would be waited for
+    if is_special_file(named):  # it would be waited for
         raise UserError(f"--config {named}: a pipe or a device. Name a config file.")
     try:
         rest, wrong = FLAGS(normal), None

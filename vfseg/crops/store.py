@@ -146,7 +146,7 @@ def _cannot_write(path: Path, reason: str) -> CannotWrite:
     )
 
 
-class Stored(NamedTuple):
+class StoredCase(NamedTuple):
     """What the store says of a case.
 
     Attributes:
@@ -158,22 +158,22 @@ class Stored(NamedTuple):
     damage: str = ""
 
 
-def read_record(store: Path, case_id: str) -> Stored:
+def read_record(store: Path, case_id: str) -> StoredCase:
     """The record of a case, after the digests of all its files were compared."""
     folder = store / case_id
     if not folder.is_dir():
-        return Stored(None)
+        return StoredCase(None)
     try:
         fields = read_checked(folder / _RECORD, {"format": whole(0)}, "")
     except UserError as error:
-        return Stored(None, str(error).strip())
+        return StoredCase(None, str(error).strip())
     if fields is None:
-        return Stored(None, f"{_RECORD} is missing")
+        return StoredCase(None, f"{_RECORD} is missing")
     if not has_digests(folder) and fields["format"] < _FORMAT:  # of an earlier version
-        return Stored(None)
+        return StoredCase(None)
     wrong = damage(folder) or misfit(fields, _SHAPE, _RECORD)
     if wrong or fields["case_id"] != case_id:
-        return Stored(None, wrong or f"it holds the case {fields['case_id']}")
+        return StoredCase(None, wrong or f"it holds the case {fields['case_id']}")
     del fields["format"]
     crops = tuple(
         CropRecord(
@@ -186,7 +186,9 @@ def read_record(store: Path, case_id: str) -> Stored:
         )
         for crop in fields.pop("crops")
     )
-    return Stored(CaseRecord(**{**fields, "crop_shape": tuple(fields["crop_shape"])}, crops=crops))
+    return StoredCase(
+        CaseRecord(**{**fields, "crop_shape": tuple(fields["crop_shape"])}, crops=crops)
+    )
 
 
 class CaseArrays:

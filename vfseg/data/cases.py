@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from vfseg.data.dicom import is_series_path
 from vfseg.data.patients import spelled_twice
 from vfseg.errors import UserError
-from vfseg.files import read_table, write_table
+from vfseg.files import is_special_file, read_table, write_table
 
 COLUMNS = ("case_id", "patient_id", "ct", "vertebrae", "boxes", "fractures", "grades", "split")
 SPLITS = ("train", "validation", "test")
@@ -156,7 +156,7 @@ def _file(folder: Path, column: str, cell: str, problems: list[str]) -> Path | N
             file = folder / cell
             if not (file.exists() or (column == "ct" and is_series_path(file))):
                 problems.append(f"{column} {cell!r} does not exist in {folder}: check the path")
-            elif file.exists() and not (file.is_file() or file.is_dir()):
+            elif is_special_file(file):
                 problems.append(f"{column} {cell!r} is a pipe or a device: name a file")
         except OSError as error:  # a name that is too long, a folder that may not be entered
             shown = cell if len(cell) <= _LONGEST_SHOWN else f"{cell[:_LONGEST_SHOWN]}..."

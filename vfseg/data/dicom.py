@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from vfseg.data.dicom_file import PIXEL_BYTES, is_dicom_file, is_special_file
-from vfseg.data.dicom_slice import Slice, read_hounsfield, read_slice
+from vfseg.data.dicom_file import PIXEL_BYTES, is_dicom_file
+from vfseg.data.dicom_slice import Slice, read_slice, slice_values
 from vfseg.data.geometry import Geometry, geometry_from
 from vfseg.data.limits import check_size
 from vfseg.data.slice_stack import is_few, stack_slices
 from vfseg.errors import UserError, quantity
+from vfseg.files import is_special_file
 
 _SHOWN = 3
 _LONGEST_AXIS = 2**15 - 1  # of NIfTI, as which maps are written
@@ -120,7 +121,7 @@ def read_slices(series: Series) -> Iterator[tuple[slice, np.ndarray]]:
     size = math.prod(series.geometry.stored_shape[:2])
     padded: set[int] = set()
     for index, header in enumerate(series.slices):
-        yield slice(index * size, (index + 1) * size), read_hounsfield(header, padded)
+        yield slice(index * size, (index + 1) * size), slice_values(header, padded)
     for value in sorted(padded):
         logging.warning(
             "%s: the tag PixelPaddingValue means %d HU, a value of tissue: not replaced by air",

@@ -64,14 +64,6 @@ def is_dicom_file(path: Path) -> bool:
     return head[128:132] == b"DICM" or (head[:2] in _FIRST_GROUPS and _ROOT in head)
 
 
-def is_special_file(path: Path) -> bool:
-    """Whether a path is a pipe, a socket or a device, on which a reader could wait for ever."""
-    try:
-        return path.exists() and not path.is_file() and not path.is_dir()
-    except OSError:
-        return False
-
-
 def read_tags(path: Path, tags: Sequence[str]) -> tuple[Any, Pixels | None]:
     """Some tags of a file (a pydicom data set, not yet converted), and where its pixels lie.
 

@@ -133,7 +133,7 @@ def read_slice(path: Path) -> Slice | None:
     return dataclasses.replace(found, other=other, fault=_fault(found, tags, plane))
 
 
-def read_hounsfield(header: Slice, padded: set[int]) -> np.ndarray:
+def slice_values(header: Slice, padded: set[int]) -> np.ndarray:
     """Flat pixels of a slice in HU; adds a padding value that was not replaced to `padded`.
 
     Raises:

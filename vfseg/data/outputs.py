@@ -1,11 +1,9 @@
 """What this program writes, so that it never takes it for what a user gives."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from vfseg.data.nifti import description
-from vfseg.errors import UserError
-from vfseg.files import read_lines
+from vfseg.files import first_cells
 
 NOTE = "vfseg: research use only"
 """Description in the header of every map."""
@@ -25,7 +23,7 @@ def is_own_file(path: Path) -> bool:
     if name.endswith((".nii", ".nii.gz")):
         return description(path).startswith(NOTE)
     if name.endswith(".csv"):
-        columns = set(_columns(path))
+        columns = set(first_cells(path))
         return OUTSIDE_TRAINING in columns or columns >= _OLDER
     return False
 
@@ -33,10 +31,3 @@ def is_own_file(path: Path) -> bool:
 def is_own_cohort(folder: Path) -> bool:
     """Whether a folder is a cohort of synthetic cases."""
     return (folder / "manifest.csv").is_file() and any(folder.glob(f"cases/*/{FACTS}"))
-
-
-def _columns(path: Path) -> Iterator[str]:
-    try:
-        yield from next(read_lines(path), (1, []))[1]
-    except UserError:
-        return

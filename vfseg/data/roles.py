@@ -3,10 +3,8 @@
 import re
 from pathlib import Path
 
-from vfseg.data.dicom_file import is_special_file
 from vfseg.data.grades import graded_subjects
-from vfseg.errors import UserError
-from vfseg.files import read_lines
+from vfseg.files import first_cells, is_special_file
 
 SPECIAL = "special"
 """A pipe, a socket or a device, on which a reader could wait for ever."""
@@ -84,10 +82,7 @@ def _is_box_file(path: Path) -> bool:
     """Whether a table is named as a box file, or its first line is one of a box file."""
     if re.match(r"cut_li\d", path.name.lower()):
         return True
-    try:
-        cells = [cell.lower() for cell in next(read_lines(path), (1, []))[1]]
-    except UserError:
-        return False
+    cells = [cell.lower() for cell in first_cells(path)]
     while cells and not cells[-1]:
         cells.pop()
     numbers = all(cell.lstrip("-").isdecimal() for cell in cells[1:])
