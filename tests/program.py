@@ -1,12 +1,22 @@
-"""The program in processes of its own, as users start it."""
+"""The program in processes of its own, with arguments, output and exit status as users have them.
 
+To start Python and to import takes longer than most of what is tested. So each worker of pytest has
+one process that has imported everything and computed nothing (`tests/imported.py`), and forks the
+program from it. With `anew=True`, or an environment of its own, it is started as users start it.
+"""
+
+import atexit
+import multiprocessing
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from tests.cohort import ROOT
 
@@ -16,16 +26,72 @@ STARTED = []
 
 LONGEST = 600  # seconds that anything may take
 
+_IMPORTED = multiprocessing.get_context("forkserver")
+_IMPORTED.set_forkserver_preload(["tests.imported"])
 
-def vfseg(*arguments, cwd=ROOT, status=0):
+
+class _Forked:
+    """A forked process, with what is used here of `subprocess.Popen`."""
+
+    def __init__(self, arguments, cwd, out, err):
+        there = dict(os.environ), os.fspath(cwd), os.fspath(out), os.fspath(err)
+        # The worker may have begun to heed control C after the process that is forked.
+        heeds_sigint = signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+        self._process = _IMPORTED.Process(target=_run, args=(arguments, heeds_sigint, *there))
+        self._process.start()
+        self.pid = self._process.pid
+        self.kill, self.terminate = self._process.kill, self._process.terminate
+
+    def poll(self):
+        """Exit status, or None while it runs."""
+        return self._process.exitcode
+
+    def send_signal(self, number):
+        """Sends it, unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def wait(self, timeout=LONGEST):
+        """Exit status, once there is one."""
+        self._process.join(timeout)
+        assert self.poll() is not None, f"still running after {timeout} s"
+        return self.poll()
+
+
+def _run(arguments, heeds_sigint, environment, cwd, out, err):
+    """In the forked process: `cd CWD && vfseg ARGUMENTS >> OUT 2>> ERR`."""
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler if heeds_sigint else signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    sys.argv = ["vfseg", *arguments]
+    from vfseg.main import entry_point
+
+    try:
+        entry_point()
+    finally:
+        atexit._run_exitfuncs()  # a forked process ends without them
+
+
+def vfseg(*arguments, cwd=ROOT, status=0, anew=False):
     """Runs the program in a process of its own; returns what it printed."""
-    command = [sys.executable, "-m", "vfseg.main", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LONGEST)
-    assert done.returncode == status, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    arguments = [*map(str, arguments)]
+    if anew:
+        command = [sys.executable, "-m", "vfseg.main", *arguments]
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LONGEST)
+        code, out, err = done.returncode, done.stdout, done.stderr
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder, name) for name in ("out", "err")]
+            code = _Forked(arguments, cwd, *paths).wait()
+            out, err = (path.read_text() for path in paths)
+    assert code == status, f"{code}: {arguments}\n{out}\n{err}"
     if status == 2:
-        assert "Traceback" not in done.stderr
-        assert re.search("^vfseg: ", done.stderr, re.MULTILINE)
-    return done.stdout if status == 0 else done.stderr
+        assert "Traceback" not in err
+        assert re.search("^vfseg: ", err, re.MULTILINE)
+    return out if status == 0 else err
 
 
 def copy_of(prepared, workdir):
@@ -35,11 +101,15 @@ def copy_of(prepared, workdir):
 
 def start(workdir, *arguments, **environment):
     """Starts `--mode train` in a workdir; its output goes to `WORKDIR.txt`."""
-    command = [sys.executable, "-m", "vfseg.main", *TINY, f"--workdir={workdir}", *arguments]
-    with open(f"{workdir}.txt", "a") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **environment}
-        )
+    arguments, log = [*TINY, f"--workdir={workdir}", *arguments], f"{workdir}.txt"
+    if environment:
+        command = [sys.executable, "-m", "vfseg.main", *arguments]
+        with open(log, "a") as file:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=file, stderr=file, env={**os.environ, **environment}
+            )
+    else:
+        process = _Forked(arguments, ROOT, log, log)
     STARTED.append(process)
     return process
 

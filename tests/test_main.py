@@ -23,7 +23,7 @@ TINY = ["--config", "configs/quickstart.py:tiny"]
 def workdir(tmp_path_factory):
     """A finished tiny run."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    printed = vfseg(*TINY, "--workdir", folder)
+    printed = vfseg(*TINY, "--workdir", folder, anew=True)
     assert "voxel PR-AUC" in printed
     assert str(folder / "report" / "index.html") in printed
     return folder
