@@ -155,6 +155,11 @@ def test_that_files_can_be_written_leaves_nothing(tmp_path):
     assert not list((tmp_path / "a").iterdir())
 
 
+def test_a_folder_that_is_to_stay_stays_and_is_empty(tmp_path):
+    make_sure_of(tmp_path / "a" / "b", stays=True)
+    assert list((tmp_path / "a").rglob("*")) == [tmp_path / "a" / "b"]
+
+
 def test_that_they_cannot_is_said(tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "a"):

@@ -17,6 +17,19 @@ from vfseg.schemas import TEXT, Table, read_checked
 
 DIGESTS = "digests.json"
 
+Marks = tuple[tuple[str, int, int, int], ...]
+"""Name, inode, size and time of change of files, see `marks_of`."""
+
+
+def marks_of(folder: Path) -> Marks:
+    """By what a change of any file of a folder is told, without reading it.
+
+    Raises:
+        OSError: a file cannot be looked at.
+    """
+    found = ((path, path.stat()) for path in sorted(folder.rglob("*")))
+    return tuple((str(p), s.st_ino, s.st_size, s.st_mtime_ns) for p, s in found)
+
 
 def write_digests(folder: Path, names: Iterable[str] = ()) -> None:
     """Notes the digests of a folder's files, and has all of them outlast a power cut.

@@ -44,6 +44,21 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
+def entries(folder: Path) -> list[Path]:
+    """What a folder of a user holds, sorted.
+
+    Raises:
+        UserError: it may not be read, or cannot be.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be read ({error.strerror or error}). Change its permissions, or "
+            "name another folder."
+        ) from error
+
+
 def is_special_file(path: Path) -> bool:
     """Whether a path is a pipe, a socket or a device, on which a reader could wait for ever."""
     try:
@@ -128,16 +143,21 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def make_sure_of(folder: Path) -> None:
+def make_sure_of(folder: Path, *, stays: bool = False) -> None:
     """Makes sure that files can be written in a folder, before hours are spent on what they hold.
 
     Writes and deletes one there; a folder that is missing is made, and goes again.
 
+    Args:
+        folder: to be written to.
+        stays: whether it is kept where it was missing.
+
     Raises:
         UserError: they cannot be.
     """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    missing: list[Path] = []
     try:
+        missing = [path for path in (folder, *folder.parents) if not stays and not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(2**16))

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM, attribute
+from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM, attribute, nearest_labels
+from vfseg.data.geometry import geometry_from
+from vfseg.data.volume import Volume
 
 
 @given(st.data())
@@ -32,3 +34,20 @@ def test_attribution_against_a_search_through_all_voxels(data):
         expected[tuple(voxel)] = near and distance[1] <= distance[2]
     np.testing.assert_array_equal(attribute(shown, vertebrae, spacing), expected)
     np.testing.assert_array_equal(attribute(shown, None, spacing), shown)  # boxes only
+
+
+def test_each_voxel_goes_to_the_nearest_part_of_the_spine_within_the_margin():
+    labels = np.zeros((1, 1, 24), np.uint8)
+    labels[0, 0, [6, 16]] = 20, 21
+    labels[0, 0, 11] = 99  # no part of the spine
+    line = np.arange(24)
+    for spacing in (0.5, 1.0, 2.5):
+        reach = int(ATTRIBUTION_MARGIN_MM / spacing)
+        expected = np.zeros(24, int)
+        for label, at in ((20, 6), (21, 16)):
+            expected[abs(line - at) <= reach] = label
+        volume = Volume(labels, geometry_from((24, 1, 1), np.diag([spacing] * 3 + [1])))
+        voxels = np.stack([0 * line, 0 * line, line], axis=1)
+        for some in (voxels, voxels[3:14], voxels[:1]):
+            found = nearest_labels(some, volume, (20, 21, 22))
+            assert found.tolist() == expected[some[:, 2]].tolist()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from vfseg.data.grades import graded_subjects, read_grades
+from vfseg.data.cases import Case
+from vfseg.data.grades import graded_subjects, grades_of, read_grades
 from vfseg.errors import UserError
 
 
@@ -30,6 +31,21 @@ def test_subjects(tmp_path):
     assert graded_subjects(table(tmp_path, "level,grade", "L1,1")) == ()
     assert graded_subjects(table(tmp_path, "id,x0,x1", "1,2,3")) is None
     assert graded_subjects(tmp_path / "no.csv") is None
+
+
+@pytest.mark.parametrize("asked", ["P01", "p1", "P 001"])
+def test_a_subject_is_found_in_any_spelling(tmp_path, asked):
+    path = table(tmp_path, "subject,vertebra,genant_grade", "P2,L1,3", "p01,L1,1")
+    assert read_grades(path, asked) == {"L1": 1}
+    for case in (Case(asked, "x", tmp_path), Case("x", asked, tmp_path)):
+        assert grades_of(case, path) == {"L1": 1}
+
+
+def test_its_own_spelling_goes_before_others(tmp_path):
+    path = table(tmp_path, "subject,vertebra,genant_grade", "P1,L1,1", "P01,L1,2")
+    assert read_grades(path, "P01") == {"L1": 2}
+    with pytest.raises(UserError, match="a second grade of L1"):
+        read_grades(path, "p001")
 
 
 BAD = {

@@ -1,8 +1,13 @@
 """The largest volume that is read."""
 
+import os
+
+import nibabel as nib
+import numpy as np
 import pytest
 
 from vfseg.data.limits import LARGEST_VOLUME_BYTES, check_size
+from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError
 
 
@@ -30,3 +35,18 @@ def test_a_variable_that_is_no_size(value, monkeypatch):
     monkeypatch.setenv("VFSEG_LARGEST_VOLUME_GB", value)
     with pytest.raises(UserError, match=f"VFSEG_LARGEST_VOLUME_GB={value}: expected GiB"):
         check_size("ct.nii", 1)
+
+
+def test_it_is_the_only_limit_of_a_file(tmp_path, monkeypatch):
+    header, side = nib.Nifti1Header(), 2048  # 2048^3 bytes are the limit, and the header is more
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape((side,) * 3)
+    header.set_sform(np.eye(4), code=1)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    path = tmp_path / "labels.nii"
+    path.write_bytes(header.binaryblock)
+    os.truncate(path, 352 + side**3)  # takes no room on the disk
+    with pytest.raises(UserError, match="8 GiB that are read at most"):
+        read_geometry(path)
+    monkeypatch.setenv("VFSEG_LARGEST_VOLUME_GB", "9")
+    assert read_geometry(path).shape == (side,) * 3

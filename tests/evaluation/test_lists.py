@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.evaluation.spines import DEPTH, Block, build, vertebrae_of
+from tests.evaluation.spines import DEPTH, VERSE, Block, build, vertebrae_of
 from vfseg.data.box import box_between, whole
+from vfseg.data.geometry import geometry_from
+from vfseg.data.levels import Vertebra
 from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
 from vfseg.evaluation.heights import NO_LABEL_MAP, measure_spine
@@ -163,3 +165,17 @@ def test_boxes_that_overlap_leave_the_nearest_centre_to_decide(spine):
     found = detections(*with_lesions(labels, centres[3])[::-1])
     rows = lesion_rows("case", found, measured(None, everywhere), labels.geometry)
     assert {(row["level"], row["height"], row["depth"]) for row in rows} == {("L3", None, None)}
+
+
+def test_what_is_nearer_to_the_sacrum_is_not_the_last_vertebras():
+    labels = np.zeros((42, 20, 20), np.uint8)
+    labels[:20], labels[22:] = 26, VERSE["L5"]  # two voxels of 1 mm between them
+    volume = Volume(labels, geometry_from((20, 20, 42), np.eye(4)))
+    box, centre = ((22, 0, 0), (42, 20, 20)), np.array([31.5, 9.5, 9.5])
+    vertebrae = (Vertebra("L5", VERSE["L5"], *box, centre, 8000, 8.0),)
+    components = np.zeros(labels.shape, np.int32)
+    components[20, 4, 4], components[21, 4, 8] = 1, 2  # 1 mm and 2 mm away, 2 mm and 1 mm
+    found = detections(np.full(labels.shape, 0.7), components)
+    spine = measure_spine(Spine(vertebrae, volume, (26, VERSE["L5"]), ()))
+    rows = lesion_rows("case", found, spine, volume.geometry)
+    assert {row["lesion"]: row["level"] for row in rows} == {1: None, 2: "L5"}

@@ -103,9 +103,16 @@ def test_cases_of_one_patient_are_drawn_together():
     assert result["ci95"] == list(interval(mean, summed, seed=3))
 
 
+def test_a_patient_in_two_spellings_is_drawn_once():
+    states = np.array([[1.0, 1], [2, 1], [4, 1], [0, 1], [1, 1], [3, 1]])
+    spelled = estimate(mean, states, ["P01", "p1", "b", "c", "d", "e"], seed=3)
+    assert spelled == estimate(mean, states, list("aabcde"), seed=3)
+    assert spelled["n"] == 5
+
+
 def test_estimate_without_a_value_or_without_enough_patients():
     nothing = np.zeros((6, 4), np.int64)
-    assert estimate(dice, nothing, range(6), seed=0) == {"value": None, "ci95": None, "n": 6}
+    assert estimate(dice, nothing, "abcdef", seed=0) == {"value": None, "ci95": None, "n": 6}
     few = np.array([[2, 1, 1, 6], [2, 1, 1, 6]])
     assert estimate(dice, few, "ab", seed=0) == {"value": 4 / 6, "ci95": None, "n": 2}
 
@@ -121,7 +128,7 @@ def test_same_seed_pairs_two_models():
 def test_pooled_metrics_gather_what_the_summary_holds():
     cases = cohort()
     histograms = histograms_of(cases)
-    summary = pooled_metrics(histograms, range(len(cases)), 0.3, seed=0)
+    summary = pooled_metrics(histograms, list(map(str, range(len(cases)))), 0.3, seed=0)
     scores = np.concatenate([scores for scores, _ in cases])
     truth = np.concatenate([truth for _, truth in cases])
     hits = (scores >= 0.3) & truth

@@ -88,6 +88,18 @@ def test_numbers_and_nouns_agree(tmp_path, cases, words):
     assert words in Page(write_page(tmp_path, fill(tmp_path, summary))).text
 
 
+def test_cases_outside_the_range_of_training_are_named_with_the_results_and_in_place(tmp_path):
+    fill(tmp_path)
+    path = tmp_path / "evaluation" / "cases.csv"
+    header, one, *others = path.read_text().splitlines()
+    marked = [f"{header},outside_training", f"{one},slices 5 mm apart", *(f"{x}," for x in others)]
+    path.write_text("\n".join(marked))
+    text = Page(write_page(tmp_path, {})).text
+    results, cases = text[: text.index("Cases")], text[text.index("Cases") :]
+    assert "1 case outside the range of training (case-1: slices 5 mm apart)" in results
+    assert cases.count("Outside the range of training (slices 5 mm apart)") == 1
+
+
 def test_what_users_name_is_escaped(tmp_path):
     page_path = write_page(tmp_path, fill(tmp_path))
     page = Page(page_path)

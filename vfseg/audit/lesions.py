@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from vfseg.audit.findings import LesionFacts
 from vfseg.crops.prepare import Crop, PrepareSettings
-from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
-from vfseg.data.box import Box, grown, moved, start_of
+from vfseg.data.attribution import nearest_labels
+from vfseg.data.box import Box, moved, start_of
 from vfseg.data.instances import connected
 from vfseg.data.volume import Volume
 
@@ -33,8 +33,6 @@ def measure_lesions(
         crops: boxes that will be cut.
         settings: how.
     """
-    spine = np.zeros(1 if labels is None else int(labels.array.max()) + 1, bool)
-    spine[[label for label in names if label < len(spine)]] = True
     step = settings.voxel_spacing / instances.voxel_spacing
     limits = [
         (np.array(c.start) * step - 0.5, (np.array(c.start) + settings.crop_shape - 1) * step + 0.5)
@@ -51,7 +49,10 @@ def measure_lesions(
             coordinates = np.argwhere(parts[inner] == part) + start_of(where)
             owners, outside = Counter[int](), 0
             if labels is not None:
-                owners, outside = _owners(coordinates, where, labels, spine)
+                nearest = nearest_labels(coordinates, labels, names)
+                found, counts = np.unique(nearest, return_counts=True)
+                owners = Counter(dict(zip(found.tolist(), counts.tolist())))
+                outside = owners.pop(0, 0)
             depth_mm, point = _depth(parts[inner] == part, where, instances.voxel_spacing)
             uncropped = _uncropped(coordinates, limits)
             measured.append(_Part(len(coordinates), depth_mm, owners, outside, uncropped, point))
@@ -118,25 +119,6 @@ def _uncropped(coordinates: np.ndarray, limits: Sequence[tuple[np.ndarray, np.nd
     for low, high in limits:
         kept |= ((coordinates >= low) & (coordinates <= high)).all(axis=1)
     return int(np.count_nonzero(~kept))
-
-
-def _owners(
-    coordinates: np.ndarray, box: Box, labels: Volume, spine: np.ndarray
-) -> tuple[Counter[int], int]:
-    """Voxels by the id of the nearest vertebra, and those farther than the margin from any."""
-    spacing = labels.voxel_spacing
-    margin = np.ceil(ATTRIBUTION_MARGIN_MM / spacing).astype(int) + 1
-    around = grown(box, margin, labels.shape)
-    ids = labels.array[around]
-    bone = spine[ids]
-    if not bone.any():
-        return Counter(), len(coordinates)
-    at = tuple((coordinates - start_of(around)).T)
-    distance, nearest = ndimage.distance_transform_edt(~bone, sampling=spacing, return_indices=True)
-    near = distance[at] <= ATTRIBUTION_MARGIN_MM
-    found, counts = np.unique(ids[tuple(nearest[:, *at])][near], return_counts=True)
-    owners = Counter({int(label): int(count) for label, count in zip(found, counts)})
-    return owners, int(np.count_nonzero(~near))
 
 
 def _facts(

@@ -10,7 +10,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from vfseg.errors import UserError
-from vfseg.files import is_special_file
+from vfseg.files import is_special_file, make_sure_of
 
 if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong flag answer at once
     from vfseg.commands.predict import Request
@@ -215,15 +215,7 @@ def config() -> "Config":
 def workdir() -> Path:
     """The workdir, made if need be, and known to be writable."""
     workdir = _workdir_path()
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        probe = workdir / ".writable"
-        probe.touch()
-        probe.unlink(missing_ok=True)  # another process of the run may have been faster
-    except OSError as error:
-        raise UserError(
-            f"--workdir {workdir}: cannot be written ({error.strerror}). Choose another folder."
-        ) from error
+    make_sure_of(workdir, stays=True)
     return workdir
 
 

@@ -191,7 +191,10 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
             "%s: %s: outside the range on which the model was trained; its scores may mean little",
             *(case.case_id, found.outside),
         )
-    title = f"{case.case_id} (model trained on {_fractures_of(model)} fractures)"
+    trained = f"model trained on {_fractures_of(model)} fractures"
+    if found.outside:
+        trained += f"; outside its range: {found.outside}"
+    title = f"{case.case_id} ({trained})"
     scene = Scene(title, found.ct, found.spine, found.probability, model.thresholds.fused)
     draw_case(scene, output)
     # The list of vertebrae comes last: where it stands, everything does, and of one model.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from vfseg.config.config import Config, read_config
 from vfseg.config.recipe import generator_shapes, make_generator
 from vfseg.config.shipped import is_shipped, read_shipped
+from vfseg.digests import Marks, marks_of
 from vfseg.errors import UserError
 from vfseg.inference.model import Model
 from vfseg.inference.predict import Predictor
@@ -55,7 +56,7 @@ def load_trained(path: Path) -> Trained:
     if best is None or not (folder / str(best)).is_dir():
         raise UserError(f"{path}: no checkpoint. Train first with --mode train.")
     try:
-        files = _files_of(folder / str(best))
+        files = marks_of(folder / str(best))
     except OSError as error:  # of those that a training no longer needs
         raise UserError(
             f"{folder / str(best)}: cannot be read ({error.strerror or error}). Run again, or name "
@@ -64,14 +65,8 @@ def load_trained(path: Path) -> Trained:
     return _restore(folder.resolve(), best, files)
 
 
-def _files_of(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
-    """Name, inode, size and time of change of every file: they are the same as long as these."""
-    found = ((path, path.stat()) for path in sorted(folder.rglob("*")))
-    return tuple((str(p), s.st_ino, s.st_size, s.st_mtime_ns) for p, s in found)
-
-
 @functools.lru_cache(maxsize=1)
-def _restore(folder: Path, step: int, files: tuple[tuple[str, int, int, int], ...]) -> Trained:
+def _restore(folder: Path, step: int, files: Marks) -> Trained:
     checkpoints = Checkpoints(folder)
     config = _read(folder / str(step), checkpoints.config(step))
     return Trained(config, step, checkpoints.restore_mean(step, generator_shapes(config)))

@@ -25,7 +25,7 @@ from vfseg.data.geometry import Geometry, geometry_from
 from vfseg.data.limits import check_size
 from vfseg.data.slice_stack import is_few, stack_slices
 from vfseg.errors import UserError, quantity
-from vfseg.files import is_special_file
+from vfseg.files import entries, is_special_file
 
 _SHOWN = 3
 _LONGEST_AXIS = 2**15 - 1  # of NIfTI, as which maps are written
@@ -60,8 +60,12 @@ def is_series_path(path: str | os.PathLike) -> bool:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether a folder itself (not those below it) holds a DICOM file."""
-    return any(is_dicom_file(path) for path in sorted(folder.iterdir()))
+    """Whether a folder itself (not those below it) holds a DICOM file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return any(is_dicom_file(path) for path in entries(folder))
 
 
 def open_series(path: str | os.PathLike) -> Series:

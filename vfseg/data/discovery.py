@@ -17,7 +17,7 @@ from vfseg.data.dicom import holds_dicom, is_series_path
 from vfseg.data.dicom_file import is_dicom_file
 from vfseg.data.grades import graded_subjects
 from vfseg.data.outputs import is_own_cohort, is_own_file
-from vfseg.data.patients import spelled_twice
+from vfseg.data.patients import spelled_twice, spellings
 from vfseg.data.roles import CT_WORD, NIFTI, SPECIAL, role_of, stem_of
 from vfseg.data.vertebra_labels import is_class_folder
 from vfseg.errors import UserError
@@ -57,11 +57,11 @@ def find_cases(
     """
     path = Path(path)
     try:
+        if path.is_dir() and (path / MANIFEST).is_file():
+            path = path / MANIFEST
         path.exists()
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise UserError(f"{path}: {error.strerror}. Check the path.") from error
-    if path.is_dir() and (path / MANIFEST).is_file():
-        path = path / MANIFEST
     if path.suffix.lower() == ".csv":
         cases, problems = check_manifest(path, follow_links=follow_links)
         notes = tuple(
@@ -112,7 +112,7 @@ class _Item:
 
 def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     notes: list[str] = []
-    items = list(_items(root))
+    items = list(_items(root, notes))
     scans = [item for item in items if item.role == "ct"]
     if len(scans) > 1:  # a number that all CTs share, such as a spacing, names no case
         shared = frozenset.intersection(*(scan.numbers for scan in scans))
@@ -172,27 +172,45 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     return tuple(sorted(cases, key=lambda case: case.case_id)), tuple(notes)
 
 
-def _items(root: Path) -> Iterable[_Item]:
-    """All files below a folder; folders of masks and of DICOM slices count as one."""
-    for folder, below, names in os.walk(root):
+def _items(root: Path, notes: list[str]) -> Iterable[_Item]:
+    """All files below a folder; folders of masks and of DICOM slices count as one.
+
+    Folders that cannot be read are noted.
+    """
+
+    def pass_over(unread: Path) -> None:
+        notes.append(f"{_at(root, unread)}: a folder that cannot be read, passed over")
+
+    walk = os.walk(root, onerror=lambda error: pass_over(Path(error.filename)))
+    for folder, below, names in walk:
         below[:] = sorted(name for name in below if not name.startswith("."))
         path = Path(folder)
-        if path != root and is_own_cohort(path):
+        try:
+            role = "" if path == root else _role_of_folder(path)
+        except (OSError, UserError):
+            pass_over(path)
             below[:] = []
-            yield _Item(path, _OWN, *_meaning(path))
             continue
-        if path != root and is_class_folder(path):
+        if role:
+            yield _Item(path, role, *_meaning(path))
+        if role in (_OWN, "vertebrae"):  # one thing with all that is in it
             below[:] = []
-            yield _Item(path, "vertebrae", *_meaning(path))
             continue
-        if path != root and holds_dicom(path):
-            yield _Item(path, "ct", *_meaning(path))
         for name in sorted(names):
             file = path / name
             if not name.startswith(".") and not is_dicom_file(file):
                 role = role_of(file, "" if path == root else path.name)
                 own = role != SPECIAL and is_own_file(file)
                 yield _Item(file, _OWN if own else role, *_meaning(file))
+
+
+def _role_of_folder(path: Path) -> str:
+    """What a folder counts as that is one item: `_OWN`, "vertebrae", "ct"; "" for any other one."""
+    if is_own_cohort(path):
+        return _OWN
+    if is_class_folder(path):
+        return "vertebrae"
+    return "ct" if holds_dicom(path) else ""
 
 
 def _meaning(path: Path) -> tuple[str, str, frozenset[int]]:
@@ -242,7 +260,12 @@ def _named(subjects: Iterable[str], scans: list[_Item]) -> list[_Item]:
     """CTs of the subjects that a table of grades names."""
     known = set(subjects) - {""}
     return [
-        scan for scan in scans if {scan.key, scan.key.split("_")[0], _without_ct(scan.stem)} & known
+        scan
+        for scan in scans
+        if any(
+            spellings(name, known)
+            for name in (scan.key, scan.key.split("_")[0], _without_ct(scan.stem))
+        )
     ]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from vfseg.data.cases import Case
 from vfseg.data.levels import LEVELS, SPINE_IDS
+from vfseg.data.patients import spellings
 from vfseg.errors import UserError, quantity
 from vfseg.files import Row, read_table
 
@@ -53,7 +54,7 @@ def read_grades(path: str | os.PathLike, subject: str | None = None) -> dict[str
 
     Args:
         path: the CSV file.
-        subject: whose lines to take; None where the table is of one subject.
+        subject: whose lines to take, in any spelling; None where the table is of one subject.
 
     Raises:
         UserError: no such file or columns; a vertebra that is unknown or doubled; a grade other
@@ -99,12 +100,13 @@ def _of_subject(path: Path, rows: list[Row], column: str, subject: str | None) -
             f"{path}: grades of {len(present)} subjects ({', '.join(present[:5])}, ...). Give a "
             "table for each case, or name the cases as the table does."
         )
-    if subject is not None and subject not in present:
+    wanted = present if subject is None else spellings(subject, present)
+    if not wanted:
         raise UserError(
             f"{path}: no grade of {subject}, only of {', '.join(present[:5]) or '(none)'}. Name "
             "the case as the table does."
         )
-    return [row for row in rows if subject in (None, row.cells[column])]
+    return [row for row in rows if row.cells[column] in wanted]
 
 
 def _level(path: Path, line: int, row: dict[str, str], column: str) -> str:
@@ -159,4 +161,4 @@ def grades_of(case: Case, path: Path) -> dict[str, int]:
     """
     known = graded_subjects(path) or ()
     names = (case.case_id, case.patient_id)
-    return read_grades(path, next((name for name in names if name in known), None))
+    return read_grades(path, next((name for name in names if spellings(name, known)), None))

@@ -25,6 +25,21 @@ def person(patient_id: str) -> str:
     return _DIGITS.sub(lambda run: run[0].lstrip("0") or "0", name)
 
 
+def spellings(name: str, among: Iterable[str]) -> list[str]:
+    """Which of some names are meant by one: itself where it is among them, else other spellings.
+
+    >>> spellings("P01", ["p1", "P2"]), spellings("P01", ["P01", "p1"])
+    (['p1'], ['P01'])
+    """
+    known = list(among)
+    return [name] if name in known else [x for x in known if person(x) == person(name)]
+
+
+def count_people(names: Iterable[str]) -> int:
+    """How many patients some names are of, each in any spelling."""
+    return len({person(name) for name in names})
+
+
 def spelled_twice(placed: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Remarks on patients that may be one, written in several ways.
 

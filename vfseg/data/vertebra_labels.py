@@ -14,6 +14,7 @@ from vfseg.data.levels import SPINE_IDS
 from vfseg.data.packing import is_named_as_packed
 from vfseg.data.volume import Volume, read_labels, write_ct, write_labels
 from vfseg.errors import UserError, quantity
+from vfseg.files import entries
 
 _IDS = {name: label for label, name in SPINE_IDS["totalsegmentator"].items()}
 _CLASS_FILE = re.compile(r"(?:vertebrae_([CTLS]\d{1,2})|(sacrum))\.nii(?:\.gz)?")
@@ -36,8 +37,12 @@ def label_files(path: str | os.PathLike) -> tuple[Path, ...]:
 
 
 def is_class_folder(folder: Path) -> bool:
-    """Whether a folder holds a mask for each class, as TotalSegmentator writes them."""
-    return any(_CLASS_FILE.fullmatch(path.name) for path in folder.iterdir())
+    """Whether a folder holds a mask for each class, as TotalSegmentator writes them.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return any(_CLASS_FILE.fullmatch(path.name) for path in entries(folder))
 
 
 def read_vertebra_labels(path: str | os.PathLike) -> Volume:
@@ -138,7 +143,7 @@ def segment_vertebrae(ct_path: str | os.PathLike, output_path: str | os.PathLike
 def _class_files(folder: Path) -> dict[str, Path]:
     """Name of a vertebra (or S1, sacrum) -> its mask, caudal to cranial."""
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in entries(folder):
         match = _CLASS_FILE.fullmatch(path.name)
         name = match and (match[1] or match[2])
         if name not in _IDS:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vfseg.data.patients import count_people
 from vfseg.errors import UserError
 from vfseg.evaluation.measures import MEASURES, Measure, States, read_states
 from vfseg.evaluation.metrics import number, three_decimals
@@ -43,7 +44,7 @@ def compare_runs(workdir: Path, other: Path, theirs: States, *, seed: int) -> di
         "this": str(workdir),
         "other": str(other),
         "cases": len(own.cases),
-        "patients": len(set(own.patients)),
+        "patients": count_people(own.patients),
         "measures": compare_states(own, _in_order_of(own, theirs, workdir, other), seed=seed),
     }
     with atomic_file(workdir / "evaluation" / "comparison.json") as file:

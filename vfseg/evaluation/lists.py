@@ -11,8 +11,8 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
-from vfseg.data.box import box_between, start_of
+from vfseg.data.attribution import nearest_labels
+from vfseg.data.box import start_of
 from vfseg.data.geometry import Geometry
 from vfseg.data.grades import GENANT_LOSSES
 from vfseg.data.levels import SPINE_IDS
@@ -192,25 +192,13 @@ def lesion_rows(
 def _level(index: np.ndarray, spine: Spine, spacing: np.ndarray) -> str:
     """The vertebra that most voxels [n, 3] of a lesion belong to, "" where they belong to none.
 
-    A voxel belongs to the nearest mask within `ATTRIBUTION_MARGIN_MM`, as in `vertebra_regions`,
-    but only the surroundings of the lesion are looked at.
+    Which one a voxel belongs to is told by `nearest_labels`, or by the boxes that hold it.
     """
     vertebrae = spine.vertebrae
     if spine.labels is None:
         held = [np.all((index >= v.start) & (index < v.stop), axis=1).sum() for v in vertebrae]
     else:
-        reach = np.ceil(ATTRIBUTION_MARGIN_MM / spacing).astype(int)
-        low = np.maximum(index.min(axis=0) - reach, 0)
-        high = index.max(axis=0) + reach + 1
-        ids = spine.labels.array[box_between(low, high)]
-        known = np.isin(ids, [vertebra.label for vertebra in vertebrae])
-        if not known.any():
-            return ""
-        away, nearest = ndimage.distance_transform_edt(
-            ~known, sampling=spacing, return_indices=True
-        )
-        at = tuple((index - low).T)
-        owners = ids[tuple(nearest)][at][away[at] <= ATTRIBUTION_MARGIN_MM]
+        owners = nearest_labels(index, spine.labels, spine.ids)
         held = [np.count_nonzero(owners == vertebra.label) for vertebra in vertebrae]
     if not any(held):
         return ""

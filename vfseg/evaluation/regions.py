@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
+from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM, nearer_within
 from vfseg.data.box import Box, box_between
 from vfseg.data.geometry import Geometry
 from vfseg.data.levels import Vertebra
@@ -58,38 +58,3 @@ def vertebra_regions(spine: Spine, geometry: Geometry) -> Iterator[VertebraRegio
         others = np.isin(ids, [label for label in spine.ids if label != vertebra.label])
         inside = nearer_within(ids == vertebra.label, others, ATTRIBUTION_MARGIN_MM, spacing)
         yield VertebraRegion(vertebra, box, inside, voxel_mm3)
-
-
-def nearer_within(
-    own: np.ndarray, others: np.ndarray, margin: float, voxel_spacing: np.ndarray
-) -> np.ndarray:
-    """Voxels within a margin of one mask that are not nearer to another.
-
-    Both masks grow at the same pace, by the offsets of a ball in the order of their length; where
-    the other one has been, the first no longer comes. At voxels of 1 mm, where the ball holds a few
-    dozen offsets, a tenth of the time of two distance transforms; no gain at 0.3 mm.
-
-    Args:
-        own: bool `d h w`.
-        others: bool, same shape, nowhere where `own` is.
-        margin: mm.
-        voxel_spacing: (d, h, w) mm.
-    """
-    reach = np.floor(margin / voxel_spacing).astype(int)
-    grid = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), -1)
-    offsets = grid.reshape(-1, 3)
-    lengths = np.linalg.norm(offsets * voxel_spacing, axis=1).round(6)
-    padding = [(r, r) for r in reach]
-    own_padded, others_padded = np.pad(own, padding), np.pad(others, padding)
-
-    def grown(padded: np.ndarray, length: float) -> np.ndarray:
-        found = np.zeros(own.shape, bool)
-        for start in offsets[lengths == length] + reach:
-            found |= padded[tuple(slice(a, a + n) for a, n in zip(start, own.shape))]
-        return found
-
-    inside, taken = np.zeros(own.shape, bool), np.zeros(own.shape, bool)
-    for length in np.unique(lengths[lengths <= margin]):
-        inside |= grown(own_padded, length) & ~taken  # ties: to both
-        taken |= grown(others_padded, length)
-    return inside

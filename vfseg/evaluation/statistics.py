@@ -10,11 +10,12 @@ References:
     Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapters 13 and 14.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from vfseg.data.patients import person
 from vfseg.evaluation.metrics import (
     OVERLAP_METRICS,
     ScoreHistogram,
@@ -96,27 +97,28 @@ def interval(metric: Metric, states: np.ndarray, seed: int) -> tuple[float, floa
     return float(low), float(high)
 
 
-def sum_by_patient(states: np.ndarray, patients: Sequence[Hashable]) -> np.ndarray:
+def sum_by_patient(states: np.ndarray, patients: Sequence[str]) -> np.ndarray:
     """Adds up the counts of cases that are one patient.
 
     Args:
         states: additive counts "cases ...".
-        patients: patient of each case.
+        patients: patient of each case, in any spelling (see `person`).
 
     Returns:
         Counts "patients ...", in order of first appearance.
 
-    >>> sum_by_patient(np.array([[1], [2], [4]]), ["a", "b", "a"]).tolist()
+    >>> sum_by_patient(np.array([[1], [2], [4]]), ["P01", "b", "p1"]).tolist()
     [[5], [2]]
     """
-    order = {patient: row for row, patient in enumerate(dict.fromkeys(patients))}
+    people = [person(patient) for patient in patients]
+    order = {name: row for row, name in enumerate(dict.fromkeys(people))}
     summed = np.zeros((len(order), *states.shape[1:]), states.dtype)
-    np.add.at(summed, [order[patient] for patient in patients], states)
+    np.add.at(summed, [order[name] for name in people], states)
     return summed
 
 
 def estimate(
-    metric: Metric, states: np.ndarray, patients: Sequence[Hashable], *, seed: int
+    metric: Metric, states: np.ndarray, patients: Sequence[str], *, seed: int
 ) -> dict[str, Any]:
     """A pooled metric as `summary.json` holds it.
 
@@ -137,7 +139,7 @@ def estimate(
 
 def pooled_metrics(
     histograms: Sequence[ScoreHistogram],
-    patients: Sequence[Hashable],
+    patients: Sequence[str],
     threshold: float,
     *,
     seed: int,

@@ -9,6 +9,7 @@ import numpy as np
 
 from vfseg import RESEARCH_USE
 from vfseg.data.outputs import OUTSIDE_TRAINING
+from vfseg.data.patients import count_people
 from vfseg.evaluation.calibration import reliability_curve
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
@@ -41,7 +42,7 @@ def states_of(scores: Sequence[CaseScores], thresholds: Thresholds) -> States:
 
 def measured(states: States, *, seed: int) -> dict[str, dict[str, Any]]:
     """Level -> name -> {"value", "ci95", "n"} of every figure; null where it is not defined."""
-    patients = len(set(states.patients))
+    patients = count_people(states.patients)
     levels: dict[str, dict[str, Any]] = {}
     for measure in MEASURES:
         counts = states.counts.get(measure.state)

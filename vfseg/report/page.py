@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vfseg.data.outputs import OUTSIDE_TRAINING
 from vfseg.drawing.figures import Picture
 from vfseg.drawing.page import write_html
 from vfseg.errors import UserError, quantity
@@ -72,12 +73,14 @@ class CaseEntry(NamedTuple):
     Attributes:
         name: its id.
         facts: name and value of what is known of it.
+        warning: what its scores must be read with; "" where there is nothing.
         files: to download.
         pictures: in the order to show them.
     """
 
     name: str
     facts: list[tuple[str, str]]
+    warning: str
     files: Links
     pictures: Sequence[Picture]
 
@@ -110,7 +113,7 @@ def write_page(workdir: Path, pictures: Mapping[str, Sequence[Picture]]) -> Path
         kind="report",
         title=workdir.resolve().name,
         notice=_notice(summary),
-        results=None if summary is None else _results(summary, workdir),
+        results=None if summary is None else _results(summary, _outside(rows), workdir),
         training=training_curves(workdir / "metrics.jsonl", workdir / "report" / "curves"),
         cases=[_case(name, rows.get(name, {}), pictures.get(name, ()), workdir) for name in names],
     )
@@ -138,7 +141,13 @@ def _notice(summary: Mapping[str, Any] | None) -> str:
     return "The reference is what the data set gives as fractures."
 
 
-def _results(summary: Mapping[str, Any], workdir: Path) -> Results:
+def _outside(rows: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Cases outside the range of training, and what of each of them is."""
+    found = {name: row.get(OUTSIDE_TRAINING, "") for name, row in rows.items()}
+    return {name: what for name, what in found.items() if what}
+
+
+def _results(summary: Mapping[str, Any], outside: Mapping[str, str], workdir: Path) -> Results:
     cards = []
     for level, key, name in _HEADLINE:
         measures = summary.get(level) or {}
@@ -149,7 +158,7 @@ def _results(summary: Mapping[str, Any], workdir: Path) -> Results:
             cards.append(Card(shown(measures[key]["value"]), tuple(lines)))
     return Results(
         cards,
-        _evaluated(summary),
+        _evaluated(summary, outside),
         levels_of(summary),
         result_curves(summary, workdir / "report" / "curves"),
         groups_of(summary),
@@ -157,12 +166,15 @@ def _results(summary: Mapping[str, Any], workdir: Path) -> Results:
     )
 
 
-def _evaluated(summary: Mapping[str, Any]) -> str:
+def _evaluated(summary: Mapping[str, Any], outside: Mapping[str, str]) -> str:
     cases, threshold = summary.get("cases"), summary.get("threshold")
     words = f"{NOT_KNOWN} cases" if cases is None else quantity(cases, "case")
     words += f" of the split “{summary.get('split', NOT_KNOWN)}”."
     if threshold:
         words += f" Threshold {shown(threshold['value'])}, chosen on {threshold['chosen_on']}."
+    if outside:
+        named = "; ".join(f"{name}: {what}" for name, what in outside.items())
+        words += f" {quantity(len(outside), 'case')} outside the range of training ({named})."
     return words + " Intervals: bootstrap over patients."
 
 
@@ -172,7 +184,9 @@ def _case(
     facts = [(name_of(key), shown_cell(cell)) for key, cell in row.items() if key != "case_id"]
     folders = workdir / "predictions" / name, workdir / "report" / name
     files = [file for folder in folders for file in _standing(folder, _DOWNLOADS)]
-    return CaseEntry(name, facts, files, pictures)
+    outside = row.get(OUTSIDE_TRAINING, "")
+    warning = outside and f"Outside the range of training ({outside}): scores may mean little."
+    return CaseEntry(name, facts, warning, files, pictures)
 
 
 def _standing(folder: Path, names: Mapping[str, str]) -> Links:

@@ -1,6 +1,7 @@
 """Whether a checkpoint is as it was written, and the one message where it is not."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import tensorstore as ts
 from orbax.checkpoint import v1 as ocp
 
 from vfseg import processes
-from vfseg.digests import damage, has_digests
+from vfseg.digests import Marks, damage, has_digests, marks_of
 from vfseg.errors import UserError, in_short
 
 
@@ -25,7 +26,19 @@ def damaged(where: Path, reason: str) -> DamagedCheckpoint:
 
 
 def damage_of(where: Path) -> str:
-    """What is wrong with the files of a checkpoint, in words; "" where nothing is."""
+    """What is wrong with the files of a checkpoint, in words; "" where nothing is.
+
+    The one that was looked at last is remembered for as long as its files stay as they are: on the
+    way to the first step that one is asked for more than once.
+    """
+    try:
+        return _damage_of(where, marks_of(where))
+    except OSError as error:
+        return f"{error.filename} cannot be read ({error.strerror or error})"
+
+
+@functools.lru_cache(maxsize=1)
+def _damage_of(where: Path, files: Marks) -> str:
     if has_digests(where):
         return damage(where)
     try:
