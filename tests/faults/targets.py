@@ -7,7 +7,8 @@ from tests.faults import targets_weights as weights
 TARGETS = {
     make.__name__: make
     for make in (
-        *(volumes.nifti, volumes.nifti_gz, volumes.packed, volumes.dicom, volumes.dicom_deflated),
+        *(volumes.nifti, volumes.nifti_gz, volumes.packed),
+        *(volumes.dicom, volumes.dicom_deflated, volumes.dicom_jpeg),
         *(weights.states_npz, weights.states_array, weights.model_config, weights.model_parameters),
         *(weights.safetensors, weights.safetensors_header),
         *(weights.pth, weights.pth_pickle, weights.pth_legacy),

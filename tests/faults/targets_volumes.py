@@ -2,6 +2,8 @@
 
 import bz2
 import gzip
+import shutil
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import nibabel as nib
 import numpy as np
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from tests.data.dicom_series import make_slices, series_affine, volume
+from tests.data.dicom_series import jpeg_series, make_slices, series_affine, volume
 from tests.faults.attempts import Target
 from tests.faults.dicom_mutations import FORMS, PIXELS, encoded, file_of, parts_of
 from vfseg.data.nifti import description
@@ -69,6 +71,19 @@ def dicom(folder: Path) -> Target:
     seeds.append(file_of(parts, codes, "run lengths"))
     path = folder / f"{SLICES - 1}.dcm"
     return Target(path, lambda: read_ct(folder), seeds)
+
+
+def dicom_jpeg(folder: Path) -> Target:
+    """The same, compressed: what decodes it may end its process."""
+    seeds = []
+    for kind in ("JPEGLosslessProcess14_1", "JPEGLSLossless"):
+        with tempfile.TemporaryDirectory() as place:
+            packed, _ = jpeg_series(Path(place), kind, (16, 16, SLICES))
+            paths = sorted(packed.iterdir())
+            seeds.append(paths[-1].read_bytes())
+            for path in paths:
+                shutil.copy(path, folder)
+    return Target(folder / paths[-1].name, lambda: read_ct(folder), seeds)
 
 
 def dicom_deflated(folder: Path) -> Target:
