@@ -92,7 +92,7 @@ def summary_json(folder: Path) -> Target:
     path = folder / "evaluation" / "summary.json"
     path.parent.mkdir(exist_ok=True)
     seeds = [json.dumps(content).encode()]
-    return Target(path, lambda: results_text(read_summary(folder)), seeds)
+    return Target(path, lambda: results_text(read_summary(folder)).encode(), seeds)
 
 
 def metrics_jsonl(folder: Path) -> Target:

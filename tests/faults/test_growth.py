@@ -73,7 +73,7 @@ def test_what_python_and_jax_keep(predict_many, monkeypatch):
 
 @pytest.mark.skipif(LONG < 40, reason="VFSEG_FAULTS: 40 cases or more")
 def test_the_size_of_the_process(predict_many):
-    """Its slope over the second half of the cases: the pools of the allocators fill in the first."""
+    """Its slope over the second half of the cases: in the first the allocators fill their pools."""
     sizes = predict_many(LONG, resident_bytes)
     half = sizes[LONG // 2 :]
     slope = np.polyfit(np.arange(len(half)), half, 1)[0]

@@ -72,7 +72,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     names = npz_promises(path)
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+            found = {name: file[name] for name in names}
+        for array in found.values():
+            if array.dtype.kind == "U":
+                "".join(array.ravel().tolist()).encode()  # raises where it is no text
+        return found
     except UserError:
         raise
     except Exception as error:
