@@ -103,7 +103,7 @@ def test_json_is_read_as_it_was_written_and_damage_is_named(tmp_path):
     assert read_json(path) is None
     write_json(path, {"a": [1, 2.5, None]})
     assert read_json(path) == {"a": [1, 2.5, None]}
-    for content in (b"{", b"", b"\xff", b"[" * 100_000, b"9" * 5000):
+    for content in (b"{", b"", b"\xff", b"[" * 100_000, b"9" * 5000, b'{"a\\ud800": 1}'):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"a\.json: damaged .* Delete it"):
             read_json(path)

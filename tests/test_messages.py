@@ -137,9 +137,16 @@ _ARRAY = {"dtype": "<f4", "shape": [1], "content": "AAAAAA=="}
         ({**_ARRAY, "shape": [2]}, np.ndarray),
         ({**_ARRAY, "content": 5}, np.ndarray),
         ({}, np.ndarray),
+        ({**_ARRAY, "dtype": "<f7"}, np.ndarray),
+        ({**_ARRAY, "shape": [None]}, np.ndarray),
     ],
     ids=str,
 )
 def test_a_message_of_another_kind_is_refused_where_it_is_read(plain, kind):
     with pytest.raises(ValueError, match=r"."):
         from_text(json.dumps(plain), kind)
+
+
+def test_lists_in_lists_are_no_message():
+    with pytest.raises(ValueError, match="a message that is none"):
+        from_text("[" * 10**5, list[int])

@@ -289,6 +289,18 @@ def _as_it_was(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What JSON says; its texts are such as can be written again.
+
+    Raises:
+        ValueError: it is none, or holds half a character, which no file or terminal takes.
+        RecursionError: lists in lists without end.
+    """
+    content = json.loads(text)
+    json.dumps(content, ensure_ascii=False).encode()
+    return content
+
+
 def read_json(path: Path, remedy: str = "Delete it, and run again.") -> Any:
     """Content of a JSON file that this program wrote; None where there is none.
 
@@ -300,7 +312,7 @@ def read_json(path: Path, remedy: str = "Delete it, and run again.") -> Any:
         UserError: it is damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:

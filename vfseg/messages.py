@@ -42,7 +42,10 @@ def from_text(text: str, kind: type[Value] | Any) -> Value:
     Raises:
         ValueError: it holds anything else.
     """
-    return _read(json.loads(text), kind)
+    try:
+        return _read(json.loads(text), kind)
+    except (TypeError, RecursionError) as error:  # of an array that is none, of lists in lists
+        raise ValueError(f"a message that is none: {error}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -80,3 +80,33 @@ def volume(shape=(6, 5, 4), seed=0):
 def slices_of(count=10, **tags):
     """A series of axial slices of 5 x 6 pixels, 2.5 mm apart."""
     return make_slices(volume((6, 5, count)), series_affine(), **tags)
+
+
+def jpeg_series(folder, syntax, shape=(16, 16, 4)):
+    """Writes a series as archives send it; returns the folder, and that of the series before.
+
+    Args:
+        folder: an empty one.
+        syntax: of the compression, as gdcm names it.
+        shape: columns, rows, slices.
+    """
+    import gdcm
+
+    plain, packed = (
+        save(make_slices(volume(shape), series_affine()), folder / "plain"),
+        folder / "p",
+    )
+    packed.mkdir()
+    for path in plain.iterdir():
+        reader, change = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFileName(str(packed / path.name))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+    return packed, plain

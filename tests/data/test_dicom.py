@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from pydicom.uid import JPEGLosslessSV1, RLELossless
 
-from tests.data.dicom_series import make_slices, save, series_affine, volume
+from tests.data.dicom_series import jpeg_series, make_slices, save, series_affine, volume
 from tests.data.nifti_files import write_probability
 from vfseg.data.geometry import check_same_geometry
 from vfseg.data.volume import ct_files, read_ct, read_geometry, write_labels
@@ -136,25 +136,11 @@ def test_run_length_compression(tmp_path):
 
 
 def test_jpeg_lossless_as_archives_send_it(tmp_path):
-    gdcm = pytest.importorskip("gdcm", reason="needs the extra dicom")
-    folder = save(make_slices(volume((16, 16, 4)), series_affine()), tmp_path / "plain")
-    (tmp_path / "packed").mkdir()
-    for path in folder.iterdir():
-        reader, change = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax()
-        reader.SetFileName(str(path))
-        assert reader.Read()
-        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer = gdcm.ImageWriter()
-        writer.SetFileName(str(tmp_path / "packed" / path.name))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        assert writer.Write()
-    packed = tmp_path / "packed"
+    pytest.importorskip("gdcm", reason="needs the extra dicom")
+    packed, plain = jpeg_series(tmp_path, "JPEGLosslessProcess14_1")
     first = pydicom.dcmread(packed / "IM0000", stop_before_pixels=True)
     assert first.file_meta.TransferSyntaxUID == JPEGLosslessSV1
-    np.testing.assert_array_equal(read_ct(packed).array, read_ct(folder).array)
+    np.testing.assert_array_equal(read_ct(packed).array, read_ct(plain).array)
 
 
 def test_files_of_a_series_in_order(tmp_path):

@@ -77,6 +77,15 @@ def test_what_is_no_array_is_named(tmp_path, name):
             read(path)
 
 
+@pytest.mark.parametrize("code", [0x110000, 0xD800], ids=["none", "half of one"])
+def test_a_text_of_what_is_no_character(tmp_path, code):
+    path = tmp_path / "f.npz"
+    _archive(path, {"a.npy": _header((2,), "<U1") + np.array([97, code], "<u4").tobytes()})
+    assert npz_promises(path)["a"].shape == (2,)
+    with pytest.raises(DamagedNpz):
+        read_npz(path)
+
+
 def test_a_flipped_byte_of_an_array_is_noticed_by_its_checksum(tmp_path):
     path = tmp_path / "f.npz"
     np.savez(path, a=np.zeros(1000))

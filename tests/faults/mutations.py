@@ -13,6 +13,7 @@ _VALUES = (
     *(b"null", b"true", b"[]", b"{}", b'"x"', b"[[]]", b"-1", b"0", b"1.5", b"1e308", b"-1e400"),
     *(b"NaN", b"Infinity", b"9" * 400, b"1" + b"0" * 18, b"[" * 2000, b'"\\ud800"', b"\xff"),
 )
+_COUNTS = (0, 1, 2, -1, -2, 2**7, 2**15 - 1, 2**15, 2**16, 2**31 - 1, 2**31, 2**40, 2**63 - 1)
 _TOKEN = re.compile(rb'"[^"]*"|-?\d[\d.eE+-]*|null|true|false|[\[\]{},:]')
 
 
@@ -26,7 +27,7 @@ def mutations(content, name, trials=TRIALS):
     """
     for trial in range(trials):
         rng = np.random.default_rng([zlib.crc32(name.encode()), trial])
-        changed = _WAYS[trial % len(_WAYS)](content, rng)
+        changed = WAYS[trial % len(WAYS)](content, rng)
         if changed != content:
             yield changed, f"trial {trial} of {name!r}"
 
@@ -74,4 +75,17 @@ def _another_name(content, rng):
     return content[:place] + b"%c" % rng.integers(97, 123) + content[place + 1 :]
 
 
-_WAYS = (_flip, _cut, _without, _twice, _another_value, _another_number, _another_name)
+def _another_count(content, rng):
+    """Some bytes become a number that is very small or large: lengths and offsets are such."""
+    width = int(rng.choice([1, 2, 4, 8]))
+    number = _COUNTS[rng.integers(len(_COUNTS))] % 2 ** (8 * width)
+    place = rng.integers(max(1, len(content) - width))
+    order = "little" if rng.random() < 0.8 else "big"
+    return content[:place] + number.to_bytes(width, order) + content[place + width :]
+
+
+WAYS = (
+    *(_flip, _cut, _without, _twice, _another_value, _another_number, _another_name),
+    _another_count,
+)
+"""Functions of a content that is not empty and a generator: one change each."""

@@ -12,3 +12,13 @@ def test_a_case_is_drawn_where_the_page_finds_it(tmp_path):
     page = write_page(tmp_path, {"case-1": pictures}).read_text()
     for path in drawn:
         assert f'href="case-1/{path.name}"' in page
+
+
+def test_a_case_drawn_twice_is_the_same_bits(tmp_path):
+    for name in ("first", "second"):
+        draw_case(make_scene(), tmp_path / name)
+    names = [path.name for path in (tmp_path / "first").iterdir()]
+    assert len(names) > 2
+    for name in names:
+        first, second = ((tmp_path / folder / name).read_bytes() for folder in ("first", "second"))
+        assert first == second, name

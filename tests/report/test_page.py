@@ -144,3 +144,19 @@ def test_the_page_holds_curves_tables_and_lists_of_the_evaluation(tmp_path):
     assert "../evaluation/cases.csv" in page.links
     assert "../evaluation/vertebrae.csv" not in page.links
     assert ["Q1", "2"] in page.rows
+
+
+def test_a_page_made_twice_is_the_same_bits(tmp_path):
+    """Its curves, too, which hold neither a date nor names drawn by lot."""
+    lesion = {"froc": [[0, 0], [1, 0.5]], "sensitivity": measure(0.5)}
+    calibration = {"temperature": {"value": 1.1}, "reliability": [[0.1, 0.05, 10], [0.6, 0.4, 5]]}
+    summary = SUMMARY | {"lesion": lesion, "calibration": calibration}
+    made = []
+    for name in ("first", "second"):
+        workdir = tmp_path / name / "run"
+        write_page(workdir, fill(workdir, summary))
+        report = workdir / "report"
+        files = sorted(path for path in report.rglob("*") if path.is_file())
+        made.append({path.relative_to(report).as_posix(): path.read_bytes() for path in files})
+    assert {"index.html", "curves/froc.svg", "curves/reliability.svg"} < set(made[0])
+    assert made[0] == made[1]

@@ -1,7 +1,8 @@
 """One DICOM file: its marks, its tags up to the pixels, and the pixels, in bounded memory.
 
 pydicom does the parsing. It is not asked for what it would take any amount of memory for: to
-inflate a deflated file, and to read pixels of whatever length.
+inflate a deflated file, and to read pixels of whatever length. What decodes compressed pixels may
+end its process, and has one of its own.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from vfseg.data.decoding import NoDecoder, decode
 from vfseg.errors import UserError
 
 PIXEL_BYTES = 2
@@ -126,7 +128,7 @@ def read_pixels(path: Path, pixels: Pixels, shape: tuple[int, int], signed: bool
     needed = shape[0] * shape[1] * PIXEL_BYTES
     try:
         if pixels.compressed:
-            raw = _decoded(path)
+            raw = decode(path)
         else:
             with open(path, "rb") as file:
                 body, _ = _unpacked(file, pixels.start + needed)
@@ -136,14 +138,17 @@ def read_pixels(path: Path, pixels: Pixels, shape: tuple[int, int], signed: bool
                 ).reshape(shape)
         if raw.shape != shape or raw.dtype.kind not in "iu" or raw.itemsize != PIXEL_BYTES:
             raise ValueError(f"{raw.shape} of {raw.dtype}, expected {shape} of 16 bits")
-    except NotImplementedError as error:  # an unknown compression
-        raise _no_decoder(path, error) from error
-    except RecursionError as error:
-        raise _unreadable(path, error) from error
-    except RuntimeError as error:  # how pydicom says that no decoder is installed
-        raise _no_decoder(path, error) from error
-    except Exception as error:  # damaged pixel data fails in many ways, by compression
-        raise _unreadable(path, error) from error
+    except NoDecoder as error:
+        raise UserError(
+            f"{path}: compressed in a way that cannot be read here ({error}). Install the "
+            "decoders: pip install 'vfseg[dicom]'; or convert the series to NIfTI, for instance "
+            "with dcm2niix."
+        ) from error
+    except Exception as error:  # damaged pixel data fails in many ways
+        raise UserError(
+            f"{path}: the pixels cannot be read ({first_line(error)}). Copy or export the file "
+            "again."
+        ) from error
     return raw
 
 
@@ -191,27 +196,3 @@ def _extent(body: BinaryIO, start: int, length: int) -> tuple[int, bool]:
             break
         position += 8 + int.from_bytes(head[4:], "little")
     return min(position, end) - start, False
-
-
-def _decoded(path: Path) -> np.ndarray:
-    import pydicom
-
-    needed = (
-        *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
-        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
-    )
-    return pydicom.dcmread(path, force=True, specific_tags=list(needed)).pixel_array
-
-
-def _no_decoder(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path}: compressed in a way that cannot be read here ({first_line(error)}). Install the "
-        "decoders: pip install 'vfseg[dicom]'; or convert the series to NIfTI, for instance with "
-        "dcm2niix."
-    )
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path}: the pixels cannot be read ({first_line(error)}). Copy or export the file again."
-    )

@@ -1,5 +1,6 @@
 """Arrays in a `.npz` file: what its headers promise is known before any memory is taken."""
 
+import math
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -47,15 +48,17 @@ def npz_promises(path: Path) -> dict[str, Promise]:
                     if version != (1, 0):  # a later one is for headers that no array here has
                         raise DamagedNpz(f"{member.filename!r} has a header of version {version}")
                     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                    size = dtype.itemsize
-                    for length in shape:
-                        size *= length
-                    if dtype.hasobject or min(shape, default=0) < 0:
+                    size = dtype.itemsize * math.prod(shape)
+                    if dtype.hasobject or not dtype.itemsize or min(shape, default=0) < 0:
                         raise DamagedNpz(f"{member.filename!r} holds no numbers")
                     if file.tell() + size != member.file_size:
                         raise DamagedNpz(f"{member.filename!r} promises another size than it has")
-                total += size
-                promises[member.filename.removesuffix(_ENDING)] = Promise(shape, dtype)
+                name = member.filename.removesuffix(_ENDING)
+                if name in promises:
+                    raise DamagedNpz(f"{member.filename!r} is there twice")
+                # An axis of 0 makes others of any length cost nothing, until something is added up.
+                total += dtype.itemsize * math.prod(max(1, length) for length in shape)
+                promises[name] = Promise(shape, dtype)
     except (FileNotFoundError, DamagedNpz):
         raise
     except Exception as error:  # of a damaged archive it may be anything
@@ -69,7 +72,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     names = npz_promises(path)
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+            found = {name: file[name] for name in names}
+        for array in found.values():
+            if array.dtype.kind == "U":
+                "".join(array.ravel().tolist()).encode()  # raises where it is no text
+        return found
     except UserError:
         raise
     except Exception as error:

@@ -15,6 +15,7 @@ import numpy as np
 
 from vfseg.data.dicom import is_series_path, open_series, read_slices
 from vfseg.data.geometry import Geometry
+from vfseg.data.limits import check_size
 from vfseg.data.nifti import Stored, map_int16, nifti_writer, open_nifti, read_slabs, slabs
 from vfseg.data.probability import SLOPE, score_bin
 from vfseg.errors import UserError
@@ -133,7 +134,8 @@ def read_probability(path: str | os.PathLike) -> Volume:
     """
     path = Path(path)
     stored, geometry = open_nifti(path)
-    flat = np.empty(np.prod(geometry.shape), np.float32)
+    check_size(path, stored.count * np.dtype(np.float32).itemsize)  # a file has as few as one byte
+    flat = np.empty(stored.count, np.float32)
     for part, values in read_slabs(stored):
         if values.min() < 0 or values.max() > 1:
             raise UserError(

@@ -63,9 +63,16 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         with safetensors.safe_open(path, framework="np") as weights:
-            return {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
+            found = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
+    except AttributeError as error:  # of a type that it does not have
+        raise UserError(
+            f"{path}: numbers of a type that NumPy cannot read ({error}). Save them as float32."
+        ) from error
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: the safetensors file is damaged ({error}).") from error
+    if other := [name for name, array in found.items() if array.dtype.kind == "c"]:
+        raise UserError(f"{path}: the entry {other[0]!r} holds complex numbers. {_REMEDY}")
+    return found
 
 
 def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
@@ -87,7 +94,8 @@ def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # a damaged file can raise anything
         reason = str(error).partition(". ")[0].partition("\n")[0]
         raise UserError(
-            f"{path}: the state dict is damaged or cut short ({type(error).__name__}: {reason})."
+            f"{path}: the state dict is damaged or cut short ({type(error).__name__}: {reason}). "
+            "Copy or download the file again, or save it anew with torch.save."
         ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a state dict. {_REMEDY}")
@@ -97,6 +105,8 @@ def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
             raise UserError(f"{path}: an entry's name is a {type(name).__name__}. {_REMEDY}")
         if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided:
             raise UserError(f"{path}: the entry {name!r} is not a plain tensor. {_REMEDY}")
+        if tensor.is_complex():
+            raise UserError(f"{path}: the entry {name!r} holds complex numbers. {_REMEDY}")
     # One element may stand for many of a tensor.
     values, size = sum(tensor.numel() for tensor in content.values()), path.stat().st_size
     if values > size:

@@ -17,7 +17,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from vfseg import processes
 from vfseg.errors import UserError
-from vfseg.files import atomic_file
+from vfseg.files import atomic_file, parse_json
 from vfseg.schemas import NUMBER, All, Table, misfit
 from vfseg.settings import whole
 
@@ -136,7 +136,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     lines = []
     for number, text in enumerate(complete, 1):
         try:
-            line = json.loads(text)
+            line = parse_json(text)
             wrong = misfit(line, _LINE)
         except (ValueError, RecursionError) as error:
             wrong = str(error)
@@ -144,7 +144,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
             raise damaged_metrics(path, f"line {number}: {wrong}")
         lines.append(line)
     with contextlib.suppress(ValueError, RecursionError):
-        line = json.loads(last)
+        line = parse_json(last)
         if not misfit(line, _LINE):
             lines.append(line)
     return lines
