@@ -119,7 +119,7 @@ def test_cases_of_the_store(tmp_path, name):
             assert found.damage, trial
     path.write_bytes(whole)
     if name.endswith("zarr.json"):
-        for _ in faults(path, lambda: read_crops(CaseArrays(tmp_path, "a").ct)):
+        for _ in faults(path, lambda: read_crops(CaseArrays(tmp_path, record).ct)):
             pass
     assert read_record(tmp_path, "a").record == record
 

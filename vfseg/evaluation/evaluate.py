@@ -52,7 +52,7 @@ class Evaluator:
             yield self._slices_of(record)
 
     def _slices_of(self, record: CaseRecord) -> SlicesOfCase:
-        arrays = CaseArrays(self.store, record.case_id)
+        arrays = CaseArrays(self.store, record)
         predictions = self.predictor.slices(self.g_params, read_crops(arrays.ct))
         truth = read_crops(arrays.fractures)
         scores = score_slices(predictions, truth, self.predictor.views)
