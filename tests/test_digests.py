@@ -1,10 +1,10 @@
-"""Damage to any file of a folder is noticed; what joins the folder later is not its concern."""
+"""Damage to any file of a folder is noticed; what joins the folder later only if it is named."""
 
 import json
 
 import pytest
 
-from vfseg.digests import DIGESTS, damage, has_digests, write_digests
+from vfseg.digests import DIGESTS, add_digest, damage, has_digests, noticed, write_digests
 
 
 @pytest.fixture
@@ -58,3 +58,29 @@ def test_only_the_named_files_count_where_some_are_named(tmp_path):
     write_digests(tmp_path, ["a"])
     (tmp_path / "b").unlink()
     assert damage(tmp_path) == ""
+
+
+def test_a_file_that_joined_later_counts_from_when_it_is_named(folder):
+    (folder / "later").write_bytes(b"more")
+    add_digest(folder, "later")
+    assert damage(folder) == damage(folder, "later") == ""
+    (folder / "later").write_bytes(b"less")
+    assert damage(folder) == damage(folder, "later") == "later is not as it was written"
+    assert damage(folder, "a") == damage(folder, "unnamed") == ""
+    add_digest(folder, "later")
+    assert damage(folder) == ""
+
+
+def test_a_folder_without_digests_gets_none_by_one_more_file_and_is_believed(tmp_path):
+    (tmp_path / "later").write_bytes(b"more")
+    add_digest(tmp_path, "later")
+    assert not has_digests(tmp_path)
+    assert noticed(tmp_path) == ""
+
+
+def test_a_folder_that_is_written_again_has_other_digests(folder):
+    """Those of before are not among its files."""
+    (folder / "a").write_bytes(b"other")
+    assert noticed(folder) == "a is not as it was written"
+    write_digests(folder)
+    assert noticed(folder) == ""

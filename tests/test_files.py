@@ -2,6 +2,8 @@
 
 import csv
 import errno
+import json
+import math
 import os
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from vfseg.files import (
     make_sure_of,
     read_json,
     read_table,
+    sealed,
     sweep,
     unfinished,
+    unsealed,
     write_json,
     write_table,
 )
@@ -207,3 +211,26 @@ def test_a_table_that_is_not_there(tmp_path):
         read_table(tmp_path / "no.csv", "list")
     with pytest.raises(UserError, match="cannot be read"):
         read_table(tmp_path, "list")
+
+
+CONTENT = {"step": 12, "loss": 0.328125, "bad": math.nan, "rule": "Youden’s", "none": None}
+
+
+def test_what_was_sealed_comes_back(tmp_path):
+    write_json(tmp_path / "f.json", sealed(CONTENT))
+    assert repr(read_json(tmp_path / "f.json")) == repr(CONTENT)
+    assert unsealed(CONTENT) is CONTENT, "of an earlier version"
+
+
+def test_another_number_in_what_was_sealed_is_noticed(tmp_path):
+    """Whichever digit it is: such a file reads well otherwise."""
+    text = json.dumps(sealed(CONTENT))
+    places = [place for place, letter in enumerate(text) if letter.isdigit()]
+    assert len(places) > 20
+    for place in places:
+        other = str((int(text[place]) + 1) % 10)
+        (tmp_path / "f.json").write_text(text[:place] + other + text[place + 1 :])
+        if text[place - 3 : place] in ("crc", "rc3"):  # then it is a name like any other
+            continue
+        with pytest.raises(UserError, match=r"f\.json: damaged \(not as it was written"):
+            read_json(tmp_path / "f.json")

@@ -1,7 +1,8 @@
 """Digests of the files of a folder, by which damage to any of them is noticed before they are used.
 
 `digests.json` in the folder names each file with its SHA-256, and has one of them all together. It
-is written last, when the folder is whole; files that join it later are not its concern.
+is written last, when the folder is whole; a file that joins it later is its concern from when
+`add_digest` names it.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from vfseg.files import sync_folder, write_json
 from vfseg.schemas import TEXT, Table, read_checked
 
 DIGESTS = "digests.json"
+_SHAPE = {"files": Table(TEXT), "together": TEXT}
 
 Marks = tuple[tuple[str, int, int, int], ...]
 """Name, inode, size and time of change of files, see `marks_of`."""
@@ -42,7 +44,9 @@ def write_digests(folder: Path, names: Iterable[str] = ()) -> None:
         OSError: a file cannot be read or synced.
         CannotWrite: the digests cannot be written.
     """
-    paths = [folder / name for name in names] or [p for p in folder.rglob("*") if p.is_file()]
+    own = folder / DIGESTS  # of what lay here before
+    held = (path for path in folder.rglob("*") if path.is_file() and path != own)
+    paths = [folder / name for name in names] or list(held)
     found = {}
     for path in sorted(paths):
         with open(path, "rb") as file:
@@ -53,15 +57,39 @@ def write_digests(folder: Path, names: Iterable[str] = ()) -> None:
     write_json(folder / DIGESTS, {"files": found, "together": _together(found)})
 
 
+def add_digest(folder: Path, name: str) -> None:
+    """Notes one more file of a folder, or another content of one; nothing without other digests.
+
+    Raises:
+        UserError: the digests are damaged, or cannot be written.
+        OSError: the file cannot be read.
+    """
+    content = read_checked(folder / DIGESTS, _SHAPE, "")
+    if content is not None:
+        with open(folder / name, "rb") as file:
+            found = content["files"] | {name: _digest(file)}
+        write_json(folder / DIGESTS, {"files": found, "together": _together(found)})
+
+
 def has_digests(folder: Path) -> bool:
     """Whether digests were written: folders of earlier versions have none."""
     return (folder / DIGESTS).exists()
 
 
-def damage(folder: Path) -> str:
-    """What is wrong with the files of a folder that has digests, in words; "" where nothing is."""
+def noticed(folder: Path) -> str:
+    """As `damage`; a folder without digests, as earlier versions left it, is believed."""
+    return damage(folder) if has_digests(folder) else ""
+
+
+def damage(folder: Path, only: str = "") -> str:
+    """What is wrong with the files of a folder that has digests, in words; "" where nothing is.
+
+    Args:
+        folder: of the files.
+        only: the one file that counts, if it is named there at all; every one by default.
+    """
     try:
-        content = read_checked(folder / DIGESTS, {"files": Table(TEXT), "together": TEXT}, "")
+        content = read_checked(folder / DIGESTS, _SHAPE, "")
     except UserError as error:
         return str(error).strip()
     if content is None:
@@ -69,6 +97,8 @@ def damage(folder: Path) -> str:
     if content["together"] != _together(content["files"]):
         return f"{DIGESTS} is not as it was written"
     for name, digest in content["files"].items():
+        if only and name != only:
+            continue
         try:
             with open(folder / name, "rb") as file:
                 if _digest(file) != digest:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 from vfseg.errors import CannotWrite, UserError
 
 _FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
+_SEAL = "crc32"
 _UNFINISHED = re.compile(r"\..+\.\d+\.part")
 
 
@@ -302,7 +304,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path, remedy: str = "Delete it, and run again.") -> Any:
-    """Content of a JSON file that this program wrote; None where there is none.
+    """Content of a JSON file that this program wrote, unsealed; None where there is none.
 
     Args:
         path: of the file.
@@ -312,11 +314,34 @@ def read_json(path: Path, remedy: str = "Delete it, and run again.") -> Any:
         UserError: it is damaged.
     """
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
+        return unsealed(parse_json(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged ({error}). {remedy}") from error
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A content for JSON with a checksum of itself: another number in it is noticed, too."""
+    return {**content, _SEAL: _checksum(content)}
+
+
+def unsealed(content: Any) -> Any:
+    """What was sealed, without its checksum; what has none, as of earlier versions, is believed.
+
+    Raises:
+        ValueError: it is not as it was.
+    """
+    if not isinstance(content, dict) or _SEAL not in content:
+        return content
+    rest = {name: value for name, value in content.items() if name != _SEAL}
+    if content[_SEAL] != _checksum(rest):
+        raise ValueError(f"not as it was written: its {_SEAL} is another one")
+    return rest
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -13,6 +13,8 @@ from vfseg.commands.report import report
 from vfseg.commands.workdir import Run
 from vfseg.data.cases import COLUMNS
 from vfseg.data.volume import write_ct, write_labels
+from vfseg.digests import write_digests
+from vfseg.errors import UserError
 
 
 @pytest.fixture
@@ -47,6 +49,20 @@ def test_parts_of_a_binary_mask_are_lesions_as_in_the_evaluation(run):
     page = (run.workdir / "report" / "index.html").read_text()
     assert "Axial plane, L1: reference lesion of 1.73 mL" in page  # 2 x 18 x 16 voxels of 3 mm3
     assert "Axial plane, L2: reference lesion of 0.30 mL" in page  # 10 x 10 voxels
+
+
+@pytest.mark.parametrize(
+    "name", ["evaluation/summary.json", "predictions/case-1/probability.nii.gz"]
+)
+def test_no_page_is_made_of_what_is_not_as_it_was_written(run, name):
+    path = run.workdir / name
+    write_digests(path.parent)
+    path.write_bytes(path.read_bytes().replace(b"0.41", b"0.14") + b" ")
+    with pytest.raises(
+        UserError, match=rf"{path.parent}: damaged \({path.name} .* --mode evaluate"
+    ):
+        report(run)
+    assert not (run.workdir / "report").exists()
 
 
 def test_the_same_run_gives_the_same_bits(run):

@@ -83,7 +83,7 @@ def test_an_interrupted_run_continues(tmp_path, cohort, cut_ids, monkeypatch):
     assert cut_ids == ["a", "b", "b", "c"]
     assert sorted(path.name for path in store.iterdir()) == ["a", "b", "c"]
     for record in records:
-        assert CaseArrays(store, record.case_id).ct.shape == (2, *SETTINGS.crop_shape)
+        assert CaseArrays(store, record).ct.shape == (2, *SETTINGS.crop_shape)
 
 
 def test_it_ends_after_the_cases_at_hand_where_it_is_asked_to(tmp_path, cohort, monkeypatch):

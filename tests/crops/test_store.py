@@ -1,5 +1,6 @@
 """What is written is what is read; a case is there as a whole or not at all."""
 
+import re
 import shutil
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_round_trip(tmp_path):
     record, arrays = make_record(), make_arrays()
     write_case(tmp_path, record, arrays)
     assert read_record(tmp_path, "a") == (record, "")
-    stored = CaseArrays(tmp_path, "a")
+    stored = CaseArrays(tmp_path, make_record())
     for name, array in arrays.items():
         read = getattr(stored, name)
         np.testing.assert_array_equal(read[...].read().result(), array)
@@ -72,7 +73,7 @@ def test_round_trip(tmp_path):
 def test_crops_are_chunks_of_one_shard(tmp_path):
     """Reading one crop decodes one chunk; the case is one file an array."""
     write_case(tmp_path, make_record(crops=5), make_arrays(5))
-    array = CaseArrays(tmp_path, "a").ct
+    array = CaseArrays(tmp_path, make_record(crops=5)).ct
     assert array.chunk_layout.read_chunk.shape == (1, *SHAPE)
     files = [p for p in (tmp_path / "a" / "ct").rglob("*") if p.is_file()]
     assert len(files) == 2  # metadata and the shard
@@ -82,14 +83,14 @@ def test_a_crop_of_zeros_is_kept_like_any_other(tmp_path):
     """What is missing would be damage; what holds the value that stands for missing is not."""
     arrays = {name: np.zeros_like(array) for name, array in make_arrays().items()}
     write_case(tmp_path, make_record(), arrays)
-    assert not read_crops(CaseArrays(tmp_path, "a").ct).any()
+    assert not read_crops(CaseArrays(tmp_path, make_record()).ct).any()
 
 
 def test_a_rewritten_case_replaces_the_old_one(tmp_path):
     write_case(tmp_path, make_record(crops=3), make_arrays(3))
     write_case(tmp_path, make_record(crops=1), make_arrays(1, seed=1))
     np.testing.assert_array_equal(
-        CaseArrays(tmp_path, "a").ct[...].read().result(), make_arrays(1, seed=1)["ct"]
+        read_crops(CaseArrays(tmp_path, make_record(crops=1)).ct), make_arrays(1, seed=1)["ct"]
     )
 
 
@@ -106,7 +107,7 @@ def test_a_rewritten_case_is_read_anew_though_the_old_one_is_cached(tmp_path):
     """All cases share one cache of decoded crops; it must notice that the files changed."""
     for seed in range(3):
         write_case(tmp_path, make_record(), make_arrays(seed=seed))
-        read = CaseArrays(tmp_path, "a").ct[...].read().result()
+        read = CaseArrays(tmp_path, make_record()).ct[...].read().result()
         np.testing.assert_array_equal(read, make_arrays(seed=seed)["ct"])
 
 
@@ -189,7 +190,7 @@ def test_a_flip_anywhere_in_a_shard_is_an_error_when_its_crop_is_read(held):
     places = np.random.default_rng(0).choice(len(whole), 60, replace=False)
     for place in places:
         _flip(shard, int(place))
-        opened = CaseArrays(held, "a").ct
+        opened = CaseArrays(held, make_record("a")).ct
         with pytest.raises(UserError, match="prepared crops are damaged"):
             _read_crop_by_crop(opened, array)
         shard.write_bytes(whole)
@@ -197,7 +198,7 @@ def test_a_flip_anywhere_in_a_shard_is_an_error_when_its_crop_is_read(held):
 
 @pytest.mark.parametrize("damage", ["shard gone", "shard cut", "shard empty"])
 def test_a_crop_that_is_gone_is_an_error_and_not_zeros(held, damage):
-    opened = CaseArrays(held, "a").ct
+    opened = CaseArrays(held, make_record("a")).ct
     DAMAGES[damage](held)
     with pytest.raises(UserError, match=r"a/ct/: .* are damaged .* Give the same command again"):
         read_crops(opened)
@@ -208,7 +209,18 @@ def test_arrays_that_cannot_be_opened_are_named(held, content):
     path = held / "a" / "ct" / "zarr.json"
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(UserError, match=r"a/ct: these prepared crops are damaged"):
-        CaseArrays(held, "a")
+        CaseArrays(held, make_record("a"))
+
+
+def test_a_size_that_is_not_that_of_the_record_is_damage_and_takes_no_memory(held):
+    """The shape in the metadata of an array is a promise: of 2 crops, or of 10^18."""
+    path = held / "a" / "ct" / "zarr.json"
+    whole = path.read_text()
+    for size in ("3", "1" + "0" * 18):
+        path.write_text(re.sub(r'("(chunk_)?shape":\s*\[)2,', rf"\g<1>{size},", whole))
+        assert path.read_text().count(size + ",") == 2, "of the array and of its one shard"
+        with pytest.raises(UserError, match=r"a/ct: these prepared crops are damaged"):
+            CaseArrays(held, make_record("a"))
 
 
 def test_a_full_disk_is_one_message_and_leaves_nothing(tmp_path):

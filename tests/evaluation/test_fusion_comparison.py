@@ -27,7 +27,7 @@ def scene(tmp_path):
     grid = geometry_from((size,) * 3, np.diag([spacing, spacing, spacing, 1.0]))
     cases, predicted = [], []
     for record in records:
-        arrays = CaseArrays(tmp_path / "store", record.case_id)
+        arrays = CaseArrays(tmp_path / "store", record)
         truth = arrays.fractures[...].read().result()[0]
         ct, mask = (tmp_path / f"{record.case_id}_{name}.nii" for name in ("ct", "mask"))
         hu = arrays.ct[...].read().result()[0]

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.evaluation.scene import THRESHOLDS, cohort
+from vfseg.digests import damage
 from vfseg.evaluation.measures import MEASURES, read_states
 from vfseg.evaluation.summary import summarise, write_evaluation
 
@@ -96,6 +97,19 @@ def test_what_is_written_agrees_with_the_summary(tmp_path, scores, summary):
     assert float(cell["value"]) == pytest.approx(written["value"], rel=1e-5)
     assert int(cell["patients"]) == written["n"]
     assert read_states(tmp_path / "states.npz").cases == tuple(f"case{i}" for i in range(6))
+
+
+def test_damage_to_any_file_of_an_evaluation_is_noticed(tmp_path, scores, summary):
+    write_evaluation(tmp_path, summary, scores, THRESHOLDS)
+    files = sorted(path for path in tmp_path.iterdir() if path.name != "digests.json")
+    assert len(files) == 7
+    (tmp_path / "fusion.csv").write_text("written by another command")
+    for path in files:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + b"x")
+        assert damage(tmp_path) == f"{path.name} is not as it was written"
+        path.write_bytes(whole)
+    assert damage(tmp_path) == ""
 
 
 def test_without_a_lesion_the_list_has_the_same_first_line(tmp_path, scores, summary):

@@ -15,6 +15,14 @@ def test_what_was_saved_is_loaded(tmp_path):
         assert load_thresholds(tmp_path, 3) == saved
 
 
+def test_other_thresholds_than_those_that_were_saved_are_noticed(tmp_path):
+    save_thresholds(tmp_path, 3, THRESHOLDS, "mean")
+    path = tmp_path / "thresholds.json"
+    path.write_text(path.read_text().replace("0.75", "0.25"))
+    with pytest.raises(UserError, match=r"thresholds\.json: damaged .* --mode evaluate"):
+        load_thresholds(tmp_path, 3)
+
+
 _SOUND = '{"step": 1, "slice": 0.2, "fused": 0.3, "vertebra": 0.4}'
 
 

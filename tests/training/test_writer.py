@@ -55,6 +55,18 @@ def test_a_validation_whose_score_was_not_kept_goes_for_it_will_be_made_again(tm
     assert read_metrics(tmp_path / "metrics.jsonl") == (lines if validated else lines[:3])
 
 
+def test_another_number_in_a_line_is_noticed_and_lines_of_earlier_versions_are_read(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 0.5}\n')
+    writer = MetricWriter(tmp_path, resume_at=1)
+    writer.write(2, {"loss": 0.25})
+    writer.close()
+    assert read_metrics(path) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
+    path.write_text(path.read_text().replace("0.25", "0.75"))
+    with pytest.raises(UserError, match=r"metrics\.jsonl: damaged \(line 2: not as it was"):
+        read_metrics(path)
+
+
 def test_events_are_on_disk_before_the_run_goes_on(tmp_path):
     """So a killed run has its curves; what one before it logged further on is hidden."""
     writer = MetricWriter(tmp_path, resume_at=6)

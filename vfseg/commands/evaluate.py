@@ -5,8 +5,10 @@ from pathlib import Path
 from absl import logging
 
 from vfseg import processes
+from vfseg.commands.memory import check_results
 from vfseg.commands.workdir import Run
 from vfseg.config.model import Trained, load_trained, make_predictor
+from vfseg.errors import UserError
 from vfseg.evaluation.compare import compare_runs, comparison_text
 from vfseg.evaluation.evaluate import Evaluator, gather_scores
 from vfseg.evaluation.fusion_comparison import compare_fusions, fusion_text
@@ -46,7 +48,10 @@ def evaluate(run: Run) -> None:
 
 
 def is_evaluated(run: Run) -> bool:
-    """Whether an evaluation of the best checkpoint on the cases of the run stands."""
+    """Whether an evaluation of the best checkpoint on the cases of the run stands.
+
+    One that is damaged does not.
+    """
     wanted = Checkpoints(run.checkpoints).best, run.data_hash("validation", "test")
     return processes.from_first(lambda: _made_from(run) == wanted, bool)
 
@@ -54,8 +59,17 @@ def is_evaluated(run: Run) -> bool:
 def _made_from(run: Run) -> tuple[int | None, str]:
     """Step and data of a standing evaluation; (None, "") where none stands."""
     path = run.workdir / "evaluation" / "summary.json"
-    content = read_checked(path, SUMMARY, REMEDY) or {}
-    return content.get("step"), content.get("data", "")
+    if not path.exists():
+        return None, ""
+    try:
+        check_results(run.workdir)
+        content = read_checked(path, SUMMARY, REMEDY)
+        step, data = content.get("step"), content.get("data", "")
+        load_thresholds(run.checkpoints, step)
+    except UserError as error:
+        logging.warning("evaluated again: %s", error)
+        return None, ""
+    return step, data
 
 
 def compare_fusion(run: Run) -> None:
@@ -79,6 +93,7 @@ def compare_fusion(run: Run) -> None:
 
 def compare_with(run: Run, other: Path) -> None:
     """Compares this run with another one on the same cases; evaluates it first where need be."""
+    check_results(other)
     theirs = read_states(other / "evaluation" / "states.npz")
     _make_sure(run)
     if processes.is_first():

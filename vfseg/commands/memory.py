@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vfseg.config.config import Config, read_config
+from vfseg.digests import noticed
 from vfseg.errors import UserError
 from vfseg.evaluation.summary_shape import EVALUATED, REMEDY
 from vfseg.files import write_json
@@ -22,13 +23,22 @@ def read_summary(workdir: Path, shape: Any = EVALUATED) -> dict[str, Any]:
     """The content of `evaluation/summary.json`, which must be of a shape (see `misfit`).
 
     Raises:
-        UserError: nothing is evaluated yet, or the file is damaged.
+        UserError: nothing is evaluated yet, or what an evaluation left is damaged.
     """
+    check_results(workdir)
     path = workdir / "evaluation" / "summary.json"
     summary = read_checked(path, shape, REMEDY)
     if summary is None:
         raise UserError(f"{path}: nothing to report yet. Run --mode evaluate first.")
     return summary
+
+
+def check_results(workdir: Path) -> None:
+    """Raises `UserError` where what an evaluation left in a workdir is not as it was written."""
+    for folder in (workdir / "evaluation", *sorted((workdir / "predictions").glob("*"))):
+        wrong = noticed(folder)
+        if wrong:
+            raise UserError(f"{folder}: damaged ({wrong}). {REMEDY}")
 
 
 def check_config_of(config: Config, workdir: Path) -> None:

@@ -12,6 +12,7 @@ from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked, separated
 from vfseg.data.spine import read_spine
 from vfseg.data.volume import read_probability
+from vfseg.digests import write_digests
 from vfseg.drawing.figures import Picture
 from vfseg.evaluation.truth import read_truth
 from vfseg.report.case import draw_case
@@ -45,7 +46,9 @@ def report(run: Run) -> None:
         probability, threshold = read_probability(path).array, summary["threshold"]["value"]
         scene = Scene(case.case_id, ct, spine, probability, threshold, reference)
         pictures[case.case_id] = draw_case(scene, workdir / "report" / case.case_id)
-    print_results(summary, write_page(workdir, pictures))
+    page = write_page(workdir, pictures)
+    write_digests(workdir / "report")
+    print_results(summary, page)
 
 
 def print_results(summary: dict[str, Any], page: Path) -> None:

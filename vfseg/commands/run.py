@@ -6,6 +6,7 @@ from vfseg.commands.memory import read_summary
 from vfseg.commands.report import print_results, report
 from vfseg.commands.train import train
 from vfseg.commands.workdir import Run
+from vfseg.digests import noticed
 
 
 def run_all(run: Run) -> None:
@@ -21,7 +22,8 @@ def run_all(run: Run) -> None:
     if not processes.is_first():
         return
     page = run.workdir / "report" / "index.html"
-    if page.exists() and page.stat().st_mtime > summary.stat().st_mtime:
+    newer = page.exists() and page.stat().st_mtime > summary.stat().st_mtime
+    if newer and not noticed(page.parent):
         print_results(read_summary(run.workdir), page)
     else:
         report(run)

@@ -51,7 +51,7 @@ def train(run: Run) -> None:
 
 def _picture(run: Run, case: SlicesOfCase) -> np.ndarray:
     """CT, truth and prediction of the slice of a case that shows most fracture, `h 3w 3` uint8."""
-    arrays = CaseArrays(run.store, case.record.case_id)
+    arrays = CaseArrays(run.store, case.record)
     fractures = [crop.fracture_voxels for crop in case.record.crops]
     crop, axis = int(np.argmax(fractures)), PLANE_AXES[run.config.windows.planes[0]]
     ct, truth = read_crops(arrays.ct, crop), read_crops(arrays.fractures, crop)

@@ -128,7 +128,7 @@ def write_case(store: Path, record: CaseRecord, arrays: Mapping[str, np.ndarray]
     try:
         temporary.mkdir(parents=True)
         for name in ARRAYS:
-            _create(temporary / name, arrays[name]).write(arrays[name]).result()
+            _create(temporary / name, record, name).write(arrays[name]).result()
         write_json(temporary / _RECORD, {"format": _FORMAT} | dataclasses.asdict(record))
         write_digests(temporary)
         shutil.rmtree(final, ignore_errors=True)
@@ -199,9 +199,14 @@ class CaseArrays:
         fractures: `n d h w` uint8 instance ids.
     """
 
-    def __init__(self, store: Path, case_id: str):
+    def __init__(self, store: Path, record: CaseRecord):
+        """Opens the arrays of a case.
+
+        Raises:
+            UserError: they are damaged, or not those of the record.
+        """
         for name in ARRAYS:
-            setattr(self, name, _open(store / case_id / name))
+            setattr(self, name, _open(store / record.case_id / name, record, name))
 
     ct: Any
     fractures: Any
@@ -230,33 +235,39 @@ def _damaged(path: object, error: Exception) -> UserError:
     )
 
 
-def _create(path: Path, array: np.ndarray) -> Any:
-    chunk = [1, *array.shape[1:]]
+def _create(path: Path, record: CaseRecord, name: str) -> Any:
+    return ts.open({**_spec(path), "metadata": _metadata(record, name), "create": True}).result()
+
+
+def _open(path: Path, record: CaseRecord, name: str) -> Any:
+    # What the file says of sizes is compared, not believed: memory is taken by it.
+    spec = {**_spec(path), "metadata": _metadata(record, name)}
+    try:
+        return ts.open(spec, read=True, context=_context()).result()
+    except (ValueError, KeyError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _metadata(record: CaseRecord, name: str) -> dict[str, Any]:
+    """How an array of a case lies on disk: one shard, one crop a chunk."""
+    shape = [len(record.crops), *record.crop_shape]
     number, checksum = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
     codecs = [number, {"name": "zstd", "configuration": {"level": 1}}, checksum]
-    metadata = {
-        "shape": array.shape,
-        "data_type": array.dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": array.shape}},
+    return {
+        "shape": shape,
+        "data_type": np.dtype(ARRAYS[name]).name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}},
         "codecs": [
             {
                 "name": "sharding_indexed",
                 "configuration": {
-                    "chunk_shape": chunk,
+                    "chunk_shape": [1, *record.crop_shape],
                     "codecs": codecs,
                     "index_codecs": [number, checksum],
                 },
             }
         ],
     }
-    return ts.open({**_spec(path), "metadata": metadata, "create": True}).result()
-
-
-def _open(path: Path) -> Any:
-    try:
-        return ts.open(_spec(path), read=True, context=_context()).result()
-    except (ValueError, KeyError, OSError) as error:
-        raise _damaged(path, error) from error
 
 
 @functools.cache

@@ -120,7 +120,7 @@ class RunSource:
         self._settings, self._seed, self._length = settings, seed, length
         self._spacing = records[0].voxel_spacing
         self._shape = records[0].crop_shape
-        self._arrays = [CaseArrays(store, record.case_id) for record in records]
+        self._arrays = [CaseArrays(store, record) for record in records]
         size, planes = settings.batch_size, len(settings.planes)
         positive_slots = round(settings.positive_share * size)
         self._slots = {True: positive_slots, False: size - positive_slots}

@@ -16,12 +16,13 @@ from vfseg.data.cases import Case
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked
 from vfseg.data.spine import read_spine
+from vfseg.digests import write_digests
 from vfseg.evaluation.case_scores import CaseScores, KnownCase, measure_case
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SlicesOfCase, SliceSpool, score_slices
 from vfseg.evaluation.thresholds import choose, of_highest_dice
 from vfseg.evaluation.truth import known_fractures
-from vfseg.inference.case import write_maps
+from vfseg.inference.case import MASK, PROBABILITY, write_maps
 from vfseg.inference.predict import Predictor
 from vfseg.inference.thresholds import Thresholds
 from vfseg.stopping import STOP
@@ -52,7 +53,7 @@ class Evaluator:
             yield self._slices_of(record)
 
     def _slices_of(self, record: CaseRecord) -> SlicesOfCase:
-        arrays = CaseArrays(self.store, record.case_id)
+        arrays = CaseArrays(self.store, record)
         predictions = self.predictor.slices(self.g_params, read_crops(arrays.ct))
         truth = read_crops(arrays.fractures)
         scores = score_slices(predictions, truth, self.predictor.views)
@@ -99,6 +100,7 @@ class Evaluator:
             )
             if output and thresholds:
                 write_maps(fused, ct.geometry, thresholds.fused, output / case.case_id)
+                write_digests(output / case.case_id, (PROBABILITY, MASK))
             return measured
 
         # A loop would hold on to the predictions of a case while the next one is predicted.

@@ -10,6 +10,7 @@ import numpy as np
 from vfseg import RESEARCH_USE
 from vfseg.data.outputs import OUTSIDE_TRAINING
 from vfseg.data.patients import count_people
+from vfseg.digests import write_digests
 from vfseg.evaluation.calibration import reliability_curve
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
@@ -23,6 +24,10 @@ from vfseg.files import atomic_file, write_table
 from vfseg.inference.thresholds import Thresholds
 
 _VALIDATION = "validation"
+_WRITTEN = (
+    *("cases.csv", "vertebrae.csv", "lesions.csv", "truth_lesions.csv", "tables.csv"),
+    *("states.npz", "summary.json"),
+)
 _TRUTH_COLUMNS = (
     *("case_id", "instance", "level", "volume_ml", "recalled"),
     *(f"found_at_iou_{iou:g}" for iou in HIT_IOU),
@@ -126,7 +131,7 @@ def summarise(
 def write_evaluation(
     folder: Path, summary: Mapping[str, Any], scores: Sequence[CaseScores], thresholds: Thresholds
 ) -> None:
-    """Writes the tables, `states.npz` and, when they stand, `summary.json`."""
+    """Writes the tables, `states.npz`, `summary.json` and, when they stand, their digests."""
     scores, synthetic = _in_order(scores), summary["synthetic"]
     rows = [_case_row(score, thresholds.fused, synthetic) for score in scores]
     write_table(folder / "cases.csv", rows)
@@ -137,9 +142,9 @@ def write_evaluation(
     write_table(folder / "truth_lesions.csv", known, _TRUTH_COLUMNS)
     write_table(folder / "tables.csv", list(_table_rows(summary)))
     write_states(folder / "states.npz", states_of(scores, thresholds))
-    # The summary comes last: where it stands, the rest does.
     with atomic_file(folder / "summary.json") as file:
         file.write(json.dumps(summary, indent=2).encode())
+    write_digests(folder, _WRITTEN)  # last: where they are right, all of it stands
 
 
 def _in_order(scores: Sequence[CaseScores]) -> list[CaseScores]:

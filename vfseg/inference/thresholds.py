@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from vfseg.errors import UserError
-from vfseg.files import write_json
+from vfseg.files import sealed, write_json
 from vfseg.schemas import TEXT, Maybe, read_checked
 from vfseg.settings import above, between, whole
 
@@ -51,7 +51,7 @@ def save_thresholds(folder: Path, step: int, thresholds: Thresholds, fusion: str
         UserError: they cannot be written.
     """
     content = {"step": step, "chosen_on": "validation", "fusion": fusion}
-    write_json(folder / THRESHOLDS, content | dataclasses.asdict(thresholds))
+    write_json(folder / THRESHOLDS, sealed(content | dataclasses.asdict(thresholds)))
 
 
 def load_thresholds(folder: Path, step: int) -> Thresholds:

@@ -11,6 +11,7 @@ from vfseg.data.cases import Case
 from vfseg.data.levels import SCHEMES
 from vfseg.data.outputs import FACTS
 from vfseg.data.volume import Volume, write_ct, write_labels
+from vfseg.digests import noticed, write_digests
 from vfseg.files import atomic_file, write_table
 
 FILES = {
@@ -57,6 +58,14 @@ def write_case_files(
     write_table(folder / FILES["grades"], rows, columns)
     with atomic_file(folder / FACTS) as file:
         file.write(json.dumps(facts, indent=1).encode())
+    write_digests(folder, (*FILES.values(), FACTS))
+
+
+def is_written(folder: Path) -> bool:
+    """Whether a case was written to its end, and is as it was written."""
+    return all((folder / name).exists() for name in (*FILES.values(), FACTS)) and not noticed(
+        folder
+    )
 
 
 def case_in(folder: Path, patient_id: str, split: str) -> Case:

@@ -26,7 +26,7 @@ from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from vfseg import processes
-from vfseg.digests import write_digests
+from vfseg.digests import add_digest, damage, has_digests, write_digests
 from vfseg.errors import CannotWrite, UserError, in_short
 from vfseg.files import full_disk_of, sync_folder, write_json
 from vfseg.schemas import read_checked
@@ -112,7 +112,10 @@ class Checkpoints:
         Raises:
             UserError: it cannot be written.
         """
-        write_json(self._directory / str(step) / _SCORE, {"pr_auc": validation_pr_auc})
+        where = self._directory / str(step)
+        write_json(where / _SCORE, {"pr_auc": validation_pr_auc})
+        with self._writing(step):
+            add_digest(where, _SCORE)
         self._tidy()
 
     @property
@@ -268,6 +271,9 @@ class Checkpoints:
     def _rank(self, step: int) -> float:
         """Validation PR-AUC; below every score where there is none yet."""
         where = self._directory / str(step)
+        wrong = damage(where, _SCORE) if has_digests(where) else ""
+        if wrong:
+            raise damaged(where, wrong)
         if not self.is_scored(step):
             return -1.0
         with intact(where):

@@ -1,4 +1,4 @@
-"""Scalars of a run: one JSON object a line, and TensorBoard events.
+"""Scalars of a run: one JSON object a line, each with its checksum, and TensorBoard events.
 
 What is written is on disk at once, so that a killed run has its curves up to its last line.
 """
@@ -17,7 +17,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from vfseg import processes
 from vfseg.errors import UserError
-from vfseg.files import atomic_file, parse_json
+from vfseg.files import atomic_file, parse_json, sealed, unsealed
 from vfseg.schemas import NUMBER, All, Table, misfit
 from vfseg.settings import whole
 
@@ -47,7 +47,7 @@ class MetricWriter:
         kept = [line for line in read_metrics(self._path) if stands(line)]
         with self._writing():
             with atomic_file(self._path) as file:
-                file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+                file.write("".join(map(_text, kept)).encode())
             folder = workdir / "tensorboard"
             folder.mkdir(exist_ok=True)
             # Not `SummaryWriter`: its thread dies of a full disk, and the run then waits for it.
@@ -65,7 +65,7 @@ class MetricWriter:
         """
         with self._writing():
             with open(self._path, "a") as file:
-                file.write(json.dumps({"step": step, **scalars}) + "\n")
+                file.write(_text({"step": step, **scalars}))
             for name, value in scalars.items():
                 self._add(step=step, summary=summary.scalar(name, value))
             self._events.flush()
@@ -136,7 +136,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     lines = []
     for number, text in enumerate(complete, 1):
         try:
-            line = parse_json(text)
+            line = unsealed(parse_json(text))
             wrong = misfit(line, _LINE)
         except (ValueError, RecursionError) as error:
             wrong = str(error)
@@ -144,10 +144,14 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
             raise damaged_metrics(path, f"line {number}: {wrong}")
         lines.append(line)
     with contextlib.suppress(ValueError, RecursionError):
-        line = parse_json(last)
+        line = unsealed(parse_json(last))
         if not misfit(line, _LINE):
             lines.append(line)
     return lines
+
+
+def _text(line: Mapping[str, float]) -> str:
+    return json.dumps(sealed(line)) + "\n"
 
 
 def damaged_metrics(path: Path, reason: str) -> UserError:

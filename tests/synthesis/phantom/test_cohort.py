@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,18 @@ def test_more_cases_keep_the_old_ones_and_other_settings_do_not(tmp_path):
     assert (case / "facts.json").stat().st_mtime_ns != written
     assert len(find_cases(tmp_path / "manifest.csv")[0]) == 1
     assert cohort_hash(tmp_path) != before
+
+
+def test_a_case_of_which_a_file_is_damaged_is_made_again(tmp_path):
+    make_cohort(tmp_path, {**TINY, "train": 2, "validation": 0, "test": 0}, progress=False)
+    first, second = (tmp_path / "cases" / f"train_00{number}" for number in (0, 1))
+    kept = (second / "facts.json").stat().st_mtime_ns
+    whole = {path.name: path.read_bytes() for path in first.iterdir()}
+    shutil.copy(second / "fractures.nii.gz", first)  # sound by itself
+    (first / "grades.csv").unlink()
+    make_cohort(tmp_path, {**TINY, "train": 2, "validation": 0, "test": 0}, progress=False)
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == whole
+    assert (second / "facts.json").stat().st_mtime_ns == kept
 
 
 def test_splits_and_cases_have_seeds_of_their_own():

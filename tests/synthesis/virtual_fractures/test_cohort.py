@@ -49,6 +49,11 @@ def test_cohort_continues_and_is_the_same(stored, tmp_path):
     make_virtual_cohort([stored], tmp_path / "one", SETTINGS, progress=False)
     assert kept.stat().st_mtime_ns == stamp
     np.testing.assert_array_equal(read_ct(cases[1].ct).array, voxels[1])
+    # A damaged one is made again.
+    cases[1].fractures.write_bytes(b"")
+    make_virtual_cohort([stored], tmp_path / "one", SETTINGS, progress=False)
+    assert kept.stat().st_mtime_ns == stamp
+    assert read_labels(cases[1].fractures).array.any()
     # Other settings make all of them again.
     make_virtual_cohort([stored], tmp_path / "one", {**SETTINGS, "seed": 5}, progress=False)
     assert kept.stat().st_mtime_ns != stamp

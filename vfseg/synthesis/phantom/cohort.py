@@ -20,7 +20,7 @@ from vfseg.files import write_json
 from vfseg.processes import cores
 from vfseg.schemas import TEXT, read_checked
 from vfseg.stopping import STOP
-from vfseg.synthesis.case_files import FILES, case_in, write_case_files
+from vfseg.synthesis.case_files import FILES, case_in, is_written, write_case_files
 from vfseg.synthesis.phantom.case import PhantomCase, make_case
 from vfseg.synthesis.phantom.settings import PhantomSettings
 
@@ -42,7 +42,7 @@ def make_cohort(
     Each case is a folder with the CT, the vertebra label map (VerSe ids), the fracture mask
     (instances), the Genant grades and, written last, `facts.json` with what was drawn. Cases that
     were made with the same settings are kept, also where their number has changed; any other change
-    makes all of them again.
+    makes all of them again. A case of which a file is damaged or gone is made again.
 
     Args:
         directory: where; made if it does not exist.
@@ -64,7 +64,7 @@ def make_cohort(
         for number in range(getattr(settings, split))
     ]
     _claim(directory, settings)
-    missing = [n for n in names if not (directory / "cases" / n[2] / FACTS).exists()]
+    missing = [name for name in names if not is_written(directory / "cases" / name[2])]
     bar = tqdm(
         total=len(missing), desc="synthetic cases", unit="case", disable=None if progress else True
     )

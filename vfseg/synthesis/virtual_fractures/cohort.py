@@ -26,7 +26,7 @@ from vfseg.errors import CannotWrite, UserError
 from vfseg.schemas import TEXT, read_checked
 from vfseg.settings import Settings, between, one_of, whole
 from vfseg.stopping import STOP
-from vfseg.synthesis.case_files import FILES, case_in, write_case_files
+from vfseg.synthesis.case_files import case_in, is_written, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
 from vfseg.synthesis.phantom.settings import RATES, rate_at
 from vfseg.synthesis.virtual_fractures.fracture import (
@@ -232,5 +232,4 @@ def _stands(folder: Path, fingerprint: str) -> bool:
         facts = read_checked(folder / FACTS, {"fingerprint": TEXT})
     except UserError:
         return False
-    complete = all((folder / name).exists() for name in FILES.values())
-    return complete and facts is not None and facts["fingerprint"] == fingerprint
+    return is_written(folder) and facts is not None and facts["fingerprint"] == fingerprint

@@ -1,0 +1,57 @@
+"""An evaluation stands where all that it left does."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from vfseg.commands.evaluate import is_evaluated
+from vfseg.digests import write_digests
+from vfseg.files import write_json
+from vfseg.inference.thresholds import Thresholds, save_thresholds
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that was evaluated, as far as this is looked at: at step 4, on the data "d"."""
+    checkpoints = tmp_path / "checkpoints"
+    (checkpoints / "4").mkdir(parents=True)
+    save_thresholds(checkpoints, 4, Thresholds(slice=0.2, fused=0.3, vertebra=0.4), "mean")
+    for name, content in (
+        ("evaluation/summary.json", {"step": 4, "data": "d"}),
+        ("predictions/a/mask.nii.gz", 0),
+    ):
+        write_json(tmp_path / name, content)
+        write_digests((tmp_path / name).parent)
+    return SimpleNamespace(workdir=tmp_path, checkpoints=checkpoints, data_hash=lambda *splits: "d")
+
+
+def test_what_is_whole_stands(run):
+    assert is_evaluated(run)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["evaluation/summary.json", "predictions/a/mask.nii.gz", "checkpoints/thresholds.json"],
+)
+@pytest.mark.parametrize("damage", ["changed", "deleted"])
+def test_what_is_damaged_does_not(run, name, damage):
+    path = run.workdir / name
+    if damage == "deleted":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes().replace(b"4", b"5").replace(b"0", b"1"))
+    assert not is_evaluated(run)
+
+
+def test_one_of_an_earlier_version_is_believed(run):
+    for path in run.workdir.rglob("digests.json"):
+        path.unlink()
+    assert is_evaluated(run)
+
+
+def test_one_of_another_step_or_of_other_cases_does_not_stand(run):
+    run.data_hash = lambda *splits: "other"
+    assert not is_evaluated(run)
+    run.data_hash = lambda *splits: "d"
+    (run.checkpoints / "6").mkdir()
+    assert not is_evaluated(run)
