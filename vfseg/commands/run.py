@@ -3,7 +3,6 @@
 from vfseg import processes
 from vfseg.commands.evaluate import evaluate, is_evaluated
 from vfseg.commands.memory import read_summary
-from vfseg.commands.report import print_results, report
 from vfseg.commands.train import train
 from vfseg.commands.workdir import Run
 
@@ -20,6 +19,9 @@ def run_all(run: Run) -> None:
         evaluate(run)
     if not processes.is_first():
         return
+    # What draws takes a second, which a training that is stopped need not wait.
+    from vfseg.commands.report import print_results, report
+
     page = run.workdir / "report" / "index.html"
     if page.exists() and page.stat().st_mtime > summary.stat().st_mtime:
         print_results(read_summary(run.workdir), page)
