@@ -17,6 +17,7 @@ All variants train for as many steps in all as the full recipe.
 """
 
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -52,7 +53,7 @@ ONE_STAGE = {
     "stages.fine_tune": 0,
 }
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
     "unet": {**ONE_STAGE, "windows.length": 1, "generator.attention": False},
     "attention": {**ONE_STAGE, "windows.length": 1},

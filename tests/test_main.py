@@ -1,18 +1,22 @@
 """The command line in real processes: the whole tiny job, and what a user can get wrong."""
 
 import csv
+import gc
 import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
 from tests.program import vfseg
 from vfseg import main as program
-from vfseg.commands.flags import MODES
+from vfseg.commands.flags import FLAGS, MODES
 from vfseg.inference.fusion import FUSIONS
 from vfseg.stopping import Stopped
 
@@ -271,6 +275,37 @@ def test_a_program_that_does_not_come_to_its_end_says_so(monkeypatch, capsys, en
     printed = capsys.readouterr().err
     assert printed.startswith("vfseg: ")
     assert said in printed
+
+
+@pytest.fixture
+def _flags_as_before():
+    """The flags of this process are as they were, after a test that gives it some."""
+    before = flagsaver.save_flag_values(FLAGS)
+    yield
+    flagsaver.restore_flag_values(before, FLAGS)
+
+
+@pytest.mark.usefixtures("_flags_as_before")
+def test_rubbish_is_collected_while_the_program_works_and_after_it(monkeypatch):
+    """Not while it starts: what is imported is not looked through again and again."""
+    seen = {}
+    monkeypatch.setattr(program, "_prepare_logging", lambda: None)
+    monkeypatch.setattr(program, "_prepare_jax", lambda: seen.update(start=gc.isenabled()))
+    monkeypatch.setattr(
+        "vfseg.commands.predict.predict", lambda _: seen.update(work=gc.isenabled())
+    )
+    assert program.main(["vfseg", "--mode=predict", "--input=x", "--output=y"]) == 0
+    assert seen == {"start": False, "work": True}
+    assert program.main(["vfseg", "--mode=none"]) == 2
+    assert gc.isenabled()
+
+
+def test_nothing_is_imported_at_the_start_that_only_a_later_part_of_the_work_needs():
+    code = "import sys, vfseg.commands.run, vfseg.commands.predict; print(*sys.modules)"
+    started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    late = {"grain", "matplotlib.axes", "scipy.optimize", "trimesh"}
+    assert {"vfseg.training.loop", "jax"} <= set(started.stdout.split())
+    assert not late & set(started.stdout.split())
 
 
 def test_help_says_that_a_config_is_executed(capsys):

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from absl.testing import flagsaver
 
 from tests.cohort import tiny_config
 from tests.data.test_cases import manifest
@@ -42,3 +43,36 @@ def test_a_config_that_is_a_pipe_is_not_waited_for(tmp_path, parsed):
     os.mkfifo(tmp_path / "config.py")
     with pytest.raises(UserError, match=r"config.py: a pipe or a device"):
         parsed(f"--config={tmp_path / 'config.py'}")
+
+
+@pytest.fixture
+def _elsewhere(tmp_path, monkeypatch):
+    """In a folder without configs; the flags are put back."""
+    before = flagsaver.save_flag_values(flags.FLAGS)
+    monkeypatch.chdir(tmp_path)
+    yield
+    flagsaver.restore_flag_values(before, flags.FLAGS)
+
+
+@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.parametrize("given", ["--config=", "--config "])
+def test_configs_come_with_the_package(given, monkeypatch, capsys):
+    arguments = f"vfseg {given}configs/quickstart.py:tiny --config.seed=7".split()
+    monkeypatch.setattr("sys.argv", arguments)  # where ml_collections looks for the keys
+    flags.parse(arguments)
+    assert flags.config() == tiny_config(seed=7)
+    assert "which came with vfseg" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_a_config_of_the_user_goes_before_that_of_the_package(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "quickstart.py").write_text("raise ValueError('mine')\n")
+    with pytest.raises(UserError, match="mine"):
+        flags.parse(["vfseg", "--config=configs/quickstart.py"])
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_where_there_is_no_such_config_those_of_the_package_are_named():
+    with pytest.raises(UserError, match=r"no such file\. There are .*configs/quickstart\.py"):
+        flags.parse(["vfseg", "--config=configs/quickstrat.py"])

@@ -69,7 +69,7 @@ def run(ct, output, checkpoints, **changes):
 @pytest.fixture
 def undrawn(monkeypatch):
     """For tests that are not about pictures."""
-    monkeypatch.setattr(command, "draw_case", lambda *_: None)
+    monkeypatch.setattr("vfseg.report.case.draw_case", lambda *_: None)
 
 
 def load(path):

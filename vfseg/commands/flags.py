@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong fl
     from vfseg.config.config import Config
 
 MODES = ("run", "audit", "prepare", "train", "evaluate", "predict", "report", "ship")
+_PACKAGE = Path(__file__).parent.parent
 _FOLD_MODES = ("run", "prepare", "train", "evaluate", "report")
 
 FLAGS = flags.FlagValues()
@@ -62,7 +63,7 @@ HELP = flags.DEFINE_boolean("help", False, "show this text", short_name="h", fla
 
 def parse(arguments: Sequence[str]) -> None:
     """Reads the flags; what is wrong with them, or with the config file, is one message."""
-    normal = [_with_underscores(argument) for argument in arguments]
+    normal = _with_packaged_config([_with_underscores(argument) for argument in arguments])
     named = Path(_named_config(normal).partition(":")[0])
     if is_special_file(named):  # it would be waited for
         raise UserError(f"--config {named}: a pipe or a device. Name a config file.")
@@ -72,9 +73,9 @@ def parse(arguments: Sequence[str]) -> None:
         rest, wrong = [], error
     path = (_config_path() or _named_config(normal)).partition(":")[0]
     if path and not Path(path).is_file():
-        known = sorted(str(p) for p in Path("configs").glob("*.py"))
-        hint = f" There are {', '.join(known)}." if known else ""
-        raise UserError(f"--config {path}: no such file.{hint}")
+        folders = (Path("configs"), _PACKAGE / "configs")
+        known = sorted({f"configs/{p.name}" for folder in folders for p in folder.glob("*.py")})
+        raise UserError(f"--config {path}: no such file. There are {', '.join(known)}.")
     if isinstance(wrong, flags.Error):
         raise UserError(f"{_without_traceback(str(wrong))}. See --help.") from wrong
     if isinstance(wrong, AttributeError | KeyError | TypeError | ValueError):
@@ -85,6 +86,19 @@ def parse(arguments: Sequence[str]) -> None:
         raise UserError(f"{rest[1]!r}: expected flags only. See --help.")
     if MODE.value not in MODES:
         raise UserError(f"--mode {MODE.value}: expected one of {', '.join(MODES)}.")
+
+
+def _with_packaged_config(arguments: list[str]) -> list[str]:
+    """Takes `configs/NAME.py` from the package, which brings them along, where there is none."""
+    named = _named_config(arguments)
+    path = Path(named.partition(":")[0])
+    if path.parts[:1] != ("configs",) or path.exists() or not (_PACKAGE / path).is_file():
+        return arguments
+    packaged = f"{_PACKAGE / named}"
+    print(f"config: {packaged}, which came with vfseg")
+    return [
+        a.replace(named, packaged) if a in (named, f"--config={named}") else a for a in arguments
+    ]
 
 
 def _config_path() -> str:

@@ -32,7 +32,6 @@ from vfseg.inference.case import (
 )
 from vfseg.inference.estimate import estimate
 from vfseg.inference.model import Model
-from vfseg.report.case import draw_case
 from vfseg.report.scene import Scene
 from vfseg.stopping import STOP
 
@@ -196,6 +195,8 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
         trained += f"; outside its range: {found.outside}"
     title = f"{case.case_id} ({trained})"
     scene = Scene(title, found.ct, found.spine, found.probability, model.thresholds.fused)
+    from vfseg.report.case import draw_case  # a second, in which a CT may already be refused
+
     draw_case(scene, output)
     # The list of vertebrae comes last: where it stands, everything does, and of one model.
     write_table(output / VERTEBRAE, [row | provenance for row in listed.vertebrae])

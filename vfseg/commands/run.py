@@ -3,7 +3,6 @@
 from vfseg import processes
 from vfseg.commands.evaluate import evaluate, is_evaluated
 from vfseg.commands.memory import read_summary
-from vfseg.commands.report import print_results, report
 from vfseg.commands.train import train
 from vfseg.commands.workdir import Run
 from vfseg.digests import noticed
@@ -21,6 +20,9 @@ def run_all(run: Run) -> None:
         evaluate(run)
     if not processes.is_first():
         return
+    # What draws takes a second, which a training that is stopped need not wait.
+    from vfseg.commands.report import print_results, report
+
     page = run.workdir / "report" / "index.html"
     newer = page.exists() and page.stat().st_mtime > summary.stat().st_mtime
     if newer and not noticed(page.parent):

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import grain
 import numpy as np
 
 from vfseg.crops.store import CaseArrays, CaseRecord, read_crops
@@ -268,6 +267,8 @@ class BatchFeed:
                 f"windows.batch_size={batch_size} does not divide among {processes} processes. "
                 "Choose a multiple."
             )
+        import grain  # with Orbax, a third of a second that only training has to wait
+
         self._batch_size = batch_size
         part = grain.MapDataset.source(_ProcessPart(source, batch_size, process, processes))
         batches = part.batch(batch_size // processes, drop_remainder=True)

@@ -10,7 +10,6 @@ References:
 """
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, logit
 
 from vfseg.data.probability import BINS
@@ -47,6 +46,8 @@ def fit_temperature(counts: np.ndarray) -> float | None:
     def cross_entropy(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
         return -float(weights[0] @ log_expit(-scaled) + weights[1] @ log_expit(scaled))
+
+    from scipy.optimize import minimize_scalar  # a fifth of a second, and training needs it not
 
     best = minimize_scalar(cross_entropy, bounds=np.log(_TEMPERATURES), method="bounded")
     return float(np.exp(best.x))

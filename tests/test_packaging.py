@@ -1,0 +1,36 @@
+"""What an installation brings along, by the configuration; `.ci/reach` builds and installs it."""
+
+import os
+import tomllib
+from pathlib import Path
+
+from tests.cohort import ROOT
+
+PACKAGE = ROOT / "vfseg"
+
+
+def _files(folder):
+    """Files below a folder, links to folders followed, but for what Python or a user adds."""
+    for at, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if name not in ("__pycache__", "ct")]
+        yield from (Path(at, name) for name in names)
+
+
+def test_a_wheel_has_every_file_of_the_package():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    data = {p for pattern in setuptools["package-data"]["vfseg"] for p in PACKAGE.glob(pattern)}
+    other = {path for path in _files(PACKAGE) if path.suffix != ".py"}
+    assert PACKAGE / "shipped" / "parameters.npz" in other
+    assert other <= data
+
+
+def test_the_package_has_the_configs():
+    configs = {p.relative_to(ROOT / "configs"): p.read_bytes() for p in _files(ROOT / "configs")}
+    brought = {p.relative_to(PACKAGE / "configs"): p for p in _files(PACKAGE / "configs")}
+    assert Path("quickstart.py") in configs
+    assert {name: path.read_bytes() for name, path in brought.items()} == configs
+
+
+def test_an_sdist_has_what_is_needed_to_test():
+    lines = (ROOT / "MANIFEST.in").read_text().splitlines()
+    assert {f"graft {name}" for name in ("benchmarks", "configs", "docs", "tests")} <= {*lines}
