@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import nibabel as nib
@@ -18,8 +19,9 @@ from vfseg.commands.predict import Request, predict
 from vfseg.config.recipe import initial_state
 from vfseg.data.geometry import geometry_from
 from vfseg.data.spine import SpineReading
-from vfseg.data.volume import write_ct, write_labels
-from vfseg.errors import UserError
+from vfseg.data.volume import read_geometry, write_ct, write_labels
+from vfseg.errors import CannotWrite, UserError
+from vfseg.inference.estimate import result_bytes
 from vfseg.inference.thresholds import Thresholds, save_thresholds
 from vfseg.stopping import STOP, Stopped
 from vfseg.training.checkpoints import Checkpoints
@@ -131,6 +133,8 @@ def test_several_views_give_an_uncertainty_map_and_one_view_takes_it_away(
     assert spread.shape == probability.shape
     assert spread.max() > 0
     assert not spread[probability == 0].any()
+    written = sum(file.stat().st_size for file in (tmp_path / "out").iterdir())
+    assert written < result_bytes(read_geometry(ct), tiny_config().prepare, 4)
     # Of values between 0 and 1 with mean m, no variance exceeds m (1 - m).
     assert (spread**2 <= probability * (1 - probability) + 1e-3).all()
     run(ct, tmp_path / "out", checkpoints, vertebrae=labels, overwrite=True)
@@ -236,6 +240,22 @@ def test_that_the_output_cannot_be_written_is_known_before_it_is_computed(
     for output in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(UserError, match=rf"{output}: cannot be written"):
             run(ct, output, checkpoints, vertebrae=labels)
+
+
+def test_that_all_results_fit_on_the_disk_is_known_before_the_first_is_computed(
+    tmp_path, checkpoints, monkeypatch
+):
+    for name in ("a", "b"):
+        write_case(tmp_path / "cases" / name)
+    geometry = read_geometry(tmp_path / "cases" / "a" / "case_ct.nii.gz")
+    needed = 2 * result_bytes(geometry, tiny_config().prepare, 1)
+    monkeypatch.setattr(command, "predict_case", None)  # calling it would fail in another way
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+    with pytest.raises(CannotWrite, match="free there, and the results of 2 cases take up to"):
+        run(tmp_path / "cases", tmp_path / "out", checkpoints)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed))
+    with pytest.raises(UserError, match="no case could be predicted"):  # it was tried
+        run(tmp_path / "cases", tmp_path / "out", checkpoints)
 
 
 def test_memory_that_runs_out_is_answered_with_advice(tmp_path, checkpoints, monkeypatch):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import grain
+import jax
 import numpy as np
 
 from vfseg.crops.store import CaseArrays, CaseRecord, read_crops
@@ -268,7 +269,7 @@ class BatchFeed:
                 f"windows.batch_size={batch_size} does not divide among {processes} processes. "
                 "Choose a multiple."
             )
-        self._batch_size = batch_size
+        self._batch_size, self._source = batch_size, source
         part = grain.MapDataset.source(_ProcessPart(source, batch_size, process, processes))
         batches = part.batch(batch_size // processes, drop_remainder=True)
         reading = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
@@ -277,6 +278,15 @@ class BatchFeed:
     def __next__(self) -> dict[str, np.ndarray]:
         """Next batch: `ct` int16 `b r h w`, `target` uint8 `b k h w`, `plane` int32 `b`."""
         return next(self._iterator)
+
+    @property
+    def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """What the batches of all processes together look like; none is drawn."""
+        sample = {name: np.asarray(array) for name, array in self._source[0].items()}
+        return {
+            name: jax.ShapeDtypeStruct((self._batch_size, *array.shape), array.dtype)
+            for name, array in sample.items()
+        }
 
     @property
     def position(self) -> int:
