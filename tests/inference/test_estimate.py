@@ -48,11 +48,11 @@ def test_a_map_a_mask_and_with_several_views_the_spread(views, bytes_a_voxel):
 
 
 def test_a_large_ct_takes_two_bytes_a_voxel_its_label_map_one_and_its_lists_nearly_one():
-    one, two = grid((1000, 500, 500), 0.7), grid((2000, 500, 500), 0.7)
+    one, two = grid((2000, 500, 500), 0.7), grid((4000, 500, 500), 0.7)
     for labelled, held in ((False, 2), (True, 3)):
         more = estimate(two, model(), labelled=labelled)[1]
         more -= estimate(one, model(), labelled=labelled)[1]
-        assert more == pytest.approx((held + 0.95) * 1000 * 500**2)
+        assert more == pytest.approx((held + 0.95) * 2000 * 500**2)
 
 
 def test_more_views_and_more_crops_side_by_side_take_more():
