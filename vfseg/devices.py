@@ -34,15 +34,14 @@ def check_flags() -> None:
                 jax.config.update("jax_platforms", "cpu")
                 jax.devices()
             os._exit(0)
-        if os.waitpid(copy, 0)[1] == 0:
-            return
+        status = os.waitpid(copy, 0)[1]
         said.seek(0)
         lines = said.read().decode(errors="replace").splitlines()
-    reason = lines[0].partition("] ")[2] if lines else "it ends without a word"
-    raise UserError(
-        f"XLA_FLAGS={os.environ['XLA_FLAGS']}: XLA does not take that ({reason}). Correct the "
-        "variable, or unset it."
-    )
+    if status and lines:  # behind the time and the place in XLA's source
+        raise UserError(
+            f"XLA_FLAGS={os.environ['XLA_FLAGS']}: XLA does not take that "
+            f"({lines[0].partition('] ')[2]}). Correct the variable, or unset it."
+        )
 
 
 def start() -> None:

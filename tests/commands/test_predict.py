@@ -6,9 +6,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 
-import jax
 import nibabel as nib
 import numpy as np
 import pytest
@@ -20,7 +18,7 @@ from vfseg.config.recipe import initial_state
 from vfseg.data.geometry import geometry_from
 from vfseg.data.spine import SpineReading
 from vfseg.data.volume import read_geometry, write_ct, write_labels
-from vfseg.errors import CannotWrite, UserError
+from vfseg.errors import UserError
 from vfseg.inference.estimate import result_bytes
 from vfseg.inference.thresholds import Thresholds, save_thresholds
 from vfseg.stopping import STOP, Stopped
@@ -231,46 +229,6 @@ def test_it_ends_after_the_case_at_hand_where_it_is_asked_to(
     assert (tmp_path / "out" / "c" / "vertebrae.csv").exists()
 
 
-def test_that_the_output_cannot_be_written_is_known_before_it_is_computed(
-    tmp_path, checkpoints, monkeypatch
-):
-    ct, labels, _ = write_case(tmp_path)
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(command, "open_model", None)  # calling it would fail in another way
-    for output in (tmp_path / "file", tmp_path / "file" / "out"):
-        with pytest.raises(UserError, match=rf"{output}: cannot be written"):
-            run(ct, output, checkpoints, vertebrae=labels)
-
-
-def test_that_all_results_fit_on_the_disk_is_known_before_the_first_is_computed(
-    tmp_path, checkpoints, monkeypatch
-):
-    for name in ("a", "b"):
-        write_case(tmp_path / "cases" / name)
-    geometry = read_geometry(tmp_path / "cases" / "a" / "case_ct.nii.gz")
-    needed = 2 * result_bytes(geometry, tiny_config().prepare, 1)
-    monkeypatch.setattr(command, "predict_case", None)  # calling it would fail in another way
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
-    with pytest.raises(CannotWrite, match="free there, and the results of 2 cases take up to"):
-        run(tmp_path / "cases", tmp_path / "out", checkpoints)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed))
-    with pytest.raises(UserError, match="no case could be predicted"):  # it was tried
-        run(tmp_path / "cases", tmp_path / "out", checkpoints)
-
-
-def test_memory_that_runs_out_is_answered_with_advice(tmp_path, checkpoints, monkeypatch):
-    ct, labels, _ = write_case(tmp_path)
-
-    def full(*_):
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
-
-    monkeypatch.setattr(command, "predict_case", full)
-    with pytest.raises(
-        UserError, match=r"not enough memory \(.*allocating 9 bytes.* cut to the sp"
-    ):
-        run(ct, tmp_path / "out", checkpoints, vertebrae=labels)
-
-
 def test_what_is_missing_or_too_much_is_named(tmp_path, checkpoints):
     ct, labels, boxes = write_case(tmp_path)
     for path, known, said in (
@@ -349,8 +307,10 @@ def test_results_among_the_cases_are_kept_and_are_no_cases(tmp_path, checkpoints
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["p1"]
 
 
-def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog):
-    """Slices far apart, in every table and in the log; two forms of the header that disagree."""
+def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog, monkeypatch):
+    """Slices far apart, everywhere; two forms of the header that disagree."""
+    titles = []
+    monkeypatch.setattr(command, "draw_case", lambda scene, _: titles.append(scene.title))
     ct, labels, _ = write_case(tmp_path)
     for path in (ct, labels):
         image = nib.load(path)
@@ -362,6 +322,8 @@ def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog):
     with caplog.at_level(logging.WARNING, logger="absl"):
         run(ct, tmp_path / "out", checkpoints, vertebrae=labels)
     assert "case: slices 5 mm apart: outside the range on which the model was tr" in caplog.text
+    trained = "model trained on synthetic fractures; outside its range: slices 5 mm apart"
+    assert titles == [f"case ({trained})"]
     assert "case_ct.nii.gz: sform and qform put corners up to 4 mm apart" in caplog.text
     for name in ("vertebrae.csv", "lesions.csv"):
         with open(tmp_path / "out" / name, newline="") as file:

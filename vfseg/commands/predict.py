@@ -82,7 +82,8 @@ def predict(request: Request) -> None:
     """
     cases, one = _cases(request)
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
-    make_sure_of(request.output)
+    if processes.is_first():
+        make_sure_of(request.output)
     with alone_in(request.output, *(at.name for _, at in wanted if at != request.output)):
         _predict_all(request, wanted, one)
 
