@@ -1,5 +1,6 @@
 """A large synthetic CT on which whole programs are timed: T4 to L5 as blocks in noise."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,23 @@ def described(*, quick: bool) -> str:
 
 
 def make_case(folder: str, quick: bool) -> None:
-    """Writes `FILES`: blocks of 20 to 60 mL, 22 to 38 mm apart, in the middle of the volume."""
+    """Writes the CT that programs are timed on, see `write_case`."""
+    write_case(folder, shape_of(quick=quick), QUICK_SPACING if quick else SPACING)
+
+
+def write_case(folder: str, shape: Sequence[int], spacing: Sequence[float]) -> None:
+    """Writes `FILES`: blocks of 20 to 60 mL, 22 to 38 mm apart, in the middle of the volume.
+
+    Args:
+        folder: of the files.
+        shape: voxels along the axes as they are stored.
+        spacing: mm along these axes.
+    """
     # Imported here, because peers that only read the files are measured without it.
     from vfseg.data.geometry import geometry_from
     from vfseg.data.volume import write_ct, write_labels
 
-    spacing = QUICK_SPACING if quick else SPACING
-    geometry = geometry_from(shape_of(quick=quick), np.diag([*spacing, 1.0]))
+    geometry = geometry_from(tuple(shape), np.diag([*spacing, 1.0]))
     labels, fractures = np.zeros(geometry.shape, np.uint8), np.zeros(geometry.shape, np.uint8)
     step = np.array(spacing[::-1])
     top = geometry.shape[0] * step[0] * 0.95

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.cohort import ROOT
-from vfseg.devices import enough_memory, start
+from vfseg.devices import check_flags, enough_memory, start
 from vfseg.errors import UserError
 
 CT = ["--mode=predict", "--input=ct.nii.gz", "--vertebrae=v.nii.gz"]
@@ -59,6 +59,26 @@ def test_jax_that_does_not_load_is_named(tmp_path, name):
     assert (status, "Traceback" in said) == (2, False)
     assert "JAX cannot be loaded" in said
     assert "several" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--xla_no_such_flag=1", "Unknown flag in XLA_FLAGS: --xla_no_such_flag=1"),
+        ("--xla_force_host_platform_device_count=many", "Couldn't interpret value many"),
+        ("no/such/file", 'Could not open file "no/such/file"'),
+    ],
+)
+def test_flags_that_xla_does_not_take_are_named(tmp_path, given, said):
+    status, answer = _answer(tmp_path, XLA_FLAGS=given)
+    assert status == 2
+    assert answer.startswith(f"vfseg: XLA_FLAGS={given}: XLA does not take that ({said}")
+    assert answer.count("\n") == 1
+
+
+def test_flags_that_it_takes_are_let_through(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+    check_flags()
 
 
 def test_devices_that_are_there_start():

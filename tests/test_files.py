@@ -5,7 +5,9 @@ import errno
 import json
 import math
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ from vfseg.files import (
     atomic_file,
     full_disk_named,
     make_sure_of,
+    make_sure_of_room,
     read_json,
     read_table,
     sealed,
@@ -157,6 +160,18 @@ def test_that_files_can_be_written_leaves_nothing(tmp_path):
     (tmp_path / "a").mkdir()
     make_sure_of(tmp_path / "a")
     assert not list((tmp_path / "a").iterdir())
+
+
+@pytest.mark.parametrize("folder", ["", "not/yet"])
+def test_a_disk_with_too_little_room_is_said_before(tmp_path, monkeypatch, folder):
+    asked = []
+    room = SimpleNamespace(free=2_500_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or room)
+    make_sure_of_room(tmp_path / folder, 2_500_000_000, "the maps")
+    with pytest.raises(CannotWrite, match=r"2\.5 GB are free there, and the maps take .* 2\.6"):
+        make_sure_of_room(tmp_path / folder, 2_600_000_000, "the maps")
+    assert asked == [tmp_path, tmp_path]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_to_stay_stays_and_is_empty(tmp_path):

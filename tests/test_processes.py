@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from unittest.mock import MagicMock
 
 import jax
 import numpy as np
@@ -146,14 +147,22 @@ def test_alone_a_process_has_all_the_work():
 _ALONE = """
 import sys
 from vfseg import processes
-processes.join(sys.argv[1], 1, 0)
+processes.join(*((sys.argv[1], 1, 0) if sys.argv[1:] else (None, None, None)))
 print(processes.count(), flush=True)
 sys.stdin.read()
 processes.leave(0)
 """
 
 
-@pytest.mark.parametrize("also", [{}, {"JAX_COORDINATOR_BIND_ADDRESS": "[::]:{port}"}])
+CLUSTER = {
+    **{"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "1"},
+    **{"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "JAX_COORDINATOR_PORT": "{port}"},
+}
+
+
+@pytest.mark.parametrize(
+    "also", [{}, {"JAX_COORDINATOR_BIND_ADDRESS": "[::]:{port}"}, CLUSTER], ids=["", "all", "slurm"]
+)
 def test_process_0_listens_at_the_address_that_was_named_and_at_no_other(also):
     """127.0.0.2 is an address of every Linux machine, too; with the variable it is listened at."""
     with socket.socket() as free:
@@ -161,7 +170,7 @@ def test_process_0_listens_at_the_address_that_was_named_and_at_no_other(also):
         port = free.getsockname()[1]
     environment = {**os.environ, **{n: value.format(port=port) for n, value in also.items()}}
     process = subprocess.Popen(
-        [sys.executable, "-c", _ALONE, f"127.0.0.1:{port}"],
+        [sys.executable, "-c", _ALONE, *([] if also is CLUSTER else [f"127.0.0.1:{port}"])],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.PIPE,
@@ -171,13 +180,31 @@ def test_process_0_listens_at_the_address_that_was_named_and_at_no_other(also):
     STARTED.append(process)
     assert process.stdout.readline() == "1\n"
     socket.create_connection(("127.0.0.1", port), 60).close()
-    if also:
+    if "JAX_COORDINATOR_BIND_ADDRESS" in also:
         socket.create_connection(("127.0.0.2", port), 60).close()
     else:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", port), 60)
     process.communicate("")
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("addresses", "listens"), [(["127.0.1.1"], None), (["10.0.0.7", "127.0.1.1"], "node7:8476")]
+)
+def test_a_host_that_calls_itself_a_loopback_address_is_left_to_jax(
+    monkeypatch, addresses, listens
+):
+    """Others could not reach it there."""
+    found = [(None, None, None, "", (address, 0)) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, _: found)
+    monkeypatch.delenv("JAX_COORDINATOR_BIND_ADDRESS", raising=False)
+    asked = {}
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **named: asked.update(named))
+    monkeypatch.setattr(processes.threading, "Thread", MagicMock())
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    processes.join("node7:8476", 2, 0)
+    assert asked["coordinator_bind_address"] == listens
 
 
 def test_the_part_of_jax_that_has_no_public_name_is_as_it_was():
@@ -191,6 +218,9 @@ def test_the_part_of_jax_that_has_no_public_name_is_as_it_was():
     used = re.findall(r"_client\(\)\.(\w+)", inspect.getsource(processes))
     assert len(set(used)) >= 5
     assert set(used) <= set(dir(_jax.DistributedRuntimeClient))
+    detected = inspect.signature(processes.clusters.ClusterEnv.auto_detect_unset_distributed_params)
+    assert len(detected.parameters) == 6
+    assert next(iter(detected.parameters)) == "coordinator_address"
     accepted = inspect.signature(jax.distributed.initialize).parameters
     assert {"coordinator_bind_address", "heartbeat_timeout_seconds"} <= set(accepted)
 

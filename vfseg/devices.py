@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import tempfile
+import warnings
 from collections.abc import Iterator
 
 import jax
@@ -10,6 +12,36 @@ import numpy as np
 from vfseg.errors import UserError, in_short
 
 _FULL = ("RESOURCE_EXHAUSTED", "out of memory")
+
+
+def check_flags() -> None:
+    """Refuses XLA_FLAGS that XLA does not take: it would end the process where it reads them.
+
+    A copy of this process reads them first (a twentieth of a second, and only where there are any).
+
+    Raises:
+        UserError: XLA does not take them; with what it says.
+    """
+    if not os.environ.get("XLA_FLAGS"):
+        return
+    with tempfile.TemporaryFile() as said:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the copy has one thread, and computes nothing
+            copy = os.fork()
+        if copy == 0:
+            os.dup2(said.fileno(), 2)
+            with contextlib.suppress(BaseException):
+                jax.config.update("jax_platforms", "cpu")
+                jax.devices()
+            os._exit(0)
+        status = os.waitpid(copy, 0)[1]
+        said.seek(0)
+        lines = said.read().decode(errors="replace").splitlines()
+    if status and lines:  # behind the time and the place in XLA's source
+        raise UserError(
+            f"XLA_FLAGS={os.environ['XLA_FLAGS']}: XLA does not take that "
+            f"({lines[0].partition('] ')[2]}). Correct the variable, or unset it."
+        )
 
 
 def start() -> None:

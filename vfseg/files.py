@@ -174,6 +174,26 @@ def make_sure_of(folder: Path, *, stays: bool = False) -> None:
                 path.rmdir()
 
 
+def make_sure_of_room(folder: Path, needed: int, what: str) -> None:
+    """Makes sure that a folder's file system has room, before hours are spent on what fills it.
+
+    Args:
+        folder: to be written to; it may be missing still.
+        needed: bytes.
+        what: is to be written, for the message.
+
+    Raises:
+        CannotWrite: there is less.
+    """
+    standing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(standing).free
+    if free < needed:
+        raise CannotWrite(
+            f"{folder}: {free / 1e9:.3g} GB are free there, and {what} take up to "
+            f"{needed / 1e9:.3g} GB. Make room, or choose a folder on another disk."
+        )
+
+
 class Row(NamedTuple):
     """A row of a table.
 

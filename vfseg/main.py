@@ -207,7 +207,10 @@ def _prepare_jax() -> None:
             f"JAX cannot be loaded ({type(error).__name__}: {error}). Install it anew, all of its "
             "packages of one version: pip install -U jax jaxlib."
         ) from error
+    from vfseg.devices import check_flags
     from vfseg.processes import use_cores
+
+    check_flags()
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")

@@ -10,8 +10,10 @@ fold that needs a group of them is a run of its own, `--config.split.fold=K`.
 """
 
 import contextlib
+import ipaddress
 import itertools
 import os
+import socket
 import sys
 import threading
 import time
@@ -21,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar, Union
 
 import jax
-from jax._src import distributed  # the store has no public name
+from jax._src import clusters, distributed  # neither has a public name
 
 from vfseg import devices, locks
 from vfseg.errors import UserError, in_short
@@ -32,6 +34,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _HEARTBEAT_SECONDS = 30  # a process that was killed is missed after so long
+_DETECTION_SECONDS = 300
 _PART_BYTES = 2**20  # messages of the store are limited
 _rounds = itertools.count()
 
@@ -40,9 +43,8 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     """Joins the processes of a run; before anything else that JAX does.
 
     Args:
-        coordinator: `HOST:PORT` of process 0, which listens at that address and no other (unless
-            `JAX_COORDINATOR_BIND_ADDRESS` names one). None, like the other two, where the cluster
-            is one that JAX recognises: SLURM, Kubernetes, Open MPI, a TPU pod.
+        coordinator: `HOST:PORT` of process 0, see `_listening`. None, like the other two, where the
+            cluster is one that JAX recognises: SLURM, Kubernetes, Open MPI, a TPU pod.
         processes: how many.
         process: which of them this one is, from 0.
 
@@ -56,15 +58,17 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
 def _initialize(coordinator: str | None, processes: int | None, process: int | None) -> None:
     # SIGTERM is ours (see `interrupt`): JAX's service would only note it.
     jax.config.update("jax_enable_preemption_service", False)
-    # JAX would listen on every interface of the machine.
-    listen_at = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS") or coordinator
     try:
+        named = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
+        if named is None:
+            ask = clusters.ClusterEnv.auto_detect_unset_distributed_params
+            named = ask(None, processes, process, None, None, _DETECTION_SECONDS)[0]
         jax.distributed.initialize(
-            coordinator,
+            named,
             processes,
             process,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-            coordinator_bind_address=listen_at,
+            coordinator_bind_address=_listening(named),
         )
     except Exception as error:  # from the cluster's own interface it may be anything
         raise UserError(
@@ -73,6 +77,25 @@ def _initialize(coordinator: str | None, processes: int | None, process: int | N
             "give each process --coordinator=HOST:PORT --processes=N --process=I, with an address "
             "of process 0's machine that the others reach."
         ) from error
+
+
+def _listening(coordinator: str | None) -> str | None:
+    """Where process 0 listens: at the address that was named or recognised, and at no other.
+
+    JAX itself would listen on every interface of the machine. `JAX_COORDINATOR_BIND_ADDRESS` names
+    another address; a host that calls itself a loopback address, as some do in /etc/hosts, cannot
+    be reached there by others, and is left to JAX.
+    """
+    bound = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS")
+    if bound or coordinator is None:
+        return bound
+    host = coordinator.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(OSError, ValueError):
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+        means_it = host == "localhost" or host in found
+        if not means_it and all(ipaddress.ip_address(one).is_loopback for one in found):
+            return None
+    return coordinator
 
 
 def apart() -> tuple[int, int]:

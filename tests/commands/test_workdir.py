@@ -62,6 +62,20 @@ def test_runs_with_the_same_cases_share_a_data_folder(tmp_path):
         claim_data(tiny_config(**{"phantom.seed": 5}), tmp_path)
 
 
+@pytest.mark.parametrize("of_a_run", ["config.json", "splits.csv", "checkpoints"])
+def test_the_workdir_of_another_run_is_no_data_folder(counted, tmp_path, of_a_run):
+    run, calls = counted
+    (tmp_path / "other" / of_a_run).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"--data .*other: the workdir of another run.*{of_a_run}"):
+        _ = Run(run.config, tmp_path / "mine", tmp_path / "other").found
+    assert not calls
+    assert [path.name for path in (tmp_path / "other").iterdir()] == [of_a_run]
+    # Its own workdir is none of another, and folds lie in the folder that they share.
+    for workdir in (tmp_path / "other", tmp_path / "other" / "fold-0"):
+        assert Run(run.config, workdir, tmp_path / "mine" / ".." / "other").found.cases
+        assert Run(run.config, workdir, tmp_path / "other").found.cases
+
+
 def test_a_report_reads_no_ct_to_know_whether_it_changed(counted, monkeypatch, tmp_path):
     """The page is drawn of what was evaluated: cases are looked up, not hashed nor prepared."""
     run, calls = counted

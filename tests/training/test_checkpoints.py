@@ -17,7 +17,6 @@ from vfseg.config.model import load_trained, open_model
 from vfseg.config.recipe import initial_state, training_plan
 from vfseg.errors import UserError
 from vfseg.inference.thresholds import Thresholds, save_thresholds
-from vfseg.training import damage as damage_module
 from vfseg.training import loop
 from vfseg.training.checkpoints import Checkpoints
 
@@ -124,20 +123,6 @@ def test_where_the_newest_is_damaged_the_one_before_is_taken_and_said(workdir, d
     assert any("step 2 is damaged" in text and "going on from step 1" in text for text in said)
     assert checkpoints.newest == 1
     assert (workdir / "checkpoints" / "damaged-2").is_dir()
-
-
-def test_on_the_way_to_the_first_step_a_checkpoint_is_read_through_once(
-    workdir, state, monkeypatch
-):
-    read = []
-    monkeypatch.setattr(damage_module, "damage", lambda where: read.append(where.name) or "")
-    for _ in range(2):  # by the config, which is compared, then by training
-        checkpoints = Checkpoints(workdir / "checkpoints")
-        checkpoints.restore(checkpoints.resume(), state)
-    assert read == ["2"]
-    os.utime(workdir / "checkpoints" / "2" / "_CHECKPOINT_METADATA", ns=(1, 1))
-    assert checkpoints.newest_intact() == 2
-    assert read == ["2", "2"]
 
 
 def test_training_goes_on_from_the_one_before_the_damaged_one(workdir):

@@ -6,8 +6,10 @@ processes are (`tests/test_processes.py`). With `-s` the differences found are p
 """
 
 import functools
+import logging
 import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -20,6 +22,7 @@ from tests.training.tiny import ADVERSARIAL, SUPERVISED, tiny_batch, tiny_settin
 from vfseg.crops.augment import AugmentSettings
 from vfseg.errors import UserError
 from vfseg.processes import cores
+from vfseg.training.estimate import memory_words
 from vfseg.training.parallel import make_runner
 from vfseg.training.step import train_step
 
@@ -88,6 +91,34 @@ def test_a_step_moves_nothing_but_its_batch(parallel):
     with jax.transfer_guard("disallow"):
         state, _ = runner.step(state, batch, phase=SUPERVISED)
     assert int(runner.get(state).step) == 2
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_a_step_that_was_compiled_before_is_not_compiled_again(parallel, caplog):
+    """And its program says how much it holds: at least its state and its part of a batch."""
+    traced = []
+
+    def step(*arguments, **named):
+        traced.append(named["phase"])
+        return train_step(*arguments, settings=tiny_settings(), **named)
+
+    runner, batch = make_runner(step, parallel, 4, jax.devices()), tiny_batch()
+    state = runner.put_state(tiny_state(tiny_settings()))
+    shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
+    program = runner.compile(state, shapes, phase=SUPERVISED)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        state, _ = runner.step(state, runner.put_batch(batch), phase=SUPERVISED)
+    assert traced == [SUPERVISED]
+    assert "train_step" not in caplog.text
+    host = [*jax.tree.leaves(tiny_state(tiny_settings())), batch["ct"][:1], batch["target"][:1]]
+    held = sum(np.asarray(leaf).nbytes for leaf in host)
+    found = program.memory_analysis()
+    assert found.argument_size_in_bytes >= held
+    gigabytes = (found.temp_size_in_bytes + held) / 1e9
+    words = memory_words([program])
+    said = float(re.fullmatch(r"at most about ([\d.]+) GB of memory", words)[1])
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    assert said == pytest.approx(resident * 1.074 + 4 * gigabytes, rel=0.05)
 
 
 def test_gradients_cross_as_one_array_a_network_and_losses_together():

@@ -55,10 +55,13 @@ def test_stopped_in_a_step_and_in_a_validation_a_run_ends_as_a_straight_one(new_
 
 
 def test_compiling_is_left_at_once(new_run):
-    """Without compiled programs from another run: the first step takes seconds."""
+    """Without compiled programs from another run: that takes seconds."""
     workdir = new_run("run")
     process = start(workdir, *STEPS, JAX_ENABLE_COMPILATION_CACHE="false")
-    wait_until(lambda: "stage recurrent" in workdir.with_suffix(".txt").read_text(), process)
+    wait_until(
+        lambda: "compiling the steps of recurrent" in workdir.with_suffix(".txt").read_text(),
+        process,
+    )
     process.terminate()
     assert "nothing to save" in finish(process, workdir)
     assert newest(workdir) == 0

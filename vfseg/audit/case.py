@@ -1,5 +1,6 @@
 """One case: its files read once, what is wrong with them, and the facts that are kept."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,17 +97,17 @@ class _Examination:
             and not any(f.kind == "geometry" for f in self.findings)
             and (case.fractures is None or self.fractures is not None)
         )
-        kept = {
-            "case_id": case.case_id,
-            "patient_id": case.patient_id,
-            "split": case.split,
-            "usable": usable,
-            "scheme": self.reading.scheme if self.reading else "boxes" if self.vertebrae else "",
-            "vertebrae": self._vertebra_facts(lesions),
-            "lesions": lesions,
-        }
+        facts = CaseFacts(
+            case_id=case.case_id,
+            patient_id=case.patient_id,
+            split=case.split,
+            usable=usable,
+            scheme=self.reading.scheme if self.reading else "boxes" if self.vertebrae else "",
+            vertebrae=self._vertebra_facts(lesions),
+            lesions=lesions,
+        )
         if ct is None:
-            return CaseFacts(**kept)  # type: ignore[arg-type]
+            return facts
         counts = hounsfield_histogram(ct)
         middle = Place("sagittal", self._middle(ct))
         for severity, kind, message in check_hounsfield(counts):
@@ -115,8 +116,8 @@ class _Examination:
         self._check_bone(ct)
         block, start = distinctive_block(ct)
         spacing = [float(step) for step in ct.voxel_spacing]
-        return CaseFacts(
-            **kept,  # type: ignore[arg-type]
+        return dataclasses.replace(
+            facts,
             stored_shape=ct.geometry.stored_shape,
             stored_affine=ct.geometry.stored_affine,
             shape=ct.shape,
@@ -167,16 +168,18 @@ class _Examination:
 
     def _say_remarks(self, path: Path | None, geometry: Geometry | None) -> None:
         """Warns of headers that contradict themselves."""
-        for remark in geometry.remarks if path and geometry else ():
+        if path is None or geometry is None:
+            return
+        for remark in geometry.remarks:
             remedy = "Mend the header, or convert the file again."
-            self._find("warning", "header", f"{path.name}: {remark}. {remedy}")  # type: ignore[union-attr]
+            self._find("warning", "header", f"{path.name}: {remark}. {remedy}")
 
     def _middle(self, volume: Volume) -> tuple[int, int, int]:
         d, h, w = (size // 2 for size in volume.shape)
         return d, h, w
 
     def _check_levels(self) -> None:
-        if self.reading is None:
+        if self.reading is None or self.labels is None:
             return
         by_level = {vertebra.level: vertebra for vertebra in self.vertebrae}
         for note in self.reading.notes:
@@ -188,7 +191,7 @@ class _Examination:
             level = first if first in LEVELS else ""
             place = None
             if severity != "note":
-                centre = self._middle(self.labels) if vertebra is None else vertebra.centre  # type: ignore[arg-type]
+                centre = self._middle(self.labels) if vertebra is None else vertebra.centre
                 place = Place("sagittal", _voxel(centre))
             self._find(severity, kind, note, level=level, place=place)
         unknown = [str(label) for label, name, _ in self.reading.left_out if name == "unknown"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.audit.findings import CaseFacts, Finding
+from vfseg.audit.findings import CaseFacts, Finding, have_one_affine
 from vfseg.audit.parents import find_crops
 from vfseg.data.cases import SPLITS
 from vfseg.data.levels import LEVELS
@@ -114,7 +114,7 @@ def _doubles(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
             one_patient = person(first.patient_id) == person(other.patient_id)
             severity = "warning" if one_patient and not leak else "error"
             headers = ""
-            if not np.array_equal(first.stored_affine, other.stored_affine):  # type: ignore[arg-type]
+            if not have_one_affine(first, other):
                 headers = " (their headers differ)"
             yield Finding(
                 *(severity, "duplicate"),
@@ -133,7 +133,7 @@ def _same_place(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
             by_patient[person(case.patient_id)].append(case)
     for own in by_patient.values():
         for a, b in itertools.combinations(own, 2):
-            if not np.allclose(a.stored_affine, b.stored_affine, atol=1e-3):  # type: ignore[arg-type]
+            if not have_one_affine(a, b):
                 continue
             for one, two in itertools.product(a.vertebrae, b.vertebrae):
                 apart = np.linalg.norm(np.subtract(one.centre_mm, two.centre_mm))

@@ -165,3 +165,9 @@ class Audit:
     def usable(self) -> tuple[str, ...]:
         """Ids of the cases that can be prepared."""
         return tuple(case.case_id for case in self.cases if case.usable)
+
+
+def have_one_affine(case: CaseFacts, other: CaseFacts) -> bool:
+    """Whether the headers of two CTs say the same of where their voxels lie, to 0.001 mm."""
+    own, others = case.stored_affine, other.stored_affine
+    return own is not None and others is not None and np.allclose(own, others, atol=1e-3)

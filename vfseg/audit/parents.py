@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vfseg.audit.findings import CaseFacts, Finding
+from vfseg.audit.findings import CaseFacts, Finding, have_one_affine
+from vfseg.data.box import triple
 from vfseg.data.patients import person
 from vfseg.data.volume import Volume, read_ct
 from vfseg.errors import UserError
@@ -47,14 +48,13 @@ def distinctive_block(ct: Volume) -> tuple[np.ndarray, tuple[int, int, int]]:
     size = np.minimum(stored.shape, _BLOCK)
     room = np.array(stored.shape) - size
     candidates = [
-        tuple(int(at) for at in room * np.array(parts) / 4)
-        for parts in itertools.product((1, 2, 3), repeat=3)
+        triple(room * np.array(parts) / 4) for parts in itertools.product((1, 2, 3), repeat=3)
     ]
     blocks = [
         stored[tuple(slice(at, at + n) for at, n in zip(start, size))] for start in candidates
     ]
     best = int(np.argmax([np.ptp(block) for block in blocks]))
-    return np.array(blocks[best]), candidates[best]  # type: ignore[return-value]
+    return np.array(blocks[best]), candidates[best]
 
 
 def find_block(array: np.ndarray, block: np.ndarray) -> np.ndarray | None:
@@ -82,11 +82,11 @@ def find_block(array: np.ndarray, block: np.ndarray) -> np.ndarray | None:
 
 
 def _has_affine_of(case: CaseFacts, parent: CaseFacts) -> bool:
-    if case is parent or case.stored_affine is None or parent.stored_affine is None:
+    own, other = case.stored_shape, parent.stored_shape
+    if case is parent or own is None or other is None:
         return False
-    own, other = case.stored_shape[:3], parent.stored_shape[:3]  # type: ignore[index]
-    smaller = own != other and all(a <= b for a, b in zip(own, other))
-    return smaller and np.allclose(case.stored_affine, parent.stored_affine, atol=1e-3)
+    smaller = own[:3] != other[:3] and all(a <= b for a, b in zip(own[:3], other[:3]))
+    return smaller and have_one_affine(case, parent)
 
 
 def _compare(case: CaseFacts, parent: CaseFacts, stored: np.ndarray) -> Finding | None:

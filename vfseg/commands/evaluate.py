@@ -8,14 +8,16 @@ from vfseg import processes
 from vfseg.commands.memory import check_results
 from vfseg.commands.workdir import Run
 from vfseg.config.model import Trained, load_trained, make_predictor
-from vfseg.errors import UserError
+from vfseg.data.volume import read_geometry
+from vfseg.errors import UserError, quantity
 from vfseg.evaluation.compare import compare_runs, comparison_text
 from vfseg.evaluation.evaluate import Evaluator, gather_scores
 from vfseg.evaluation.fusion_comparison import compare_fusions, fusion_text
 from vfseg.evaluation.measures import read_states
 from vfseg.evaluation.summary import summarise, write_evaluation
 from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
-from vfseg.files import write_table
+from vfseg.files import make_sure_of_room, write_table
+from vfseg.inference.estimate import result_bytes
 from vfseg.inference.thresholds import load_thresholds, save_thresholds
 from vfseg.schemas import read_checked
 from vfseg.training.checkpoints import Checkpoints
@@ -31,9 +33,11 @@ def evaluate(run: Run) -> None:
     logging.info("evaluating the checkpoint of step %d", trained.step)
     evaluator = _evaluator(run, trained)
     validation, test = run.records("validation"), run.records("test")
+    output = run.workdir / "predictions"
+    if processes.is_first():
+        _make_sure_of_room(run, evaluator, output)
     thresholds = evaluator.choose_thresholds(cases, validation)
     predicted = evaluator.predict_slices(processes.share(test), "test")
-    output = run.workdir / "predictions"
     own = evaluator.score(cases, predicted, thresholds.slice, thresholds=thresholds, output=output)
     scores = gather_scores(own)
     if not processes.is_first():
@@ -45,6 +49,17 @@ def evaluate(run: Run) -> None:
     summary["step"] = trained.step
     summary["data"] = run.data_hash("validation", "test")
     write_evaluation(run.workdir / "evaluation", summary, scores, thresholds)
+
+
+def _make_sure_of_room(run: Run, evaluator: Evaluator, output: Path) -> None:
+    """Refuses to begin where the maps of all test cases do not fit on the disk."""
+    tested = {record.case_id for record in run.records("test")}
+    needed = sum(
+        result_bytes(read_geometry(case.ct), run.config.prepare, len(evaluator.predictor.views))
+        for case in run.prepared.cases
+        if case.case_id in tested
+    )
+    make_sure_of_room(output, needed, f"the maps of {quantity(len(tested), 'test case')}")
 
 
 def is_evaluated(run: Run) -> bool:

@@ -18,6 +18,9 @@ _FREE = ("train.patience", "train.log_every", "train.save_every")
 _SHARED = ("manifest", "add_phantoms", "phantom", "virtual_fractures", "prepare")
 """Settings on which cohorts and store of a data folder depend."""
 
+_OF_A_RUN = ("config.json", "splits.csv", "checkpoints")
+"""Of these a workdir has one as soon as its cases are prepared; a data folder has none."""
+
 
 def read_summary(workdir: Path, shape: Any = EVALUATED) -> dict[str, Any]:
     """The content of `evaluation/summary.json`, which must be of a shape (see `misfit`).
@@ -89,6 +92,23 @@ def remember(config: Config, workdir: Path, data: str) -> None:
         )
     write_json(workdir / "config.json", config.to_dict())
     write_json(path, {"train_and_validation": data})
+
+
+def refuse_workdir(data: Path) -> None:
+    """Refuses the workdir of a run as the folder of what other runs share.
+
+    That run writes its cohorts and store anew as its own settings ask, and asks nobody.
+
+    Raises:
+        UserError: it is one.
+    """
+    found = [name for name in _OF_A_RUN if (data / name).exists()]
+    if found:
+        raise UserError(
+            f"--data {data}: the workdir of another run (it holds {', '.join(found)}). Name a "
+            "folder that holds only what runs share, cohorts and store; a new one is filled by the "
+            "first run."
+        )
 
 
 def claim_data(config: Config, folder: Path) -> None:

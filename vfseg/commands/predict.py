@@ -1,5 +1,6 @@
 """Mode `predict`: the CTs of a user through a trained model."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from vfseg.devices import enough_memory
 from vfseg.errors import CannotWrite, UserError, quantity
 from vfseg.evaluation.findings import Findings, list_findings
 from vfseg.evaluation.lists import LESION_COLUMNS
-from vfseg.files import make_sure_of, write_table
+from vfseg.files import make_sure_of, make_sure_of_room, write_table
 from vfseg.inference.case import (
     LESIONS,
     MASK,
@@ -30,7 +31,7 @@ from vfseg.inference.case import (
     Prediction,
     predict_case,
 )
-from vfseg.inference.estimate import estimate
+from vfseg.inference.estimate import estimate, result_bytes
 from vfseg.inference.model import Model
 from vfseg.report.scene import Scene
 from vfseg.stopping import STOP
@@ -80,7 +81,8 @@ def predict(request: Request) -> None:
     """
     cases, one = _cases(request)
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
-    make_sure_of(request.output)
+    if processes.is_first():
+        make_sure_of(request.output)
     with alone_in(request.output, *(at.name for _, at in wanted if at != request.output)):
         _predict_all(request, wanted, one)
 
@@ -99,6 +101,7 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
     name = request.model or "shipped with vfseg"
     print(f"model: {name}, step {model.step}, trained on {_fractures_of(model)} fractures")
     print(f"threshold {model.thresholds.fused:.3f}, chosen on validation. {RESEARCH_USE}")
+    _make_sure_of_room(request.output, [case for case, _ in todo], model)
     tried, failed = 0, []
     for case, directory in todo:
         if STOP.asked:
@@ -127,6 +130,17 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
             f"which are kept; the same command {'without --overwrite ' * request.overwrite}"
             "predicts the others."
         )
+
+
+def _make_sure_of_room(output: Path, cases: Sequence[Case], model: Model) -> None:
+    """Refuses to begin where the results of all cases do not fit on the disk."""
+    needed = 0
+    for case in cases:
+        with contextlib.suppress(UserError):  # which is said when it is its turn
+            needed += result_bytes(
+                read_geometry(case.ct), model.prepare, len(model.predictor.views)
+            )
+    make_sure_of_room(output, needed, f"the results of {quantity(len(cases), 'case')}")
 
 
 def _cases(request: Request) -> tuple[tuple[Case, ...], bool]:
@@ -171,10 +185,10 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
     geometry = read_geometry(case.ct)
     for remark in geometry.remarks:
         logging.warning("%s: %s", case.ct, remark)
-    seconds, memory = estimate(geometry, model)
+    seconds, memory = estimate(geometry, model, labelled=case.vertebrae is not None)
     size = "x".join(map(str, geometry.stored_shape[:3]))
     print(
-        f"{case.case_id}: {size} voxels, at most about {seconds:.0f} s and {memory / 1e9:.1f} GB "
+        f"{case.case_id}: {size} voxels, at most about {seconds:.0f} s and {memory / 1e9:.2g} GB "
         "of memory"
     )
     make_sure_of(output)

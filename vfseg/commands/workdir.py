@@ -11,7 +11,7 @@ from typing import NamedTuple
 from absl import logging
 
 from vfseg import processes
-from vfseg.commands.memory import check_config_of, claim_data
+from vfseg.commands.memory import check_config_of, claim_data, refuse_workdir
 from vfseg.config.config import Config
 from vfseg.crops.prepare import prepare_cases
 from vfseg.crops.splits import assign_splits
@@ -99,6 +99,8 @@ class Run:
     ):
         """Reads and writes nothing yet. Arguments as the attributes; no `data` is the workdir."""
         self.config, self.workdir, self.data = config, workdir, data or workdir
+        if self.data.resolve() == workdir.resolve():
+            self.data = workdir
         self.follow_links = follow_links
 
     @contextlib.contextmanager
@@ -124,6 +126,8 @@ class Run:
         Raises:
             UserError: whatever is wrong with manifest or cases.
         """
+        if not self.workdir.resolve().is_relative_to(self.data.resolve()):  # as those of folds are
+            refuse_workdir(self.data)
         with locked(self.data):
             for cohort in (_COHORT, _VIRTUAL):
                 sweep(self.data / cohort, "cases")

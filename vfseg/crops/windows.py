@@ -269,7 +269,7 @@ class BatchFeed:
             )
         import grain  # with Orbax, a third of a second that only training has to wait
 
-        self._batch_size = batch_size
+        self._batch_size, self._source = batch_size, source
         part = grain.MapDataset.source(_ProcessPart(source, batch_size, process, processes))
         batches = part.batch(batch_size // processes, drop_remainder=True)
         reading = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
@@ -278,6 +278,15 @@ class BatchFeed:
     def __next__(self) -> dict[str, np.ndarray]:
         """Next batch: `ct` int16 `b r h w`, `target` uint8 `b k h w`, `plane` int32 `b`."""
         return next(self._iterator)
+
+    @property
+    def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """What the batches of all processes together look like; none is drawn."""
+        sample = {name: np.asarray(array) for name, array in self._source[0].items()}
+        return {
+            name: jax.ShapeDtypeStruct((self._batch_size, *array.shape), array.dtype)
+            for name, array in sample.items()
+        }
 
     @property
     def position(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from vfseg.data.box import Box
+from vfseg.data.box import Box, start_of, stop_of, triple
 from vfseg.data.levels import (
     LEVELS,
     SPINE_IDS,
@@ -210,12 +210,11 @@ def _peak_centre(weights: np.ndarray, heights: np.ndarray) -> np.ndarray:
 def _vertebra(level: str, label: int, seen: _Seen) -> Vertebra:
     volume_ml = seen.sighting.volume_ml or 0.0
     flags = ["fragment"] * is_fragment(level, volume_ml) + ["cut"] * seen.sighting.cut
-    start, stop = (tuple(int(getattr(s, e)) for s in seen.box) for e in ("start", "stop"))
     return Vertebra(
         level,
         label,
-        start,  # type: ignore[arg-type]
-        stop,  # type: ignore[arg-type]
+        triple(start_of(seen.box)),
+        triple(stop_of(seen.box)),
         seen.centre,
         seen.voxels,
         volume_ml,

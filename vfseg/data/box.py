@@ -17,6 +17,22 @@ def box_between(start: Iterable[int], stop: Iterable[int]) -> Box:
     return d, h, w
 
 
+def triple(numbers: Iterable[float]) -> tuple[int, int, int]:
+    """Three whole numbers, one an axis, of whatever three numbers there are.
+
+    >>> triple(np.array([3.0, 1.0, 2.0]))
+    (3, 1, 2)
+    """
+    d, h, w = (int(number) for number in numbers)
+    return d, h, w
+
+
+def stop_of(box: Box) -> tuple[int, int, int]:
+    """End (d, h, w) of a box, exclusive."""
+    d, h, w = box
+    return d.stop, h.stop, w.stop
+
+
 def whole(shape: Iterable[int]) -> Box:
     """The box that holds a volume of this shape (d, h, w)."""
     return box_between((0, 0, 0), shape)

@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 from nibabel.affines import apply_affine
 
+from vfseg.data.box import triple
 from vfseg.data.geometry import Geometry
 from vfseg.data.levels import LEVELS, SPINE_IDS, Sighting, Vertebra, decide_scheme
 from vfseg.errors import UserError, quantity
@@ -118,8 +119,8 @@ def _vertebra(
     return Vertebra(
         level,
         0 if who in LEVELS else int(who),
-        start,  # type: ignore[arg-type]
-        stop,  # type: ignore[arg-type]
+        triple(start),
+        triple(stop),
         (low + high - 1) / 2,
         voxels,
         voxels * float(abs(np.linalg.det(geometry.affine[:3, :3]))) / 1000,

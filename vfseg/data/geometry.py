@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from nibabel.orientations import io_orientation
 
-from vfseg.data.box import Box
+from vfseg.data.box import Box, triple
 from vfseg.data.contradictions import contradictions, mend_quaternion
 from vfseg.errors import UserError
 
@@ -163,8 +163,9 @@ def geometry_of_header(source: nib.Nifti1Header, name: str) -> Geometry:
     if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
         raise UserError(f"{name}: singular affine (two axes run in one direction). {remedy}")
     orientation = io_orientation(affine)  # per stored axis: its RAS axis, its direction
-    axes = tuple(int(np.flatnonzero(orientation[:, 0] == ras)[0]) for ras in (2, 1, 0))
-    flips = tuple(bool(orientation[axis, 1] < 0) for axis in axes)
+    axes = triple(np.flatnonzero(orientation[:, 0] == ras)[0] for ras in (2, 1, 0))
+    d, h, w = (bool(orientation[axis, 1] < 0) for axis in axes)
+    flips = d, h, w
     to_stored = np.zeros((4, 4))  # canonical index -> stored index
     to_stored[3, 3] = 1
     for canonical, (axis, flip) in enumerate(zip(axes, flips)):
@@ -177,7 +178,7 @@ def geometry_of_header(source: nib.Nifti1Header, name: str) -> Geometry:
     remarks = tuple(contradictions(header, affine))
     return Geometry(
         *(shape, affine, canonical_shape, canonical_affine),
-        *(axes, flips, header, remarks),  # type: ignore[arg-type]
+        *(axes, flips, header, remarks),
     )
 
 

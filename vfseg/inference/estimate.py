@@ -1,7 +1,8 @@
-"""What a prediction will take, said before it begins."""
+"""What a prediction will take, said before it begins: time, memory, room on the disk."""
 
 import numpy as np
 
+from vfseg.crops.prepare import PrepareSettings
 from vfseg.data.geometry import Geometry
 from vfseg.data.levels import LEVELS
 from vfseg.inference.model import Model
@@ -10,12 +11,21 @@ from vfseg.inference.model import Model
 _VOXELS_A_SECOND = 25e6  # read, resampled, written in two files
 _OPERATIONS_A_SECOND = 20e9  # of the network, a core
 _FIXED_SECONDS = 12.0  # compilation, pictures
-_FIXED_BYTES = 340e6  # compiled programs, slabs, pictures
+
+# Measured by `benchmarks/estimates.py`, as resident bytes of the whole process.
+_PROGRAM_BYTES = 390e6  # Python, JAX and the other libraries, an open model
 _BYTES_A_FEATURE = 70  # of each voxel that goes through the network, at its finest scale
+_KEPT_OF_NETWORK = 0.8  # compiled programs, and what the allocators do not give back
+_SLAB_VOXELS, _BYTES_OF_SLABS = 4e6, 60  # resampled, and in the queues of three files
+_DRAWING_BYTES = 130e6
+_LISTED = 0.95  # bytes a voxel, while lesions and vertebrae are listed
+
+_PAGE_BYTES = 16 * 2**20  # pictures, meshes, lists
+_PACKED_ELSEWHERE = 200  # voxels outside the crops, a byte of all maps
 
 
-def estimate(geometry: Geometry, model: Model) -> tuple[float, float]:
-    """Seconds and bytes of host memory that the prediction of a CT will take, at most.
+def estimate(geometry: Geometry, model: Model, *, labelled: bool) -> tuple[float, float]:
+    """Seconds, and bytes of host memory of the whole process, that a CT's prediction takes at most.
 
     All levels from T4 to L5 are counted, and a CT that has to be unpacked. An accelerator does the
     work of the network in no time to speak of, and it is counted all the same.
@@ -23,13 +33,40 @@ def estimate(geometry: Geometry, model: Model) -> tuple[float, float]:
     Args:
         geometry: of the CT.
         model: what predicts it.
+        labelled: whether a label map tells the vertebrae; boxes take no memory.
     """
     crop, views = model.prepare.crop_shape, len(model.predictor.views)
+    side_by_side = model.predictor.crops_side_by_side
     voxels, crop_voxels = float(np.prod(geometry.shape)), float(np.prod(crop))
-    network = len(LEVELS) * views * model.predictor.operations(model.g_params, crop)
+    work = len(LEVELS) * views * model.predictor.operations(model.g_params, crop)
     seconds = _FIXED_SECONDS + voxels / _VOXELS_A_SECOND
-    seconds += network / (_OPERATIONS_A_SECOND * model.predictor.crops_side_by_side)
+    seconds += work / (_OPERATIONS_A_SECOND * side_by_side)
     fused = len(LEVELS) * (2 + 4 + 4 + (8 if views > 1 else 0))  # HU, total, weight, moments
-    features = model.predictor.crops_side_by_side * model.finest_features
-    of_a_voxel = fused + 4 * views + features * _BYTES_A_FEATURE
-    return seconds, _FIXED_BYTES + 2 * voxels + crop_voxels * of_a_voxel
+    held = _PROGRAM_BYTES + (2 + labelled) * voxels + crop_voxels * (fused + 4 * views)
+    network = _BYTES_A_FEATURE * crop_voxels * side_by_side * model.finest_features
+    slabs = _BYTES_OF_SLABS * min(voxels, _SLAB_VOXELS)
+    maps = 2 * region_voxels(geometry, model.prepare) * (2 if views > 1 else 1)
+    afterwards = _KEPT_OF_NETWORK * network + maps + max(slabs, _DRAWING_BYTES, _LISTED * voxels)
+    return seconds, held + max(network, afterwards)
+
+
+def region_voxels(geometry: Geometry, prepare: PrepareSettings) -> float:
+    """Voxels of a CT that lie in crops, at most: as if no two of T4 to L5 overlapped."""
+    crop_mm3 = float(np.prod(prepare.crop_shape)) * prepare.voxel_spacing**3
+    all_of_it = len(LEVELS) * crop_mm3 / float(np.prod(geometry.voxel_spacing))
+    return min(float(np.prod(geometry.shape)), all_of_it)
+
+
+def result_bytes(geometry: Geometry, prepare: PrepareSettings, views: int) -> int:
+    """Bytes on the disk that the results of a CT take at most: maps, mask, lists and pictures.
+
+    Two bytes a voxel of the crops and map, as if nothing could be packed; outside there are zeros.
+
+    Args:
+        geometry: of the CT.
+        prepare: how crops are cut.
+        views: of each crop; with several there is a map of the uncertainty.
+    """
+    maps = 2 if views > 1 else 1
+    inside = region_voxels(geometry, prepare) * (2 * maps + 1)
+    return round(inside + float(np.prod(geometry.shape)) / _PACKED_ELSEWHERE) + _PAGE_BYTES

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vfseg.data.box import triple
 from vfseg.data.geometry import PLANE_AXES
 
 _RIGHT = 2  # axis of `d h w` that a left-right flip turns round
@@ -86,7 +87,7 @@ class Views:
                     for sign in (-1, 1):
                         shift = [0, 0, 0]
                         shift[along] = sign * self.shifts
-                        yield View(axis, flipped, tuple(shift))  # type: ignore[arg-type]
+                        yield View(axis, flipped, triple(shift))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

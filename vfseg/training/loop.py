@@ -18,11 +18,12 @@ from vfseg.crops.windows import BatchFeed, RunSource, WindowSettings
 from vfseg.devices import enough_memory
 from vfseg.training.alarms import NEEDED, Alarms
 from vfseg.training.checkpoints import Checkpoints
+from vfseg.training.estimate import memory_words
 from vfseg.training.interrupt import INTERRUPT
 from vfseg.training.parallel import Step, make_runner
 from vfseg.training.schedules import warm_up_steps
 from vfseg.training.settings import StageSettings, TrainSettings
-from vfseg.training.stages import Phase, plan_stages, stage_at
+from vfseg.training.stages import Phase, Stage, plan_stages, stage_at
 from vfseg.training.state import TrainState
 from vfseg.training.writer import (
     MetricWriter,
@@ -211,6 +212,7 @@ class _Loop:
         turns = {stage.first: stage for stage in stages}
         first = saved = int(host.step)
         state = runner.put_state(host)
+        self._compile(state, [stage for stage in stages if stage.last > first])
         self._since = time.monotonic()
         silent = None if processes.is_first() else True
         bar = tqdm(range(first, steps), "train", steps, initial=first, unit="step", disable=silent)
@@ -240,6 +242,19 @@ class _Loop:
                 self._since = time.monotonic()
         if INTERRUPT.stops_at(steps):
             _stop()
+
+    def _compile(self, state: TrainState, stages: Sequence[Stage]) -> None:
+        """Compiles the steps of the stages to come, and says what they take of memory.
+
+        All of them now: that memory is too small for the last stage is known before the first.
+        """
+        phases = dict.fromkeys(stage.phase for stage in stages)
+        if not phases:
+            return
+        logging.info("compiling the steps of %s", ", ".join(stage.name for stage in stages))
+        shapes = self._feed.shapes
+        programs = [self._runner.compile(state, shapes, phase=phase) for phase in phases]
+        logging.info("training takes %s", memory_words(programs))
 
     def _step(self, state: TrainState, phase: Phase) -> TrainState:
         batch = self._runner.put_batch(next(self._feed))

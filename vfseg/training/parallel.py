@@ -66,6 +66,22 @@ class JitRunner:
         """Runs one step; the state given is consumed. Returns the next state and the metrics."""
         return self._step(state, batch, phase=phase)
 
+    def compile(
+        self, state: TrainState, shapes: Mapping[str, jax.ShapeDtypeStruct], *, phase: Phase
+    ) -> jax.stages.Compiled:
+        """Compiles a step, which `step` then runs.
+
+        Args:
+            state: from `put_state`; it is not consumed.
+            shapes: of the global batch.
+            phase: of the step.
+        """
+        placed = {
+            name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=self._split)
+            for name, array in shapes.items()
+        }
+        return self._step.lower(state, placed, phase=phase).compile()
+
     def lower(self, state: TrainState, batch: Mapping[str, jax.Array], *, phase: Phase):
         """The program of a step before it is compiled, to look into; nothing runs."""
         return self._step.lower(state, batch, phase=phase)
@@ -108,6 +124,20 @@ class PmapRunner:
     def step(self, state: TrainState, batch: Mapping[str, Any], *, phase: Phase):
         """As `JitRunner.step`."""
         return self._steps(phase)(state, batch)
+
+    def compile(
+        self, state: TrainState, shapes: Mapping[str, jax.ShapeDtypeStruct], *, phase: Phase
+    ) -> jax.stages.Compiled:
+        """As `JitRunner.compile`."""
+        placed = {
+            name: jax.ShapeDtypeStruct(
+                (self._copies, x.shape[0] // self._copies, *x.shape[1:]),
+                x.dtype,
+                sharding=self._split,
+            )
+            for name, x in shapes.items()
+        }
+        return self._steps(phase).lower(state, placed).compile()
 
     def get(self, tree: Any) -> Any:
         """The first device's copy, on the host."""

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from vfseg.data.anatomy import LabelReading, read_vertebrae
+from vfseg.data.box import triple
 from vfseg.data.geometry import check_same_geometry
 from vfseg.data.instances import instances_as_uint8
 from vfseg.data.levels import SPINE_IDS, Vertebra
@@ -276,12 +277,12 @@ def _render(
         return out
 
     ends = [np.flatnonzero(changed.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
-    start = tuple(int(part.start + e[0]) if e.size else 0 for part, e in zip(box, ends))
-    stop = tuple(int(part.start + e[-1] + 1) if e.size else 0 for part, e in zip(box, ends))
+    start = triple(part.start + e[0] if e.size else 0 for part, e in zip(box, ends))
+    stop = triple(part.start + e[-1] + 1 if e.size else 0 for part, e in zip(box, ends))
     facts = FractureFacts(
         vertebra.level, vertebra.label, fracture.spec, tuple(instances),
         tuple(body.heights().tolist()), tuple(fallen.heights().tolist()),
-        float(np.abs(rise).max()), trabecular, noise.sd, start, stop,  # type: ignore[arg-type]
+        float(np.abs(rise).max()), trabecular, noise.sd, start, stop,
     )  # fmt: skip
     broken = LabelledCT(
         Volume(pasted(ct.array, result), ct.geometry),
