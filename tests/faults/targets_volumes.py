@@ -94,7 +94,7 @@ def _jpeg(folder: Path, kind: str) -> Target:
     data = pydicom.dcmread(path)
 
     def dress(codes: bytes) -> bytes:
-        data.PixelData, stream = encapsulate([codes]), io.BytesIO()
+        data.PixelData, stream = encapsulate([codes.ljust(2, b"\0")]), io.BytesIO()
         data.save_as(stream, enforce_file_format=True)
         return stream.getvalue()
 
