@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
+from benchmarks.memory import peak_of
 from vfseg.errors import UserError
 
 LARGEST_VOLUME = 2**25
 """Bytes that a volume may promise while readers are tried: VFSEG_LARGEST_VOLUME_GB."""
 
 MOST_BYTES = 2**28
-"""That reading may take: the volume with four bytes for each one that the file has, and buffers."""
+"""That reading may take: the volume, what is made of it on the way, and buffers."""
 
 MOST_SECONDS = 10
 """Of the processor."""
@@ -47,9 +49,9 @@ class Target:
 def outcome(target: Target, data: bytes) -> str:
     """What a reader makes of an input: `VALUE`, `MESSAGE`, or what is wrong, in words."""
     target.path.write_bytes(target.dress(data))
-    before = _peak(), time.process_time()
+    before, start = _peak(), time.process_time()
     found = _found(target)
-    grown, seconds = _peak() - before[0], time.process_time() - before[1]
+    grown, seconds = _peak() - before, time.process_time() - start
     if grown > MOST_BYTES:
         return f"took {grown / 2**20:.0f} MiB"
     if seconds > MOST_SECONDS:
@@ -81,7 +83,7 @@ def _is_of_memory(error: BaseException | None) -> bool:
 
 def _peak() -> int:
     """Largest size of this process so far, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_of(resource.getrusage(resource.RUSAGE_SELF))
 
 
 @contextlib.contextmanager
@@ -90,22 +92,14 @@ def bounded() -> Iterator[None]:
 
     Without it, memory that is asked for and not touched would go unseen.
     """
-    before, limits = os.environ.get("VFSEG_LARGEST_VOLUME_GB"), _limits()
-    os.environ["VFSEG_LARGEST_VOLUME_GB"] = str(LARGEST_VOLUME / 2**30)
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
     status = Path("/proc/self/status")
     if status.exists():
         used = re.search(r"VmData:\s*(\d+) kB", status.read_text())
         assert used
         resource.setrlimit(resource.RLIMIT_DATA, (int(used[1]) * 1024 + MOST_BYTES, limits[1]))
     try:
-        yield
+        with mock.patch.dict(os.environ, {"VFSEG_LARGEST_VOLUME_GB": str(LARGEST_VOLUME / 2**30)}):
+            yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, limits)
-        if before is None:
-            del os.environ["VFSEG_LARGEST_VOLUME_GB"]
-        else:
-            os.environ["VFSEG_LARGEST_VOLUME_GB"] = before
-
-
-def _limits() -> tuple[int, int]:
-    return resource.getrlimit(resource.RLIMIT_DATA)

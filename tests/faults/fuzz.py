@@ -95,6 +95,7 @@ def main() -> None:
             tally = Tally(options.reader, target, options.inputs, options.kept)
             flags = [f"-seed={options.seed}", f"-max_len={_LONGEST}", "-timeout=60"]
             flags += ["-rss_limit_mb=0", "-verbosity=0", "-len_control=0"]
+            flags += [f"-artifact_prefix={options.kept}/"]  # of an input that takes too long
             atheris.Setup([sys.argv[0], *flags, str(corpus)], tally, custom_mutator=change)
             atheris.Fuzz()
 

@@ -8,7 +8,7 @@ TARGETS = {
     make.__name__: make
     for make in (
         *(volumes.nifti, volumes.nifti_gz, volumes.packed),
-        *(volumes.dicom, volumes.dicom_deflated, volumes.dicom_jpeg),
+        *(volumes.dicom, volumes.dicom_deflated, volumes.dicom_jpeg, volumes.dicom_jpeg_ls),
         *(weights.states_npz, weights.states_array, weights.model_config, weights.model_parameters),
         *(weights.safetensors, weights.safetensors_header),
         *(weights.pth, weights.pth_pickle, weights.pth_legacy),

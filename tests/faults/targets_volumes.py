@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import shutil
 import tempfile
 import zlib
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from tests.data.dicom_series import jpeg_series, make_slices, series_affine, volume
@@ -74,16 +77,29 @@ def dicom(folder: Path) -> Target:
 
 
 def dicom_jpeg(folder: Path) -> Target:
-    """The same, compressed: what decodes it may end its process."""
-    seeds = []
-    for kind in ("JPEGLosslessProcess14_1", "JPEGLSLossless"):
-        with tempfile.TemporaryDirectory() as place:
-            packed, _ = jpeg_series(Path(place), kind, (16, 16, SLICES))
-            paths = sorted(packed.iterdir())
-            seeds.append(paths[-1].read_bytes())
-            for path in paths:
-                shutil.copy(path, folder)
-    return Target(folder / paths[-1].name, lambda: read_ct(folder), seeds)
+    """The codes of its pixels, as JPEG: what decodes them may end its process."""
+    return _jpeg(folder, "JPEGLosslessProcess14_1")
+
+
+def dicom_jpeg_ls(folder: Path) -> Target:
+    """The same, as JPEG-LS."""
+    return _jpeg(folder, "JPEGLSLossless")
+
+
+def _jpeg(folder: Path, kind: str) -> Target:
+    with tempfile.TemporaryDirectory() as place:
+        packed, _ = jpeg_series(Path(place), kind, (16, 16, SLICES))
+        shutil.copytree(packed, folder, dirs_exist_ok=True)
+    path = sorted(folder.iterdir())[-1]
+    data = pydicom.dcmread(path)
+
+    def dress(codes: bytes) -> bytes:
+        data.PixelData, stream = encapsulate([codes.ljust(2, b"\0")]), io.BytesIO()
+        data.save_as(stream, enforce_file_format=True)
+        return stream.getvalue()
+
+    codes = next(generate_frames(data.PixelData, number_of_frames=1))
+    return Target(path, lambda: read_ct(folder), [codes], dress)
 
 
 def dicom_deflated(folder: Path) -> Target:
