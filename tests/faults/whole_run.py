@@ -13,6 +13,7 @@ from tests.faults.programs import Counts, counts_of, said_in
 from tests.training.outcome import log_lines
 from vfseg.config.config import read_config
 from vfseg.config.recipe import initial_state
+from vfseg.errors import UserError
 from vfseg.training.checkpoints import Checkpoints
 
 TINY = (
@@ -64,12 +65,12 @@ def command(mode, folder, evaluated=None):
     ]
 
 
-def straight_run(programs, folder):
-    """Runs all jobs; name -> `Job`."""
+def straight_run(programs, folder, names=JOBS):
+    """Runs the first of the jobs, or all; name -> `Job`."""
     nothing = folder / "none" / "run"
     nothing.mkdir(parents=True)
     jobs, last = {}, nothing
-    for name in JOBS:
+    for name in names:
         before = nothing if name == "predict" else last
         job = Job(name, before, folder / name / "run", evaluated=last)
         job.begun(job.after)
@@ -108,7 +109,11 @@ def _digest(path):
 
 
 def _state(checkpoints, step):
-    restored = checkpoints.restore(step, initial_state(read_config(checkpoints.config(step))))
+    try:
+        template = initial_state(read_config(checkpoints.config(step)))
+        restored = checkpoints.restore(step, template)
+    except UserError as error:
+        return str(error)
     leaves = jax.tree_util.tree_leaves_with_path(restored.state)
     digests = [(str(path), _digest_of_array(leaf)) for path, leaf in leaves]
     return digests, restored.next_sample
