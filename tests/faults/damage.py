@@ -67,6 +67,11 @@ def _change(change, name, partner):
     return lambda folder: change(folder / name, partner and folder / partner)
 
 
+_SPARE = re.compile(r"checkpoints/damaged-\d+/.*|(checkpoints/)?1( scored)?")
+"""No part of a result: the older checkpoint, which stands in for the newest, and what was set aside
+in its favour."""
+
+
 class Command(NamedTuple):
     """A command for a run that is finished.
 
@@ -83,6 +88,10 @@ class Command(NamedTuple):
     def arguments(self, folder):
         """Of the command that works in a folder."""
         return command(self.mode, folder)
+
+    def results(self, names):
+        """Those names in an outcome that are of its results."""
+        return [n for n in names if self.writes.match(n) and not _SPARE.fullmatch(n)]
 
 
 def _without_the_newest(folder):

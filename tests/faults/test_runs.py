@@ -191,7 +191,7 @@ def test_a_damaged_file_of_a_finished_run_is_mended_or_named(name, programs, job
         text = said_in(folder)
         end = "clear message"
         if status == 0:
-            wrong = [n for n in differences(folder, wanted) if command.writes.match(n)]
+            wrong = command.results(differences(folder, wanted))
             end = f"ends with 0, and {wrong} are not as before" if wrong else "right"
         elif status != 2 or not clear_message(text):
             end = f"ends with {status}: {text[-1500:]}"
