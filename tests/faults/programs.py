@@ -42,8 +42,8 @@ class Programs:
 
     def close(self):
         """Ends it."""
-        self._process.stdin.close()
-        self._process.wait(LONGEST)
+        with self._process:  # closes both pipes, and waits
+            self._process.stdin.close()
 
     def start(self, arguments, folder, *, number=signal.SIGKILL, at=-1, room=-1):
         """Starts the program, which adds what it prints to `FOLDER.log`.
