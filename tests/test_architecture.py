@@ -9,8 +9,8 @@ from pathlib import Path
 import vfseg
 
 GROUND = (
-    *("errors", "files", "settings", "schemas", "digests", "locks", "messages", "stopping"),
-    *("devices", "processes"),
+    *("errors", "files", "json_files", "settings", "schemas", "digests", "locks", "messages"),
+    *("stopping", "devices", "processes"),
 )
 FOLDERS = (
     *("data", "synthesis", "crops", "drawing", "audit", "models", "training", "inference"),

@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import json
 import math
 import os
 import shutil
@@ -18,15 +17,12 @@ from vfseg.files import (
     full_disk_named,
     make_sure_of,
     make_sure_of_room,
-    read_json,
     read_table,
-    sealed,
     sweep,
     unfinished,
-    unsealed,
-    write_json,
     write_table,
 )
+from vfseg.json_files import write_json
 
 
 def test_atomic_file_keeps_the_old_one_on_failure(tmp_path):
@@ -103,17 +99,6 @@ def test_a_file_that_finds_no_room_is_named_and_leaves_nothing(tmp_path):
     ):
         write_json(tmp_path / "f", list(range(100)))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_json_is_read_as_it_was_written_and_damage_is_named(tmp_path):
-    path = tmp_path / "a.json"
-    assert read_json(path) is None
-    write_json(path, {"a": [1, 2.5, None]})
-    assert read_json(path) == {"a": [1, 2.5, None]}
-    for content in (b"{", b"", b"\xff", b"[" * 100_000, b"9" * 5000, b'{"a\\ud800": 1}'):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=r"a\.json: damaged .* Delete it"):
-            read_json(path)
 
 
 def test_a_table_is_read_back_as_it_was_written(tmp_path):
@@ -229,23 +214,3 @@ def test_a_table_that_is_not_there(tmp_path):
 
 
 CONTENT = {"step": 12, "loss": 0.328125, "bad": math.nan, "rule": "Youden’s", "none": None}
-
-
-def test_what_was_sealed_comes_back(tmp_path):
-    write_json(tmp_path / "f.json", sealed(CONTENT))
-    assert repr(read_json(tmp_path / "f.json")) == repr(CONTENT)
-    assert unsealed(CONTENT) is CONTENT, "of an earlier version"
-
-
-def test_another_number_in_what_was_sealed_is_noticed(tmp_path):
-    """Whichever digit it is: such a file reads well otherwise."""
-    text = json.dumps(sealed(CONTENT))
-    places = [place for place, letter in enumerate(text) if letter.isdigit()]
-    assert len(places) > 20
-    for place in places:
-        other = str((int(text[place]) + 1) % 10)
-        (tmp_path / "f.json").write_text(text[:place] + other + text[place + 1 :])
-        if text[place - 3 : place] in ("crc", "rc3"):  # then it is a name like any other
-            continue
-        with pytest.raises(UserError, match=r"f\.json: damaged \(not as it was written"):
-            read_json(tmp_path / "f.json")

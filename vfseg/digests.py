@@ -13,7 +13,8 @@ from io import BufferedReader
 from pathlib import Path
 
 from vfseg.errors import UserError
-from vfseg.files import sync_folder, write_json
+from vfseg.files import sync_folder
+from vfseg.json_files import write_json
 from vfseg.schemas import TEXT, Table, read_checked
 
 DIGESTS = "digests.json"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vfseg.errors import UserError
-from vfseg.files import read_json
+from vfseg.json_files import read_json
 from vfseg.settings import Rule
 
 

@@ -15,7 +15,7 @@ from vfseg.commands import flags
 from vfseg.commands.predict import Request, predict
 from vfseg.commands.workdir import Run, alone_in
 from vfseg.errors import UserError
-from vfseg.files import write_json
+from vfseg.json_files import write_json
 from vfseg.locks import RUN, kept_for_run
 from vfseg.training.interrupt import INTERRUPT
 

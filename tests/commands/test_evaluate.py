@@ -13,9 +13,9 @@ from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
 from vfseg.digests import write_digests
 from vfseg.errors import CannotWrite
-from vfseg.files import write_json
 from vfseg.inference.estimate import result_bytes
 from vfseg.inference.thresholds import Thresholds, save_thresholds
+from vfseg.json_files import write_json
 
 
 @pytest.fixture

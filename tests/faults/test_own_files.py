@@ -23,8 +23,8 @@ from vfseg.config.shipped import export_model
 from vfseg.crops.store import CaseArrays, read_crops, read_record, write_case
 from vfseg.errors import UserError
 from vfseg.evaluation.measures import States, read_states, write_states
-from vfseg.files import sealed
 from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
+from vfseg.json_files import sealed
 from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
 from vfseg.training.writer import read_metrics

@@ -52,3 +52,11 @@ def test_a_run_that_ended_between_a_score_and_its_digest_keeps_the_score(checkpo
 def test_another_score_takes_the_place_of_the_first(checkpoints):
     checkpoints.score(2, 0.8)
     assert checkpoints.best == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"pr_auc": null}', '{"pr_auc": 1.5}', "3"])
+def test_what_is_no_score_is_named(checkpoints, tmp_path, content):
+    (tmp_path / "1" / "validation.json").write_text(content)
+    (tmp_path / "1" / DIGESTS).unlink()
+    with pytest.raises(UserError, match=r"1: this checkpoint is damaged .* Delete"):
+        _ = checkpoints.best

@@ -336,10 +336,3 @@ def test_what_a_killed_run_left_is_cleared_away_by_the_next(workdir):
     assert len(list(folder.iterdir())) == 5, "a reader changes nothing"
     assert Checkpoints(folder, create=True).newest == 2
     assert {path.name for path in folder.iterdir()} == {"1", "2"}
-
-
-@pytest.mark.parametrize("content", ["", "{", "{}", '{"pr_auc": null}', '{"pr_auc": 1.5}', "3"])
-def test_a_damaged_score_is_named(workdir, content):
-    (workdir / "checkpoints" / "1" / "validation.json").write_text(content)
-    with pytest.raises(UserError, match=r"checkpoints/1: this checkpoint is damaged .* Delete"):
-        _ = Checkpoints(workdir / "checkpoints").best

@@ -8,7 +8,7 @@ from vfseg.config.config import Config, read_config
 from vfseg.digests import noticed
 from vfseg.errors import UserError
 from vfseg.evaluation.summary_shape import EVALUATED, REMEDY
-from vfseg.files import write_json
+from vfseg.json_files import write_json
 from vfseg.schemas import ANY, TEXT, Table, read_checked
 from vfseg.training.checkpoints import Checkpoints
 

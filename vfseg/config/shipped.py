@@ -16,8 +16,9 @@ from vfseg.config.config import Config
 from vfseg.data.npz import DamagedNpz, npz_promises, read_npz
 from vfseg.digests import DIGESTS, damage, has_digests, write_digests
 from vfseg.errors import UserError
-from vfseg.files import atomic_file, write_json
+from vfseg.files import atomic_file
 from vfseg.inference.thresholds import THRESHOLDS, Thresholds, save_thresholds
+from vfseg.json_files import write_json
 from vfseg.schemas import read_checked
 from vfseg.settings import whole
 

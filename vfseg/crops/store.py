@@ -21,7 +21,8 @@ from vfseg.data.geometry import PLANE_AXES
 from vfseg.data.levels import LEVELS
 from vfseg.digests import damage, has_digests, write_digests
 from vfseg.errors import CannotWrite, UserError, in_short
-from vfseg.files import full_disk_of, unfinished, write_json
+from vfseg.files import full_disk_of, unfinished
+from vfseg.json_files import write_json
 from vfseg.schemas import NUMBER, TEXT, misfit, read_checked
 from vfseg.settings import Rule, above, one_of, whole
 

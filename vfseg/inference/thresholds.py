@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from vfseg.errors import UserError
-from vfseg.files import sealed, write_json
+from vfseg.json_files import sealed, write_json
 from vfseg.schemas import TEXT, Maybe, read_checked
 from vfseg.settings import above, between, whole
 

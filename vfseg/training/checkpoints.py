@@ -28,7 +28,8 @@ from orbax.checkpoint import v1 as ocp
 from vfseg import processes
 from vfseg.digests import add_digest, damage, has_digests, write_digests
 from vfseg.errors import CannotWrite, UserError, in_short
-from vfseg.files import full_disk_of, sync_folder, write_json
+from vfseg.files import full_disk_of, sync_folder
+from vfseg.json_files import write_json
 from vfseg.schemas import read_checked
 from vfseg.settings import between
 from vfseg.training.damage import DamagedCheckpoint, alone, damage_of, damaged, intact

@@ -17,7 +17,8 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from vfseg import processes
 from vfseg.errors import UserError
-from vfseg.files import atomic_file, parse_json, sealed, unsealed
+from vfseg.files import atomic_file
+from vfseg.json_files import parse_json, sealed, unsealed
 from vfseg.schemas import NUMBER, All, Table, misfit
 from vfseg.settings import whole
 

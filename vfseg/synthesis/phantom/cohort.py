@@ -16,7 +16,7 @@ from vfseg.data.levels import LEVELS
 from vfseg.data.outputs import FACTS
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
-from vfseg.files import write_json
+from vfseg.json_files import write_json
 from vfseg.processes import cores
 from vfseg.schemas import TEXT, read_checked
 from vfseg.stopping import STOP
