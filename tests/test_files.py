@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import math
 import os
 import shutil
 from pathlib import Path
@@ -211,6 +210,3 @@ def test_a_table_that_is_not_there(tmp_path):
         read_table(tmp_path / "no.csv", "list")
     with pytest.raises(UserError, match="cannot be read"):
         read_table(tmp_path, "list")
-
-
-CONTENT = {"step": 12, "loss": 0.328125, "bad": math.nan, "rule": "Youden’s", "none": None}

@@ -7,6 +7,8 @@ import pytest
 from vfseg.errors import UserError
 from vfseg.json_files import read_json, sealed, unsealed, write_json
 
+CONTENT = {"step": 12, "loss": 0.328125, "bad": math.nan, "rule": "Youden’s", "none": None}
+
 
 def test_json_is_read_as_it_was_written_and_damage_is_named(tmp_path):
     path = tmp_path / "a.json"

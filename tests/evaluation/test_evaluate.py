@@ -93,7 +93,7 @@ def test_validation_chooses_and_the_test_case_is_scored_with_that(prepared, tmp_
     mask = np.asarray(nib.load(tmp_path / "two" / "mask.nii.gz").dataobj)
     np.testing.assert_array_equal(mask, np.asarray(nib.load(cases[1].fractures).dataobj) > 0)
     assert {path.name for path in (tmp_path / "two").iterdir()} == {
-        *("mask.nii.gz", "probability.nii.gz", "uncertainty.nii.gz"),
+        *("mask.nii.gz", "probability.nii.gz", "uncertainty.nii.gz", "digests.json"),
     }
 
 
