@@ -1,6 +1,7 @@
 """JSON is read back as it was written, or what is wrong with it is said."""
 
 import json
+import math
 
 import pytest
 
