@@ -14,6 +14,7 @@ import contextlib
 import io
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,7 +54,8 @@ def train(folder: str, variant: str) -> list[float]:
     few |= {"phantom.train": 2, "phantom.validation": 1, "phantom.test": 1}
     arguments = [f"--config=configs/quickstart.py{variant and ':'}{variant}", "--mode=train"]
     arguments += [f"--config.{key}={value}" for key, value in few.items()]
-    status = main.main(["vfseg", *arguments, f"--workdir={folder}"])
+    sys.argv = ["vfseg", *arguments, f"--workdir={folder}/run"]  # there settings are looked for
+    status = main.main(sys.argv)
     assert status == 0, status
     return [_said(words[0]), peak_resident_bytes()]
 
