@@ -39,14 +39,14 @@ def pytest_ignore_collect(collection_path):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks as `torch` what needs PyTorch; files that start whole programs come first.
+    """Marks as `torch` what needs PyTorch; files that start whole programs or train come first.
 
     A worker with such a file at the end would be waited for.
     """
     for item in items:
         if _needs_torch(item):
             item.add_marker("torch")
-    items.sort(key=lambda item: not _starts_programs(getattr(item, "module", None)))
+    items.sort(key=lambda item: not _takes_long(getattr(item, "module", None)))
 
 
 def _needs_torch(item):
@@ -56,9 +56,11 @@ def _needs_torch(item):
     return asked or any(str(value).endswith(".pth") for value in parameters)
 
 
-def _starts_programs(module):
-    found = vars(module).values() if module else ()
-    return any(getattr(value, "__module__", None) == "tests.program" for value in found)
+def _takes_long(module):
+    if module is None:
+        return False
+    programs = any(getattr(x, "__module__", None) == "tests.program" for x in vars(module).values())
+    return programs or module.__name__.startswith(("tests.training.", "tests.faults."))
 
 
 def pytest_runtest_setup(item):

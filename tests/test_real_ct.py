@@ -1,9 +1,8 @@
-"""Real CT through a freshly trained tiny model: levels, geometry, and where the map is 0.
+"""Real CT through an untrained tiny model: levels, geometry, and where the map is 0.
 
 The CTs come from the folder that VFSEG_REAL_CT names and never enter the project.
 """
 
-import json
 import re
 
 import nibabel as nib
@@ -12,9 +11,10 @@ import pytest
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
+from tests.cohort import tiny_config
+from tests.commands.test_predict import save_model
 from tests.data.nifti_files import write_probability
 from tests.program import vfseg
-from tests.test_main import TINY
 from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.box import whole as whole_box
@@ -37,10 +37,8 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory, real_ct_root):
-    """A tiny trained model: what is tested is the way of the data, not the verdict."""
-    workdir = tmp_path_factory.mktemp("runs") / "tiny"
-    vfseg(*TINY, "--workdir", workdir)
-    return workdir / "checkpoints"
+    """A model that was not trained: what is tested is the way of the data, not the verdict."""
+    return save_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -59,19 +57,17 @@ def test_predict_on_real_ct(name, checkpoints, real_ct_root, tmp_path):
         assert image.shape == source.shape
         np.testing.assert_array_equal(image.affine, source.affine)
 
-    config = json.loads((checkpoints.parent / "config.json").read_text())
-    region = _union_of_crops(ct_path, labels_path, config["prepare"])
+    region = _union_of_crops(ct_path, labels_path, tiny_config().prepare)
     values = read_ct(ct_path).geometry.to_canonical(probability.get_fdata())
     assert not values[~region].any()
     assert (values[region] > 0).mean() > 0.99
     assert values.max() <= 1
 
 
-def _union_of_crops(ct_path, labels_path, prepare):
+def _union_of_crops(ct_path, labels_path, settings):
     """Voxels of the CT whose nearest case-grid point lies in a crop, point by point."""
     ct = read_ct(ct_path)
-    spacing = prepare["voxel_spacing"]
-    settings = PrepareSettings(voxel_spacing=spacing, crop_shape=tuple(prepare["crop_shape"]))
+    spacing = settings.voxel_spacing
     vertebrae = read_vertebrae(read_labels(labels_path), None, "labels").vertebrae
     region = np.zeros(ct.shape, bool)
     nearest = [

@@ -150,6 +150,7 @@ def _stored(folder: Path, name: str) -> Target:
 
 def zarr_json(folder: Path) -> Target:
     """What describes the crops of a prepared case, changed after its digests were compared."""
-    write_case(folder, make_record(), make_arrays())
+    record = make_record()
+    write_case(folder, record, make_arrays())
     path = folder / "a" / "ct" / "zarr.json"
-    return Target(path, lambda: read_crops(CaseArrays(folder, "a").ct), [path.read_bytes()])
+    return Target(path, lambda: read_crops(CaseArrays(folder, record).ct), [path.read_bytes()])
