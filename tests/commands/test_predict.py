@@ -310,7 +310,7 @@ def test_results_among_the_cases_are_kept_and_are_no_cases(tmp_path, checkpoints
 def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog, monkeypatch):
     """Slices far apart, everywhere; two forms of the header that disagree."""
     titles = []
-    monkeypatch.setattr(command, "draw_case", lambda scene, _: titles.append(scene.title))
+    monkeypatch.setattr("vfseg.report.case.draw_case", lambda scene, _: titles.append(scene.title))
     ct, labels, _ = write_case(tmp_path)
     for path in (ct, labels):
         image = nib.load(path)
