@@ -77,9 +77,9 @@ def has_digests(folder: Path) -> bool:
     return (folder / DIGESTS).exists()
 
 
-def noticed(folder: Path) -> str:
+def noticed(folder: Path, only: str = "") -> str:
     """As `damage`; a folder without digests, as earlier versions left it, is believed."""
-    return damage(folder) if has_digests(folder) else ""
+    return damage(folder, only) if has_digests(folder) else ""
 
 
 def damage(folder: Path, only: str = "") -> str:

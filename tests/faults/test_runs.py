@@ -87,13 +87,24 @@ def clear_message(text):
     return len(re.findall(r"^vfseg: ", text, re.MULTILINE)) == 1 and "Traceback" not in text
 
 
+def struck(programs, job, where, **how):
+    """Runs a job that something befalls, as `programs.run` has it: folder, status, what it said."""
+    folder = job.begun(where / "run")
+    status = programs.run(job.arguments(folder), folder, **how)
+    return folder, status, said_in(folder)
+
+
 def goes_on(programs, job, wanted, folder):
-    """Gives the same command again: "right" where it leaves what a straight run leaves."""
+    """Gives the same command again: "right" where it leaves what a straight run leaves.
+
+    The folder is gone afterwards, where the command came to its end.
+    """
     status = programs.run(job.arguments(folder), folder)
     text = said_in(folder)
     if status != 0:
         return f"the same command ends with {status}: {text[-1500:]}"
     wrong = differences(folder, wanted)
+    shutil.rmtree(folder.parent)
     return f"not as a straight run: {wrong}" if wrong else "right"
 
 
@@ -106,14 +117,10 @@ def test_a_run_killed_at_any_moment_goes_on_as_if_it_had_not_been(name, programs
     job, wanted = jobs[name]
 
     def attempt(moment):
-        folder = job.begun(tmp_path / str(moment) / "run")
-        status = programs.run(job.arguments(folder), folder, at=moment)
-        text = said_in(folder)
+        folder, status, text = struck(programs, job, tmp_path / str(moment), at=moment)
         if status not in (-signal.SIGKILL, 0):  # 0: this time there were fewer moments
             return f"ends with {status}: {text[-1500:]}"
-        end = goes_on(programs, job, wanted, folder)
-        shutil.rmtree(tmp_path / str(moment))
-        return end
+        return goes_on(programs, job, wanted, folder)
 
     tried(f"killed in {name} at moment", spread(job.counts.moments, KILLS[name]), attempt)
 
@@ -127,15 +134,12 @@ def test_a_disk_that_is_full_at_any_size_is_one_message(name, programs, jobs, tm
     job, wanted = jobs[name]
 
     def attempt(room):
-        folder = job.begun(tmp_path / str(room) / "run")
-        status = programs.run(job.arguments(folder), folder, room=room)
-        text = said_in(folder)
+        folder, status, text = struck(programs, job, tmp_path / str(room), room=room)
         if status not in (2, 0) or (status == 2 and not clear_message(text)):
             return f"ends with {status}: {text[-1500:]}"
         if status == 0 and (wrong := differences(folder, wanted)):
             return f"ends with 0, and {wrong} are not as in a straight run"
         end = goes_on(programs, job, wanted, folder)
-        shutil.rmtree(tmp_path / str(room))
         return "clear message" if status == 2 and end == "right" else end
 
     tried(f"full disk in {name} after bytes", spread(job.counts.bytes, FULL[name]), attempt)

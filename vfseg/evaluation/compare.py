@@ -7,7 +7,6 @@ References:
     Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 16.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from vfseg.errors import UserError
 from vfseg.evaluation.measures import MEASURES, Measure, States, read_states
 from vfseg.evaluation.metrics import number, three_decimals
 from vfseg.evaluation.statistics import MINIMUM_PATIENTS, resampled_values, sum_by_patient
-from vfseg.files import atomic_file
+from vfseg.json_files import write_json
 
 _MOST_NAMED = 5
 
@@ -47,8 +46,7 @@ def compare_runs(workdir: Path, other: Path, theirs: States, *, seed: int) -> di
         "patients": count_people(own.patients),
         "measures": compare_states(own, _in_order_of(own, theirs, workdir, other), seed=seed),
     }
-    with atomic_file(workdir / "evaluation" / "comparison.json") as file:
-        file.write(json.dumps(comparison, indent=2).encode())
+    write_json(workdir / "evaluation" / "comparison.json", comparison)
     return comparison
 
 

@@ -1,6 +1,5 @@
 """What an evaluation writes: `summary.json`, the tables beside it, and the counts behind it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from vfseg.evaluation.measures import MEASURES, States, case_states, write_state
 from vfseg.evaluation.metrics import confusion, lift, prevalence
 from vfseg.evaluation.statistics import estimate
 from vfseg.evaluation.tables import tables
-from vfseg.files import atomic_file, write_table
+from vfseg.files import write_table
 from vfseg.inference.thresholds import Thresholds
+from vfseg.json_files import write_json
 
 _VALIDATION = "validation"
 _WRITTEN = (
@@ -142,8 +142,7 @@ def write_evaluation(
     write_table(folder / "truth_lesions.csv", known, _TRUTH_COLUMNS)
     write_table(folder / "tables.csv", list(_table_rows(summary)))
     write_states(folder / "states.npz", states_of(scores, thresholds))
-    with atomic_file(folder / "summary.json") as file:
-        file.write(json.dumps(summary, indent=2).encode())
+    write_json(folder / "summary.json", summary)
     write_digests(folder, _WRITTEN)  # last: where they are right, all of it stands
 
 

@@ -26,7 +26,7 @@ from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from vfseg import processes
-from vfseg.digests import add_digest, damage, has_digests, write_digests
+from vfseg.digests import add_digest, noticed, write_digests
 from vfseg.errors import CannotWrite, UserError, in_short
 from vfseg.files import full_disk_of, sync_folder
 from vfseg.json_files import write_json
@@ -272,8 +272,7 @@ class Checkpoints:
     def _rank(self, step: int) -> float:
         """Validation PR-AUC; below every score where there is none yet."""
         where = self._directory / str(step)
-        wrong = damage(where, _SCORE) if has_digests(where) else ""
-        if wrong:
+        if wrong := noticed(where, _SCORE):
             raise damaged(where, wrong)
         if not self.is_scored(step):
             return -1.0
