@@ -81,7 +81,7 @@ def test_maps_are_written_as_they_are_told(tmp_path, checkpoints, capsys):
     run(ct, tmp_path / "a", checkpoints, vertebrae=labels)
     printed = capsys.readouterr().out
     assert "40x36x60 voxels, at most about" in printed
-    assert printed.index("at most about") < printed.index("level  score"), "before it begins"
+    assert printed.index("at most about") < printed.index("level  verdict"), "before it begins"
     assert "no uncertainty.nii.gz: this model predicts every voxel once" in printed
     assert not (tmp_path / "a" / "uncertainty.nii.gz").exists()
     probability, mask = (load(tmp_path / "a" / f"{n}.nii.gz") for n in ("probability", "mask"))
@@ -189,10 +189,10 @@ def test_what_no_check_foresaw_is_a_matter_of_its_case_alone(
 ):
     folder, real = _cohort(tmp_path / "cases", ["a", "b"]), command.predict_case
 
-    def fails_at_a(case, *arguments):
+    def fails_at_a(case, *arguments, **named):
         if case.case_id == "a":
             raise RuntimeError("out of luck")
-        return real(case, *arguments)
+        return real(case, *arguments, **named)
 
     monkeypatch.setattr(command, "predict_case", fails_at_a)
     run(folder, tmp_path / "out", checkpoints)
@@ -208,11 +208,11 @@ def test_it_ends_after_the_case_at_hand_where_it_is_asked_to(
     folder, real = _cohort(tmp_path / "cases", ["a", "b", "c"]), command.predict_case
     tried = []
 
-    def asked_in_the_middle(case, *arguments):
+    def asked_in_the_middle(case, *arguments, **named):
         tried.append(case.case_id)
         if case.case_id == "b":
             os.kill(os.getpid(), signal.SIGTERM)
-        return real(case, *arguments)
+        return real(case, *arguments, **named)
 
     monkeypatch.setattr(command, "predict_case", asked_in_the_middle)
     with STOP.listening(), pytest.raises(Stopped) as stopped:

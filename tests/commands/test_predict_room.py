@@ -49,7 +49,7 @@ def test_that_all_results_fit_on_the_disk_is_known_before_the_first_is_computed(
 def test_memory_that_runs_out_is_answered_with_advice(tmp_path, checkpoints, monkeypatch):
     ct, labels, _ = write_case(tmp_path)
 
-    def full(*_):
+    def full(*_, **__):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
     monkeypatch.setattr(command, "predict_case", full)

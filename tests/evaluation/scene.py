@@ -16,15 +16,16 @@ from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SliceScores, slice_units
 from vfseg.evaluation.truth import KnownFractures
 from vfseg.inference.case_map import Slab
-from vfseg.inference.thresholds import Thresholds
+from vfseg.inference.thresholds import Thresholds, VerdictRule
 from vfseg.inference.views import View
 
 SHAPE = (40, 24, 24)
 SPACING = 2.0  # mm: 8 mm3 a voxel
 BODIES = {"L1": (22, 38), "L2": (2, 18)}  # d, first and last + 1; h and w are 4 to 20
 LABELS = {"L1": 20, "L2": 21}
+RULE = VerdictRule(both=(0.0, 1.0, 1.0), map=(0.0, 1.0), heights=None, review=0.4, likely=0.6)
 THRESHOLDS = Thresholds(
-    slice=0.5, fused=0.5, vertebra=0.3, vertebra_rule="Youden index", temperature=2.0
+    slice=0.5, fused=0.5, vertebra=0.3, vertebra_rule="Youden index", temperature=2.0, verdict=RULE
 )
 
 

@@ -123,7 +123,7 @@ def test_one_case_at_a_time_is_in_memory_and_predicted_once(prepared, monkeypatc
     predicted = list(evaluator.predict_slices(records, "validation"))
     of_slices = of_highest_dice(sum((p.scores.histogram for p in predicted), EMPTY), "slice")
     scores = evaluator.score(cases, predicted, of_slices)
-    units = [(v.score, v.fractured) for s in scores for v in s.vertebrae]
+    units = [(v.evidence, v.fractured) for s in scores for v in s.vertebrae]
     wanted = choose(of_slices, sum((s.voxels for s in scores), EMPTY), units)
 
     alive, load = Alive(), np.load

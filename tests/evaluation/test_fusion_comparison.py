@@ -1,5 +1,8 @@
 """The table of all fusion rules, from predictions whose best rule is known beforehand."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -26,6 +29,8 @@ def scene(tmp_path):
     spacing = config.prepare.voxel_spacing
     grid = geometry_from((size,) * 3, np.diag([spacing, spacing, spacing, 1.0]))
     cases, predicted = [], []
+    boxes = tmp_path / "boxes.csv"  # one vertebra, all that there is
+    boxes.write_text(f"id,x0,x1,y0,y1,z0,z1\n20,0,{size},0,{size},0,{size}\n")
     for record in records:
         arrays = CaseArrays(tmp_path / "store", record)
         truth = arrays.fractures[...].read().result()[0]
@@ -34,20 +39,23 @@ def scene(tmp_path):
         hu[0, 0, 0] = -1000  # air: else they would be no Hounsfield units
         write_ct(ct, hu, grid)
         write_labels(mask, truth, grid)
-        cases.append(Case(record.case_id, record.case_id, ct, fractures=mask))
+        cases.append(Case(record.case_id, record.case_id, ct, boxes=boxes, fractures=mask))
         right = np.where(truth != 0, np.float32(0.9), np.float32(0.1))
         wrong = right.copy()
         wrong[4:8] = 0.95
         answers = np.stack([right, right, wrong])[None]
         predicted.append(SlicesOfCase(record, answers, SliceScores(ScoreHistogram())))
-    return cases, predicted
+    settings = replace(config.prepare, vertebra_scheme="verse")
+    return (
+        SimpleNamespace(predictor=SimpleNamespace(views=VIEWS), settings=settings),
+        cases,
+        predicted,
+    )
 
 
 def test_every_rule_has_a_row_and_the_rules_differ_as_they_must(scene):
-    cases, predicted = scene
-    rows = compare_fusions(
-        cases, predicted[:2], predicted, views=VIEWS, slice_threshold=0.5, seed=0
-    )
+    evaluator, cases, predicted = scene
+    rows = compare_fusions(evaluator, cases, predicted[:2], predicted, slice_threshold=0.5, seed=0)
     assert [row["fusion"] for row in rows] == list(FUSIONS)
     by_rule = {row["fusion"]: row for row in rows}
     for row in rows:
@@ -64,10 +72,10 @@ def test_every_rule_has_a_row_and_the_rules_differ_as_they_must(scene):
 
 
 def test_the_order_of_the_cases_changes_no_figure(scene):
-    cases, predicted = scene
-    settings = {"views": VIEWS, "slice_threshold": 0.5, "seed": 0}
-    rows = compare_fusions(cases, predicted[:2], predicted[2:], **settings)
-    turned = compare_fusions(cases[::-1], predicted[1::-1], predicted[:1:-1], **settings)
+    evaluator, cases, predicted = scene
+    settings = {"slice_threshold": 0.5, "seed": 0}
+    rows = compare_fusions(evaluator, cases, predicted[:2], predicted[2:], **settings)
+    turned = compare_fusions(evaluator, cases[::-1], predicted[1::-1], predicted[:1:-1], **settings)
     for row, other in zip(rows, turned):
         for name in ("threshold", "validation_dice", *METRICS):
             assert row[name] == other[name]

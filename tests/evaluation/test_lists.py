@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from tests.evaluation.spines import DEPTH, VERSE, Block, build, vertebrae_of
 from vfseg.data.box import box_between, whole
@@ -9,10 +10,17 @@ from vfseg.data.geometry import geometry_from
 from vfseg.data.levels import Vertebra
 from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
+from vfseg.evaluation.genant import height_losses
 from vfseg.evaluation.heights import NO_LABEL_MAP, measure_spine
 from vfseg.evaluation.lesions import Detections
 from vfseg.evaluation.lists import LESION_COLUMNS, VERTEBRA_COLUMNS, lesion_rows, vertebra_rows
+from vfseg.evaluation.map_evidence import MapEvidence
+from vfseg.inference.thresholds import Thresholds, VerdictRule
 
+RULE = VerdictRule(
+    both=(-2.0, 1.0, 0.5), map=(0.0, 1.0), heights=(-2.0, 1.0), review=0.3, likely=0.7
+)
+THRESHOLDS = Thresholds(slice=0.5, fused=0.5, vertebra=0.5, verdict=RULE)
 LEVELS = ("T12", "L1", "L2", "L3")
 
 
@@ -30,7 +38,8 @@ def measured(labels, vertebrae):
 
 
 def rows_of(labels, vertebrae, scores, **more):
-    rows = vertebra_rows("case", measured(labels, vertebrae), scores, 0.5, **more)
+    scores = {level: MapEvidence(score) for level, score in scores.items()}
+    rows = vertebra_rows("case", measured(labels, vertebrae), scores, THRESHOLDS, **more)
     return {row["level"]: row for row in rows}
 
 
@@ -66,6 +75,28 @@ def test_heights_and_map_may_disagree(spine, level, score, said):
     assert rows_of(labels, vertebrae, {level: score})[level]["disagreement"] == said
 
 
+def test_the_verdict_joins_map_and_heights(spine):
+    labels, vertebrae, _ = spine
+    rows = rows_of(labels, vertebrae, {"L2": 0.5, "T12": 0.2})
+    worst = rows["L2"]
+    evidence = height_losses(measured(labels, vertebrae).bodies)["L2"].evidence
+    assert evidence == pytest.approx(1 / 0.05 * worst["loss_anterior"], rel=0.1)  # the spread
+    assert worst["probability"] == pytest.approx(expit(-2 + 0.5 * min(evidence, 8)))
+    assert (worst["verdict"], worst["why"]) == ("fracture likely", "map and heights")
+    assert (rows["T12"]["verdict"], rows["T12"]["why"]) == ("no sign", "")
+    alone = rows["L3"]  # no map of it
+    assert alone["probability"] is not None
+    assert alone["verdict"] == "no sign"
+
+
+def test_without_a_rule_nothing_is_said(spine):
+    labels, vertebrae, _ = spine
+    spine = measured(labels, vertebrae)
+    thresholds = replace(THRESHOLDS, verdict=None)
+    rows = vertebra_rows("case", spine, {"L2": MapEvidence(0.9)}, thresholds)
+    assert {(row["verdict"], row["probability"], row["why"]) for row in rows} == {(None,) * 3}
+
+
 def test_levels_without_a_score_are_not_judged(spine):
     labels, vertebrae, _ = spine
     row = rows_of(labels, vertebrae, {"L2": 0.9})["T12"]
@@ -76,8 +107,13 @@ def test_boxes_have_no_heights(spine):
     _, vertebrae, _ = spine
     for row in rows_of(None, vertebrae, dict.fromkeys(LEVELS, 0.9)).values():
         assert row["heights_missing"] == NO_LABEL_MAP
+        assert (row["verdict"], row["why"]) == ("fracture likely", "map")
+        assert row["probability"] == pytest.approx(0.9)
         filled = {name for name, value in row.items() if value is not None}
-        assert filled == {"case_id", "level", "score", "suspected", "flags", "heights_missing"}
+        judged = {"verdict", "probability", "why"}
+        assert filled - judged == {
+            *("case_id", "level", "score", "suspected", "flags", "heights_missing")
+        }
 
 
 def test_flags_tell_what_is_odd(spine):

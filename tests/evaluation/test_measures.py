@@ -56,13 +56,17 @@ def test_vertebrae_and_cases_are_counted_at_the_threshold_of_the_verdict():
     assert value(states, "case", "roc_auc") is None
 
 
+VERDICT = ("bins", "heights", "likely", "review")
+
+
 def test_every_measure_has_counts_one_row_a_case():
     cases = cohort(0, 0.8, 3)
     states = case_states(cases, THRESHOLDS)
     assert {measure.state for measure in MEASURES} == set(states)
     assert {len(counts) for counts in states.values()} == {3}
     unscaled = THRESHOLDS.__class__(slice=0.5, fused=0.5, vertebra=0.3)
-    assert set(states) - set(case_states(cases, unscaled)) == {"calibration/scaled"}
+    only_fitted = {"calibration/scaled", *(f"verdict/{x}" for x in VERDICT)}
+    assert set(states) - set(case_states(cases, unscaled)) == only_fitted
 
 
 def test_states_are_kept_as_they_are(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 from vfseg.errors import UserError
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.thresholds import BY_MAP, BY_YOUDEN, choose, of_highest_dice
+from vfseg.evaluation.verdict import Evidence
 
 
 def histogram(scores, truth):
@@ -16,14 +17,16 @@ CLEAR = histogram([0.1, 0.2, 0.3, 0.7, 0.8, 0.9], [0, 0, 0, 1, 1, 1])
 
 
 def test_each_threshold_comes_from_its_own_unit():
-    chosen = choose(0.25, CLEAR, [(0.01, False), (0.03, True)])
+    chosen = choose(0.25, CLEAR, [(Evidence(0.01, None), False), (Evidence(0.03, None), True)])
     assert chosen.slice == 0.25
     assert chosen.fused == pytest.approx(0.7, abs=1e-5)
     assert (chosen.vertebra, chosen.vertebra_rule) == (pytest.approx(0.02, abs=1e-5), BY_YOUDEN)
     assert chosen.temperature == pytest.approx(0.05, rel=0.05)  # separable: as sure as it may be
 
 
-@pytest.mark.parametrize("vertebrae", [[], [(0.3, True), (0.4, True)], [(0.1, False)]])
+@pytest.mark.parametrize(
+    "vertebrae", [[], [(Evidence(0.3, None), True)] * 2, [(Evidence(0.1, None), False)]]
+)
 def test_without_both_classes_of_vertebrae_the_map_s_threshold_stands_in(vertebrae):
     chosen = choose(0.25, CLEAR, vertebrae)
     assert (chosen.vertebra, chosen.vertebra_rule) == (chosen.fused, BY_MAP)

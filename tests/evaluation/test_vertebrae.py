@@ -10,6 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.evaluation.scene import SPINE, sheet
 from vfseg.data.probability import reaches
+from vfseg.evaluation.heights import Unmeasured
+from vfseg.evaluation.map_evidence import map_evidence
 from vfseg.evaluation.metrics import average_precision, recall
 from vfseg.evaluation.regions import vertebra_regions
 from vfseg.evaluation.vertebrae import (
@@ -31,7 +33,10 @@ def scored(truth, probability, mask=None):
     return [
         score_vertebra(
             region,
-            probability[region.box],
+            map_evidence(
+                probability[region.box], region, SPINE.labels.geometry, Unmeasured("", "not asked")
+            ),
+            1.5,
             truth[region.box],
             None if mask is None else mask[region.box],
             {"L1": 2}.get(region.vertebra.level),
@@ -50,7 +55,9 @@ def test_score_truth_and_overlap_of_a_vertebra():
     inside[22:38, 4:20, 4:20] = True
     for axis in range(3):
         inside |= np.roll(inside_box(), 1, axis) | np.roll(inside_box(), -1, axis)
-    assert upper.score == pytest.approx(np.percentile(probability[inside], 95))
+    highest = np.sort(probability[inside])[-25:]  # 0.2 mL in voxels of 8 mm3
+    assert upper.score == upper.evidence.map == pytest.approx(highest.mean())
+    assert upper.evidence.heights == 1.5
     assert (upper.fractured, lower.fractured) == (True, False)
     assert upper.overlap[:3] == (100, 100, 100)
     assert sum(upper.overlap) == inside.sum()

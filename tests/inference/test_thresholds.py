@@ -3,16 +3,20 @@
 import pytest
 
 from vfseg.errors import UserError
-from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
+from vfseg.inference.thresholds import Thresholds, VerdictRule, load_thresholds, save_thresholds
 
 THRESHOLDS = Thresholds(slice=0.25, fused=0.75, vertebra=0.1, vertebra_rule="Youden index")
+RULE = VerdictRule(both=(-1.0, 0.5, 2.0), map=(0.0, 1.0), heights=None, review=0.1, likely=0.5)
 
 
 def test_what_was_saved_is_loaded(tmp_path):
     for temperature in (None, 1.5):
-        saved = Thresholds(slice=0.0, fused=1.0, vertebra=0.5, temperature=temperature)
-        save_thresholds(tmp_path, 3, saved, "mean")
-        assert load_thresholds(tmp_path, 3) == saved
+        for verdict in (None, RULE):
+            saved = Thresholds(
+                slice=0.0, fused=1.0, vertebra=0.5, temperature=temperature, verdict=verdict
+            )
+            save_thresholds(tmp_path, 3, saved, "mean")
+            assert load_thresholds(tmp_path, 3) == saved
 
 
 def test_other_thresholds_than_those_that_were_saved_are_noticed(tmp_path):
@@ -40,6 +44,10 @@ def test_thresholds_of_an_earlier_version_serve(tmp_path):
         *(_SOUND.replace('"step": 1', f'"step": {text}') for text in ("-1", "1.5", '"1"', "[]")),
         *(_SOUND.replace("{", f'{{"temperature": {text}, ') for text in ("0", "-1", '"hot"')),
         _SOUND.replace("{", '{"vertebra_rule": 3, '),
+        *(
+            _SOUND.replace("{", '{"verdict": {"review": 0.1, "likely": 0.5, ' + text + "}, ")
+            for text in ('"map": [0.1]', '"map": "ab"', '"both": [1, 2, NaN]', '"likely": 2')
+        ),
     ],
 )
 def test_damaged_thresholds_are_named(tmp_path, content):

@@ -95,10 +95,10 @@ def compare_fusion(run: Run) -> None:
     trained, config = load_trained(run.checkpoints), run.config
     evaluator = _evaluator(run, trained)
     rows = compare_fusions(
+        evaluator,
         run.prepared.cases,
         evaluator.predict_slices(run.records("validation"), "validation"),
         evaluator.predict_slices(run.records("test"), "test"),
-        views=evaluator.predictor.views,
         slice_threshold=load_thresholds(run.checkpoints, trained.step).slice,
         seed=config.seed,
     )

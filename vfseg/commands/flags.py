@@ -51,6 +51,7 @@ CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step
 OUTPUT = _string("output", None, "predict: folder of the results; ship: of the model")
 FOLLOW_LINKS = _boolean("follow_links", "symbolic links of a manifest may lead out of its folder")
 OVERWRITE = _boolean("overwrite", "predict: replace existing results")
+EVERYWHERE = _boolean("everywhere", "predict: show also what lies away from the vertebrae")
 FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
 COMPARE = _string("compare", None, "evaluate: workdir of another run on the same test cases")
 FOLDS = _boolean("folds", "run, prepare, train, evaluate, report: all folds, shared out")
@@ -180,6 +181,7 @@ def check() -> None:
         *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
         (OUTPUT, ("predict", "ship")),
         (OVERWRITE, ("predict",)),
+        (EVERYWHERE, ("predict",)),
         (DATA, tuple(name for name in MODES if name != "predict")),
     ):
         if holder.value and mode not in modes:
@@ -202,6 +204,7 @@ def request() -> "Request":
         model=model,
         reading=SpineReading(vertebra_scheme=SCHEME.value or "", boxes_inclusive=INCLUSIVE.value),
         overwrite=OVERWRITE.value,
+        everywhere=EVERYWHERE.value,
         follow_links=FOLLOW_LINKS.value,
     )
 

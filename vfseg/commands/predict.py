@@ -13,16 +13,18 @@ from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.cases import Case
 from vfseg.data.discovery import case_of_ct, find_cases
-from vfseg.data.instances import LESION_MM3
+from vfseg.data.outputs import NOTE
 from vfseg.data.spine import SpineReading
 from vfseg.data.vertebra_labels import segment_vertebrae
-from vfseg.data.volume import read_geometry
+from vfseg.data.volume import read_geometry, write_boxed_labels
 from vfseg.devices import enough_memory
 from vfseg.errors import CannotWrite, UserError, quantity
-from vfseg.evaluation.findings import Findings, list_findings
+from vfseg.evaluation.findings import LISTED_ML, Findings, list_findings
 from vfseg.evaluation.lists import LESION_COLUMNS
+from vfseg.evaluation.sentences import sentences, table
 from vfseg.files import make_sure_of, make_sure_of_room, write_table
 from vfseg.inference.case import (
+    LESION_MAP,
     LESIONS,
     MASK,
     PROBABILITY,
@@ -33,6 +35,7 @@ from vfseg.inference.case import (
 )
 from vfseg.inference.estimate import estimate, result_bytes
 from vfseg.inference.model import Model
+from vfseg.inference.near_vertebrae import MARGIN_MM
 from vfseg.report.scene import Scene
 from vfseg.stopping import STOP
 
@@ -56,6 +59,7 @@ class Request:
         model: see `open_model`; None for the one shipped with the package.
         reading: how label maps and boxes are read.
         overwrite: whether results that stand are replaced.
+        everywhere: whether maps show also what lies away from the vertebrae.
         follow_links: whether links of a manifest may lead out of its folder.
     """
 
@@ -66,6 +70,7 @@ class Request:
     model: Path | None = None
     reading: SpineReading = dataclasses.field(default_factory=SpineReading)
     overwrite: bool = False
+    everywhere: bool = False
     follow_links: bool = False
 
 
@@ -110,7 +115,7 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
         try:
             with enough_memory(_TAKES_LESS):
                 known = _with_vertebrae(case, request, directory)
-                _predict(known, model, request.reading, directory)
+                _predict(known, model, request, directory)
         except CannotWrite:  # nor could the next one be
             raise
         except Exception as error:
@@ -180,7 +185,7 @@ def _fractures_of(model: Model) -> str:
     return "synthetic" if model.synthetic else "the user's"
 
 
-def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> None:
+def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
     """Predicts one case and writes maps, lists and pictures to `output`."""
     geometry = read_geometry(case.ct)
     for remark in geometry.remarks:
@@ -192,10 +197,13 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
         "of memory"
     )
     make_sure_of(output)
-    found = predict_case(case, model, reading, output)
-    listed = list_findings(case.case_id, found, model.thresholds.fused, model.thresholds.vertebra)
+    everywhere = request.everywhere
+    found = predict_case(case, model, request.reading, output, everywhere=everywhere)
+    listed = list_findings(case.case_id, found, model.thresholds)
     provenance = {"trained_on": _fractures_of(model), "use": "research only"}
     rows, columns = [row | provenance for row in listed.lesions], (*LESION_COLUMNS, *provenance)
+    box, geometry = found.probability.box, found.ct.geometry
+    write_boxed_labels(output / LESION_MAP, listed.numbers, box, geometry, NOTE)
     write_table(output / LESIONS, rows, columns)
     for picture in output.glob("place-*.png"):
         picture.unlink()
@@ -214,17 +222,16 @@ def _predict(case: Case, model: Model, reading: SpineReading, output: Path) -> N
     draw_case(scene, output)
     # The list of vertebrae comes last: where it stands, everything does, and of one model.
     write_table(output / VERTEBRAE, [row | provenance for row in listed.vertebrae])
-    _print(case, found, listed, output)
+    _print(case, found, listed, output, everywhere=everywhere)
 
 
-def _print(case: Case, found: Prediction, listed: Findings, output: Path) -> None:
+def _print(
+    case: Case, found: Prediction, listed: Findings, output: Path, *, everywhere: bool
+) -> None:
     print(f"{case.case_id}: {'; '.join(found.spine.notes)}")
-    print("level  score  suspected  flags")
-    for row in listed.vertebrae:
-        suspected = "yes" if row["suspected"] else ""
-        print(f"{row['level']:5}  {row['score']:5.3f}  {suspected:9}  {row['flags']}".rstrip())
+    print("\n".join([*sentences(listed), "", *table(listed.vertebrae), ""]))
     lesions = "1 lesion" if len(listed.lesions) == 1 else f"{len(listed.lesions)} lesions"
-    print(f"{lesions} of at least {LESION_MM3:g} mm3: {LESIONS}")
+    print(f"{lesions} of at least {LISTED_ML:g} mL: {LESIONS}, numbered as in {LESION_MAP}")
     if found.views > 1:
         print(f"{UNCERTAINTY}: standard deviation over {found.views} views of each crop")
     else:
@@ -232,7 +239,5 @@ def _print(case: Case, found: Prediction, listed: Findings, output: Path) -> Non
             f"no {UNCERTAINTY}: this model predicts every voxel once, which has no spread; one "
             "trained with config.inference.flips, shifts or several planes gives it"
         )
-    print(
-        f"volume at the threshold: {found.predicted_ml:.3f} mL (false positive as far as this "
-        f"spine is healthy)\nwritten: {output}"
-    )
+    where = "" if everywhere else f", in the vertebrae and up to {MARGIN_MM:g} mm around them"
+    print(f"volume at the threshold: {found.predicted_ml:.3f} mL{where}\nwritten: {output}")

@@ -101,7 +101,7 @@ def _healthy_row(case: Case, model: Model, workdir: Path) -> dict[str, Any]:
     """What the model says of a CT in which no fracture is known."""
     output = workdir / "healthy" / case.case_id
     found = predict_case(case, model, model.prepare, output)
-    listed = list_findings(case.case_id, found, model.thresholds.fused, model.thresholds.vertebra)
+    listed = list_findings(case.case_id, found, model.thresholds)
     shutil.rmtree(output)
     return {
         "case": case.case_id,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vfseg.data.box import Box, part_of
 from vfseg.data.dicom import is_series_path, open_series, read_slices
 from vfseg.data.geometry import Geometry
 from vfseg.data.limits import check_size
@@ -182,6 +183,26 @@ def write_labels(path: str | os.PathLike, array: np.ndarray, geometry: Geometry)
     if array.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"labels are uint8 or uint16, not {array.dtype}")
     _write(nifti_writer(Path(path), geometry, np.dtype(array.dtype)), array, geometry)
+
+
+def write_boxed_labels(
+    path: str | os.PathLike, array: np.ndarray, box: Box, geometry: Geometry, note: str = ""
+) -> None:
+    """Writes a uint16 label map that is 0 outside one box; no more than a slab is made of it.
+
+    Args:
+        path: of the file.
+        array: uint16, the labels in the box.
+        box: of the grid, with starts and stops.
+        geometry: of the grid.
+        note: of the header, up to 79 bytes.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with nifti_writer(Path(path), geometry, np.dtype(np.uint16), note=note) as write:
+        for part in slabs(geometry):
+            write(part_of(array, box, part))
 
 
 def write_ct(path: str | os.PathLike, array: np.ndarray, geometry: Geometry) -> None:

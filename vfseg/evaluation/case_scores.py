@@ -16,10 +16,12 @@ from vfseg.data.cases import Case
 from vfseg.data.probability import reaches
 from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
+from vfseg.evaluation.genant import height_losses
 from vfseg.evaluation.heights import MeasuredSpine, measure_spine
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram
 from vfseg.evaluation.lesions import CaseLesions, Detections, components, match_lesions
 from vfseg.evaluation.lists import lesion_rows, vertebra_rows
+from vfseg.evaluation.map_evidence import map_evidence
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.regions import vertebra_regions
 from vfseg.evaluation.slices import SliceScores
@@ -132,7 +134,8 @@ def measure_case(
             *(known.case.case_id, missed, positive),
         )
     threshold = None if thresholds is None else thresholds.fused
-    vertebrae, levels = _measure_vertebrae(known, fused, box, threshold)
+    measured = measure_spine(known.spine)
+    vertebrae, levels = _measure_vertebrae(known, measured, fused, box, threshold)
     scores = CaseScores(
         case=known.case,
         fingerprint=known.fingerprint,
@@ -157,23 +160,24 @@ def measure_case(
             "%s: fractures that lie wholly outside every crop, and are not among its lesions: %d",
             *(known.case.case_id, lesions.not_shown),
         )
-    measured = measure_spine(known.spine)
     rows = lesion_rows(known.case.case_id, found, measured, known.ct.geometry, known.outside)
     return replace(
         scores,
         lesions=lesions,
         surface=compare_surfaces(mask, (truth != 0) & fused.region, known.ct.voxel_spacing),
         lesion_rows=tuple(row | {"hit": lesions.hits[row["lesion"] - 1]} for row in rows),
-        vertebra_rows=_vertebra_rows(known, measured, vertebrae, thresholds.vertebra),
+        vertebra_rows=_vertebra_rows(known, measured, vertebrae, thresholds),
     )
 
 
 def _measure_vertebrae(
-    known: KnownCase, fused: Slab, box: Box, threshold: float | None
+    known: KnownCase, measured: MeasuredSpine, fused: Slab, box: Box, threshold: float | None
 ) -> tuple[tuple[VertebraScore, ...], dict[int, str]]:
     """Scores of the vertebrae, and the level that holds most of each instance."""
     scores: list[VertebraScore] = []
     most: dict[int, tuple[int, str]] = {}
+    heights = height_losses(measured.bodies)
+    bodies = {body.level: body for body in measured.bodies}
     for region in vertebra_regions(known.spine, known.ct.geometry):
         level = region.vertebra.level
         probability = part_of(fused.probability, box, region.box)
@@ -182,7 +186,9 @@ def _measure_vertebrae(
         if threshold is not None:
             mask = predicted_mask(probability, part_of(fused.region, box, region.box), threshold)
         grade = known.fractures.grades.get(level)
-        scores.append(score_vertebra(region, probability, own, mask, grade))
+        of_map = map_evidence(probability, region, known.ct.geometry, bodies[level])
+        loss = heights[level].evidence if level in heights else None
+        scores.append(score_vertebra(region, of_map, loss, own, mask, grade))
         held = np.bincount(own[region.inside])
         for instance in (np.flatnonzero(held[1:]) + 1).tolist():
             if held[instance] > most.get(instance, (0, ""))[0]:
@@ -194,12 +200,12 @@ def _vertebra_rows(
     known: KnownCase,
     measured: MeasuredSpine,
     vertebrae: Sequence[VertebraScore],
-    threshold: float,
+    thresholds: Thresholds,
 ) -> tuple[dict[str, Any], ...]:
-    scores = {vertebra.level: vertebra.score for vertebra in vertebrae}
+    scores = {vertebra.level: vertebra.map for vertebra in vertebrae}
     grades = known.fractures.grades
     rows = vertebra_rows(
-        known.case.case_id, measured, scores, threshold, grades, outside=known.outside
+        known.case.case_id, measured, scores, thresholds, grades, outside=known.outside
     )
     return tuple(
         row

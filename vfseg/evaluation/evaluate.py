@@ -83,10 +83,11 @@ class Evaluator:
 
         def score_one(slices: SlicesOfCase) -> CaseScores:
             case, record = by_id[slices.record.case_id], slices.record
-            fused = slices.fused(self.predictor.views, self.fusion, slice_threshold)
+            everywhere = slices.fused(self.predictor.views, self.fusion, slice_threshold)
             ct = read_hounsfield(case.ct)
             fractures = known_fractures(case, ct, marked)
             spine = read_spine(case, ct.geometry, self.settings)
+            fused = everywhere.near_vertebrae(spine, ct.geometry)
             box = fused.box(ct.geometry)
             outside = outside_training(ct.geometry, self.settings.voxel_spacing)
             if outside and thresholds:
@@ -123,7 +124,7 @@ class Evaluator:
             of_slices = of_highest_dice(slices, "slice")
             scores = gather_scores(self.score(cases, spool, of_slices))
         voxels = sum((s.voxels for s in scores), ScoreHistogram())
-        units = [(v.score, v.fractured) for s in scores for v in s.vertebrae]
+        units = [(v.evidence, v.fractured) for s in scores for v in s.vertebrae]
         return choose(of_slices, voxels, units)
 
 

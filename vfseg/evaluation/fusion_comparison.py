@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 from vfseg.data.cases import Case
 from vfseg.data.hounsfield import read_hounsfield
+from vfseg.data.spine import read_spine
+from vfseg.evaluation.evaluate import Evaluator
 from vfseg.evaluation.metrics import OVERLAP_METRICS, ScoreHistogram, three_decimals
 from vfseg.evaluation.slices import SlicesOfCase
 from vfseg.evaluation.statistics import pooled_metrics
 from vfseg.evaluation.thresholds import of_highest_dice
 from vfseg.evaluation.truth import read_truth
 from vfseg.inference.fusion import FUSIONS
-from vfseg.inference.views import Views
 
 METRICS = (*OVERLAP_METRICS, "pr_auc")
 
@@ -24,11 +25,11 @@ class _RulesOfCase(NamedTuple):
 
 
 def compare_fusions(
+    evaluator: Evaluator,
     cases: Sequence[Case],
     validation: Iterable[SlicesOfCase],
     test: Iterable[SlicesOfCase],
     *,
-    views: Views,
     slice_threshold: float,
     seed: int,
 ) -> list[dict[str, Any]]:
@@ -40,10 +41,10 @@ def compare_fusions(
     test: choose on validation, whose Dice stands beside.
 
     Args:
+        evaluator: of the model.
         cases: of the data set, those that are predicted with a fracture mask each.
         validation: slice predictions of validation cases.
         test: slice predictions of test cases.
-        views: those of the predictions.
         slice_threshold: of the vote, from validation.
         seed: of the bootstrap.
 
@@ -55,7 +56,7 @@ def compare_fusions(
 
     def scored(predicted: SlicesOfCase) -> _RulesOfCase:
         case = by_id[predicted.record.case_id]
-        return _RulesOfCase(case, _histograms(case, predicted, views, slice_threshold))
+        return _RulesOfCase(case, _histograms(evaluator, case, predicted, slice_threshold))
 
     # `map` lets go of the predictions of a case before the next one is predicted.
     chosen_on = list(map(scored, validation))
@@ -85,13 +86,15 @@ def compare_fusions(
 
 
 def _histograms(
-    case: Case, predicted: SlicesOfCase, views: Views, slice_threshold: float
+    evaluator: Evaluator, case: Case, predicted: SlicesOfCase, slice_threshold: float
 ) -> dict[str, ScoreHistogram]:
     """Scores of the voxels of a case, by rule."""
     ct = read_hounsfield(case.ct)
     truth, histograms = read_truth(case, ct), {}
+    spine = read_spine(case, ct.geometry, evaluator.settings)
     for name in FUSIONS:
-        fused = predicted.fused(views, name, slice_threshold)
+        everywhere = predicted.fused(evaluator.predictor.views, name, slice_threshold)
+        fused = everywhere.near_vertebrae(spine, ct.geometry)
         box = fused.box(ct.geometry)
         slab = fused.part_on_ct(ct.geometry, box)
         histograms[name] = ScoreHistogram()

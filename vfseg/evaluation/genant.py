@@ -95,6 +95,11 @@ class HeightLoss:
         return loss - half, loss + half
 
     @property
+    def evidence(self) -> float:
+        """Largest loss in standard deviations: what speaks for a fracture."""
+        return float(np.nanmax(self.loss / self.uncertainty))
+
+    @property
     def margin(self) -> float:
         """Distance of the largest loss from the nearest cut-off, in standard deviations."""
         distance = float(np.min(np.abs(np.subtract(GENANT_LOSSES, self.loss[self.worst]))))

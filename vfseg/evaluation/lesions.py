@@ -82,16 +82,17 @@ class Detections(NamedTuple):
     uncertainty: np.ndarray | None = None
 
 
-def components(mask: np.ndarray, voxel_mm3: float) -> np.ndarray:
-    """26-connected components of a mask of at least 10 mm3, numbered 1..n, int32.
+def components(mask: np.ndarray, voxel_mm3: float, least_mm3: float = LESION_MM3) -> np.ndarray:
+    """26-connected components of a mask of at least some volume, numbered 1..n, int32.
 
     Args:
         mask: bool `d h w`.
         voxel_mm3: volume of a voxel.
+        least_mm3: of a component.
     """
     labels, count = connected(mask)
     of_set = labels[mask]
-    large = np.bincount(of_set, minlength=count + 1) * voxel_mm3 >= LESION_MM3
+    large = np.bincount(of_set, minlength=count + 1) * voxel_mm3 >= least_mm3
     number = np.zeros(count + 1, np.int32)
     number[large] = np.arange(1, 1 + np.count_nonzero(large))
     labels[mask] = number[of_set]

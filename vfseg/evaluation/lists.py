@@ -22,9 +22,13 @@ from vfseg.data.spine import Spine
 from vfseg.evaluation.genant import HeightLoss, height_losses
 from vfseg.evaluation.heights import SITES, MeasuredBody, MeasuredSpine
 from vfseg.evaluation.lesions import Detections
+from vfseg.evaluation.map_evidence import MapEvidence
+from vfseg.evaluation.verdict import Evidence, judge
+from vfseg.inference.thresholds import Thresholds
 
 VERTEBRA_COLUMNS = (
-    *("case_id", "level", "score", "suspected"),
+    *("case_id", "level", "verdict", "probability", "why"),
+    *("score", "score_body", "score_arch", "suspected"),
     *(f"height_{site}_mm" for site in SITES),
     *("height_uncertainty_mm", "anterior_to_posterior", "middle_to_posterior"),
     *(f"loss_{site}" for site in SITES),
@@ -34,15 +38,8 @@ VERTEBRA_COLUMNS = (
 )
 LESION_COLUMNS = (
     *("case_id", "lesion", "level", "volume_ml", "height", "depth", "side"),
-    *(
-        "mean_probability",
-        "max_probability",
-        "uncertainty",
-        "x_mm",
-        "y_mm",
-        "z_mm",
-        OUTSIDE_TRAINING,
-    ),
+    *("mean_probability", "max_probability", "uncertainty"),
+    *("x_mm", "y_mm", "z_mm", "voxels_i", "voxels_j", "voxels_k", OUTSIDE_TRAINING),
 )
 
 # Supernumerary vertebrae, and the levels that others may count otherwise beside them.
@@ -54,8 +51,8 @@ _THIRDS = (1 / 3, 2 / 3)
 def vertebra_rows(
     case_id: str,
     measured: MeasuredSpine,
-    scores: Mapping[str, float],
-    threshold: float,
+    scores: Mapping[str, MapEvidence],
+    thresholds: Thresholds,
     grades: Mapping[str, int] | None = None,
     outside: str | None = None,
 ) -> list[dict[str, Any]]:
@@ -66,6 +63,9 @@ def vertebra_rows(
     the largest, `genant_low` and `genant_high` the grades there, `genant_margin` its distance from
     the nearest cut-off in standard deviations.
 
+    `verdict`, `probability` and `why` join the evidence of map and heights, see `verdict`; they are
+    empty where validation could fit no rule.
+
     `flags` are "cut", "fragment" and "transitional" (beside a T13 or an L6, so that its level may
     be counted otherwise). `disagreement` is "heights" where only they say fracture, "map" where
     only it does, and only where the interval of the loss lies on one side of 20 %: a fresh fracture
@@ -74,8 +74,8 @@ def vertebra_rows(
     Args:
         case_id: name of the case.
         measured: its spine; without a label map there are no heights.
-        scores: probability of fracture by level; a level that is absent was not predicted.
-        threshold: a score that reaches it is suspected.
+        scores: evidence of the map by level; a level that is absent was not predicted.
+        thresholds: from validation. A score that reaches that of a vertebra is suspected.
         grades: published Genant grades by level.
         outside: see `outside_training`, for every row.
     """
@@ -83,10 +83,21 @@ def vertebra_rows(
     rows = []
     for vertebra, body in zip(measured.spine.vertebrae, measured.bodies):
         level = vertebra.level
-        score = scores.get(level)
-        suspected = None if score is None else bool(reaches(np.asarray(score), threshold))
         row: dict[str, Any] = dict.fromkeys(VERTEBRA_COLUMNS)
-        row |= {"case_id": case_id, "level": level, "score": score, "suspected": suspected}
+        row |= {"case_id": case_id, "level": level}
+        of_map, suspected = scores.get(level), None
+        if of_map is not None:
+            suspected = bool(reaches(np.asarray(of_map.score), thresholds.vertebra))
+            row |= {"score": of_map.score, "score_body": of_map.body, "score_arch": of_map.arch}
+            row["suspected"] = suspected
+        evidence = Evidence(
+            None if of_map is None else of_map.score,
+            losses[level].evidence if level in losses else None,
+        )
+        verdict = thresholds.verdict and judge(thresholds.verdict, evidence)
+        if verdict:
+            row |= {"verdict": verdict.answer, "probability": verdict.probability}
+            row["why"] = verdict.why
         if isinstance(body, MeasuredBody):
             row |= _height_cells(body, losses[level])
             row["disagreement"] = _disagreement(losses[level], suspected)
@@ -149,14 +160,15 @@ def lesion_rows(
     geometry: Geometry,
     outside: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of `lesions.csv`, the most probable lesion first.
+    """Rows of `lesions.csv`, cranial to caudal; of one vertebra the most probable lesion first.
 
     `level` is the vertebra whose region (mask grown by 2 mm, or box) holds most of the lesion,
     empty where none holds any. Its place is the median of its voxels in that body: `height` is
     "upper endplate", "middle" or "lower endplate" (thirds), `depth` "anterior", "middle",
     "posterior" (thirds) or "arch" (behind the body; then without a height), `side` "left",
     "central" or "right" (the middle third is central), all of the patient. Without a label map, or
-    where the body is not measured, the place is empty.
+    where the body is not measured, the place is empty. `voxels_i`, `voxels_j` and `voxels_k` are
+    "first-last" along the axes of the file of the CT, from 0; in a DICOM series k is the slice.
 
     Args:
         case_id: name of the case.
@@ -182,11 +194,30 @@ def lesion_rows(
         cells = (
             *(case_id, lesion, level or None, len(index) * float(np.prod(spacing)) / 1000, *place),
             *(float(values.mean()), float(values.max()), unsure, *points.mean(axis=0).tolist()),
+            *(f"{first}-{stop - 1}" for first, stop in _stored_range(geometry, index)),
             outside,
         )
         rows.append(dict(zip(LESION_COLUMNS, cells, strict=True)))
-    rows.sort(key=lambda row: (-row["max_probability"], -row["volume_ml"], row["lesion"]))
+    order = [vertebra.level for vertebra in measured.spine.vertebrae]
+    position = {level: number for number, level in enumerate(order)}
+    rows.sort(
+        key=lambda row: (
+            position.get(row["level"], len(order)),
+            *(-row["max_probability"], -row["volume_ml"], row["lesion"]),
+        )
+    )
     return rows
+
+
+def _stored_range(geometry: Geometry, index: np.ndarray) -> list[tuple[int, int]]:
+    """First voxel, and the one after the last, along i, j, k of the file, of [n, 3] voxels."""
+    low, high = index.min(axis=0), index.max(axis=0) + 1
+    ranges = {}
+    for axis, flip, size, start, stop in zip(
+        geometry.axes, geometry.flips, geometry.shape, low.tolist(), high.tolist()
+    ):
+        ranges[axis] = (size - stop, size - start) if flip else (start, stop)
+    return [ranges[axis] for axis in range(3)]
 
 
 def _level(index: np.ndarray, spine: Spine, spacing: np.ndarray) -> str:

@@ -32,6 +32,7 @@ from vfseg.evaluation.metrics import (
     recall,
 )
 from vfseg.evaluation.ratio import ratio_of_columns
+from vfseg.evaluation.verdict import judge
 from vfseg.evaluation.vertebrae import (
     VertebraScore,
     as_cases,
@@ -41,14 +42,14 @@ from vfseg.evaluation.vertebrae import (
     specificity,
 )
 from vfseg.files import atomic_file
-from vfseg.inference.thresholds import Thresholds
+from vfseg.inference.thresholds import Thresholds, VerdictRule
 
 
 class Measure(NamedTuple):
     """A figure of the summary.
 
     Attributes:
-        level: "slice", "voxel", "lesion", "vertebra", "case" or "calibration".
+        level: "slice", "voxel", "lesion", "vertebra", "verdict", "case" or "calibration".
         name: key in the summary.
         state: key of its counts.
         metric: maps counts "r ..." to values "r", NaN where undefined.
@@ -88,6 +89,12 @@ MEASURES = (
     Measure("vertebra", "pr_auc", "vertebra/bins", average_precision),
     Measure("vertebra", "sensitivity", "vertebra/confusion", recall),
     Measure("vertebra", "specificity", "vertebra/confusion", specificity),
+    Measure("verdict", "roc_auc", "verdict/bins", roc_auc),
+    Measure("verdict", "roc_auc_heights", "verdict/heights", roc_auc),
+    Measure("verdict", "sensitivity", "verdict/likely", recall),
+    Measure("verdict", "specificity", "verdict/likely", specificity),
+    Measure("verdict", "sensitivity_review", "verdict/review", recall),
+    Measure("verdict", "specificity_review", "verdict/review", specificity),
     Measure("case", "roc_auc", "case/bins", roc_auc),
     Measure("case", "sensitivity", "case/confusion", recall),
     Measure("case", "specificity", "case/confusion", specificity),
@@ -137,7 +144,32 @@ def case_states(scores: Sequence[CaseScores], thresholds: Thresholds) -> dict[st
     for level, cases in units.items():
         states[f"{level}/bins"] = ranked_states(cases)
         states[f"{level}/confusion"] = confusion_states(cases, thresholds.vertebra)
+    if thresholds.verdict is not None:
+        states |= _verdict_states(vertebrae, thresholds.verdict)
     return states
+
+
+def _verdict_states(
+    cases: Sequence[Sequence[VertebraScore]], rule: VerdictRule
+) -> dict[str, np.ndarray]:
+    """Counts of vertebrae by the probability of a fracture, of all evidence and of heights alone.
+
+    Whoever has no evidence of a kind is not counted there.
+    """
+    judged = [[(judge(rule, v.evidence), v.fractured) for v in case] for case in cases]
+    of_heights = [
+        [(judge(rule, v.evidence._replace(map=None)), v.fractured) for v in case] for case in cases
+    ]
+    every, heights = (
+        [[(x.probability, truth) for x, truth in case if x is not None] for case in table]
+        for table in (judged, of_heights)
+    )
+    return {
+        "verdict/bins": ranked_states(every),
+        "verdict/heights": ranked_states(heights),
+        "verdict/likely": confusion_states(every, rule.likely),
+        "verdict/review": confusion_states(every, rule.review),
+    }
 
 
 def _over(

@@ -33,7 +33,7 @@ _LEVEL = {
     **{name: Maybe([_TRIPLE]) for name in ("reliability", "reliability_scaled")},
     "temperature": Maybe({"value": _OPTIONAL}),
 }
-_LEVELS = ("slice", "voxel", "lesion", "vertebra", "case", "calibration")
+_LEVELS = ("slice", "voxel", "lesion", "vertebra", "verdict", "case", "calibration")
 
 SUMMARY: dict[str, Any] = {
     **{"split": Maybe(TEXT), "cases": Maybe(whole(0)), "synthetic": Maybe(TRUTH)},

@@ -7,6 +7,7 @@ from absl import logging
 from vfseg.errors import UserError
 from vfseg.evaluation.calibration import fit_temperature
 from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.verdict import Evidence, fit_verdict
 from vfseg.evaluation.vertebrae import best_youden
 from vfseg.inference.thresholds import Thresholds
 
@@ -14,24 +15,24 @@ BY_YOUDEN, BY_MAP = "Youden index", "threshold of the map"
 
 
 def choose(
-    slice_threshold: float, voxels: ScoreHistogram, vertebrae: Sequence[tuple[float, bool]]
+    slice_threshold: float, voxels: ScoreHistogram, vertebrae: Sequence[tuple[Evidence, bool]]
 ) -> Thresholds:
     """What validation chooses.
 
     The map's threshold has the highest pooled voxel Dice. That of a vertebra's score has the
     highest Youden index, or is the map's where validation lacks fractured or healthy vertebrae.
-    The temperature has the lowest cross-entropy.
+    The temperature has the lowest cross-entropy. The rule of the verdict is fitted to the evidence.
 
     Args:
         slice_threshold: of the slices, see `of_highest_dice`.
         voxels: of the fused maps.
-        vertebrae: (score, fractured) of each.
+        vertebrae: evidence and truth of each.
 
     Raises:
         UserError: no validation case shows a fracture.
     """
     fused = of_highest_dice(voxels, "fused map")
-    vertebra = best_youden(vertebrae)
+    vertebra = best_youden([(e.map, y) for e, y in vertebrae if e.map is not None])
     if vertebra is None:
         logging.warning(
             "validation lacks fractured or healthy vertebrae: a vertebra is called fractured where "
@@ -43,6 +44,7 @@ def choose(
         vertebra=fused if vertebra is None else vertebra,
         vertebra_rule=BY_MAP if vertebra is None else BY_YOUDEN,
         temperature=fit_temperature(voxels.counts),
+        verdict=fit_verdict(vertebrae),
     )
 
 

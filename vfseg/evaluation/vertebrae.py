@@ -1,8 +1,8 @@
 """Vertebrae and cases as units: scores, truth, ROC-AUC, and the threshold of a verdict.
 
-A vertebra's score is the 95th percentile of the map within its region (its mask grown by 2 mm); it
-is fractured where instances fill at least 20 mm3 of that. A case has the score of its highest
-vertebra, and is positive where any is fractured.
+A vertebra has the score that the map gives it (see `map_evidence`), and is fractured where
+instances fill at least 20 mm3 of its region (its mask grown by 2 mm). A case has the score of its
+highest vertebra, and is positive where any is fractured.
 
 References:
     Hanley and McNeil (1982), "The meaning and use of the area under a receiver operating
@@ -17,10 +17,10 @@ import numpy as np
 
 from vfseg.data.attribution import FRACTURED_MM3
 from vfseg.data.probability import BINS, reaches, score_bin
+from vfseg.evaluation.map_evidence import MapEvidence
 from vfseg.evaluation.ratio import ratio
 from vfseg.evaluation.regions import VertebraRegion
-
-PERCENTILE = 95.0
+from vfseg.evaluation.verdict import Evidence
 
 
 class VertebraScore(NamedTuple):
@@ -29,7 +29,7 @@ class VertebraScore(NamedTuple):
     Attributes:
         level: T4..L5.
         label: id in the label map; 0 where boxes name levels.
-        score: 0..1.
+        map: what the map says of it.
         fractured: what the truth says.
         overlap: voxels of its region: true and false positives, false and true negatives; zeros
             where no threshold is known yet.
@@ -37,17 +37,29 @@ class VertebraScore(NamedTuple):
         grade: Genant's, 0..3; None where the case has no grade of it.
         measured_in: "mask" or "box".
         flags: what is odd about it: "fragment", "cut".
+        heights: evidence of its heights, see `HeightLoss.evidence`; None where not measured.
     """
 
     level: str
     label: int
-    score: float
+    map: MapEvidence
     fractured: bool
     overlap: tuple[int, int, int, int]
     voxel_ml: float
     grade: int | None = None
     measured_in: str = "mask"
     flags: tuple[str, ...] = ()
+    heights: float | None = None
+
+    @property
+    def score(self) -> float:
+        """Of the map, 0..1."""
+        return self.map.score
+
+    @property
+    def evidence(self) -> Evidence:
+        """What its verdict is made from."""
+        return Evidence(self.score, self.heights)
 
     def suspected(self, threshold: float) -> bool:
         """Whether the score reaches a threshold (see `reaches`)."""
@@ -64,14 +76,10 @@ class VertebraScore(NamedTuple):
         return (self.overlap[0] + self.overlap[1]) * self.voxel_ml
 
 
-def vertebra_score(values: np.ndarray) -> float:
-    """Score of a vertebra from the probabilities in its region; 0 where there is none."""
-    return float(np.percentile(values, PERCENTILE)) if values.size else 0.0
-
-
 def score_vertebra(
     region: VertebraRegion,
-    probability: np.ndarray,
+    of_map: MapEvidence,
+    heights: float | None,
     truth: np.ndarray,
     mask: np.ndarray | None = None,
     grade: int | None = None,
@@ -80,7 +88,8 @@ def score_vertebra(
 
     Args:
         region: see `vertebra_regions`.
-        probability: of the map within the box of the region.
+        of_map: evidence of the map.
+        heights: evidence of the heights, where they are measured.
         truth: instance ids within the box.
         mask: bool, the prediction within the box; None where no threshold is known yet.
         grade: Genant's, where it is known.
@@ -95,13 +104,14 @@ def score_vertebra(
     return VertebraScore(
         level=vertebra.level,
         label=vertebra.label,
-        score=vertebra_score(probability[region.inside]),
+        map=of_map,
         fractured=bool(np.count_nonzero(positive) * voxel_mm3 >= FRACTURED_MM3),
         overlap=overlap,
         voxel_ml=voxel_mm3 / 1000,
         grade=grade,
         measured_in=region.measured_in,
         flags=vertebra.flags,
+        heights=heights,
     )
 
 

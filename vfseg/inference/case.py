@@ -27,6 +27,7 @@ from vfseg.inference.model import Model
 PROBABILITY, MASK = "probability.nii.gz", "mask.nii.gz"
 UNCERTAINTY = "uncertainty.nii.gz"
 VERTEBRAE, LESIONS = "vertebrae.csv", "lesions.csv"
+LESION_MAP = "lesions.nii.gz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,8 @@ def predict_case(
     model: Model,
     reading: SpineReading,
     folder: Path,
+    *,
+    everywhere: bool = False,
 ) -> Prediction:
     """Predicts one CT and writes its maps.
 
@@ -82,6 +85,7 @@ def predict_case(
         model: fixes crops, windows, views, fusion and thresholds.
         reading: how the label map or the boxes are read.
         folder: of the results; see `write_maps`.
+        everywhere: whether the map also shows what lies in no vertebra, see `near_vertebrae`.
 
     Raises:
         UserError: a file cannot be read or written, geometries differ, or no level of T4..L5 is
@@ -101,6 +105,8 @@ def predict_case(
             slice_threshold=model.thresholds.slice,
             voxel_spacing=settings.voxel_spacing,
         )
+    if not everywhere:
+        fused = fused.near_vertebrae(spine, ct.geometry)
     origin = "; trained on synthetic fractures" if model.synthetic else ""
     written = write_maps(fused, ct.geometry, model.thresholds.fused, folder, NOTE + origin)
     predicted_ml = written.voxels * float(np.prod(ct.voxel_spacing)) / 1000
@@ -127,7 +133,7 @@ def write_maps(
             is written, are the lists of earlier maps.
         note: description in the headers of the files.
     """
-    for name in (VERTEBRAE, LESIONS):
+    for name in (VERTEBRAE, LESIONS, LESION_MAP):
         (folder / name).unlink(missing_ok=True)
     box, voxels = fused.box(geometry), 0
     probability = BoxedMap(geometry.shape, box)

@@ -12,7 +12,9 @@ import numpy as np
 from vfseg.data.box import Box, box_between, intersection, is_empty, shape_of, start_of, within
 from vfseg.data.geometry import Geometry
 from vfseg.data.resample import sample_linear, sample_nearest
+from vfseg.data.spine import Spine
 from vfseg.inference.fusion import RULES, Fused, bounds, canonical, fuse_boxes, join
+from vfseg.inference.near_vertebrae import near_vertebrae
 from vfseg.inference.overlap import fuse_slices
 from vfseg.inference.views import Views
 
@@ -43,6 +45,8 @@ class CaseMap:
         spread: standard deviation of all predictions of a voxel over views and crops, float32
             `d h w`; None where there was one view.
         voxel_spacing: of the case grid, mm.
+        near: bool `d h w`, see `near_vertebrae`: elsewhere the map is 0, though a crop shows it;
+            None where it counts everywhere.
     """
 
     origin: tuple[int, int, int]
@@ -50,6 +54,7 @@ class CaseMap:
     fusion: str
     spread: np.ndarray | None
     voxel_spacing: float
+    near: np.ndarray | None = None
 
     def part_on_ct(self, geometry: Geometry, part: Box) -> Slab:
         """A part of the map on the CT's own grid.
@@ -74,6 +79,8 @@ class CaseMap:
         weight = sample_linear(self.fused.weight, *at, fill=0.0)
         ratio = sample_linear(self.fused.total, *at, fill=0.0) / np.maximum(weight, 1e-6)
         region[place] = inside
+        if self.near is not None:
+            inside &= sample_nearest(self.near, *at)
         probability[place] = np.where(inside, RULES[self.fusion].link(ratio), 0)
         if spread is not None:
             covered = np.maximum(sample_linear(self._covered, *at, fill=0.0), 1e-6)
@@ -84,6 +91,11 @@ class CaseMap:
     @functools.cached_property
     def _covered(self) -> np.ndarray:
         return (self.fused.weight > 0).astype(np.uint8)
+
+    def near_vertebrae(self, spine: Spine, geometry: Geometry) -> "CaseMap":
+        """The map that is 0 away from all vertebrae, see `near_vertebrae`."""
+        place = self.origin, self.fused.weight.shape, self.voxel_spacing
+        return dataclasses.replace(self, near=near_vertebrae(spine, geometry, *place))
 
     def box(self, geometry: Geometry) -> Box:
         """CT voxels within reach of the map."""

@@ -60,7 +60,8 @@ def region_voxels(geometry: Geometry, prepare: PrepareSettings) -> float:
 def result_bytes(geometry: Geometry, prepare: PrepareSettings, views: int) -> int:
     """Bytes on the disk that the results of a CT take at most: maps, mask, lists and pictures.
 
-    Two bytes a voxel of the crops and map, as if nothing could be packed; outside there are zeros.
+    Two bytes a voxel of the crops and map, two for the numbers of lesions and one for the mask, as
+    if nothing could be packed; outside there are zeros.
 
     Args:
         geometry: of the CT.
@@ -68,5 +69,5 @@ def result_bytes(geometry: Geometry, prepare: PrepareSettings, views: int) -> in
         views: of each crop; with several there is a map of the uncertainty.
     """
     maps = 2 if views > 1 else 1
-    inside = region_voxels(geometry, prepare) * (2 * maps + 1)
+    inside = region_voxels(geometry, prepare) * (2 * maps + 2 + 1)
     return round(inside + float(np.prod(geometry.shape)) / _PACKED_ELSEWHERE) + _PAGE_BYTES

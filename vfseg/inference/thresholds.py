@@ -2,20 +2,61 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from vfseg.errors import UserError
 from vfseg.json_files import sealed, write_json
-from vfseg.schemas import TEXT, Maybe, read_checked
-from vfseg.settings import above, between, whole
+from vfseg.schemas import NUMBER, TEXT, All, Maybe, read_checked
+from vfseg.settings import Rule, above, between, whole
 
 THRESHOLDS = "thresholds.json"
 _REMEDY = "Run --mode evaluate, which chooses them on the validation cases."
+_WEIGHTS = {"both": 3, "map": 2, "heights": 2}
+
+
+def _numbers(count: int) -> Rule:
+    return Rule(
+        lambda values: len(values) == count and bool(np.isfinite(values).all()),
+        f"{count} finite numbers",
+    )
+
+
 _SHAPE = {
     "step": whole(0),
     **{name: between(0, 1) for name in ("slice", "fused", "vertebra")},
     "vertebra_rule": Maybe(TEXT),
     "temperature": Maybe(above(0)),
-}
+    "verdict": Maybe({
+        **{name: Maybe(All(([NUMBER], _numbers(count)))) for name, count in _WEIGHTS.items()},
+        **{name: between(0, 1) for name in ("review", "likely")},
+    }),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerdictRule:
+    """How evidence becomes a probability, and a probability a verdict; see `evaluation.verdict`.
+
+    Attributes:
+        both: intercept, weight of the map and weight of the heights; None, as the next two, where
+            validation could not fit it.
+        map, heights: intercept and weight where there is only that.
+        review: probability from which a vertebra is to be looked at, 0..1.
+        likely: probability from which a fracture is likely, 0..1.
+    """
+
+    both: tuple[float, ...] | None
+    map: tuple[float, ...] | None
+    heights: tuple[float, ...] | None
+    review: float
+    likely: float
+
+    @property
+    def models(self) -> dict[str, tuple[float, ...] | None]:
+        """The three by name, the one with most evidence first."""
+        return {name: getattr(self, name) for name in _WEIGHTS}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +68,7 @@ class Thresholds:
         fused: probability from which a voxel of the fused map belongs to the mask, 0..1.
         vertebra: score from which a vertebra is suspected, 0..1.
         vertebra_rule: how that was chosen; empty where it was not recorded.
+        verdict: how vertebrae are judged; None where validation could not fit it, or did not yet.
         temperature: by which logits of the map would be divided to calibrate it; reported, and not
             applied to the map. None where validation could not fit one.
     """
@@ -36,6 +78,7 @@ class Thresholds:
     vertebra: float
     vertebra_rule: str = ""
     temperature: float | None = None
+    verdict: VerdictRule | None = None
 
 
 def save_thresholds(folder: Path, step: int, thresholds: Thresholds, fusion: str) -> None:
@@ -69,6 +112,7 @@ def load_thresholds(folder: Path, step: int) -> Thresholds:
     if content is None:
         raise UserError(f"{path}: no thresholds of step {step} yet. {_REMEDY}")
     chosen_for, temperature = content["step"], content.get("temperature")
+    verdict = content.get("verdict")
     if chosen_for != step:
         other = folder / str(chosen_for)
         instead = f"Name --checkpoint {other}, or run" if other.is_dir() else "Run"
@@ -82,4 +126,19 @@ def load_thresholds(folder: Path, step: int) -> Thresholds:
         vertebra=float(content["vertebra"]),
         vertebra_rule=content.get("vertebra_rule") or "",
         temperature=None if temperature is None else float(temperature),
+        verdict=None if verdict is None else _rule(verdict),
+    )
+
+
+def _rule(content: dict[str, Any]) -> VerdictRule:
+    def weights(name: str) -> tuple[float, ...] | None:
+        known = content.get(name)
+        return None if known is None else tuple(map(float, known))
+
+    return VerdictRule(
+        both=weights("both"),
+        map=weights("map"),
+        heights=weights("heights"),
+        review=float(content["review"]),
+        likely=float(content["likely"]),
     )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.instances import LESION_MM3
 from vfseg.evaluation.lesions import HIT_IOU
-from vfseg.evaluation.vertebrae import PERCENTILE
+from vfseg.evaluation.map_evidence import EVIDENCE_ML
 from vfseg.report.wording import interval_of, is_measure, lift_of, name_of, shown
 
 _LEVELS = {
@@ -14,8 +14,9 @@ _LEVELS = {
     "slice": "Slice: unfused target slices",
     "lesion": f"Lesion: components of at least {LESION_MM3:g} mm³ against instances, "
     f"hit at IoU ≥ {HIT_IOU[0]:g}",
-    "vertebra": f"Vertebra: {PERCENTILE:g}th percentile of the map in its mask grown by "
+    "vertebra": f"Vertebra, map alone: mean of its highest {EVIDENCE_ML:g} mL in the mask grown by "
     f"{ATTRIBUTION_MARGIN_MM:g} mm",
+    "verdict": "Vertebra, verdict from map and heights: fracture likely; from review on",
     "case": "Case: its highest vertebra",
     "calibration": "Calibration of the fused map; scaled: by the temperature of validation",
 }
