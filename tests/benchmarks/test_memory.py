@@ -12,5 +12,6 @@ def test_what_is_held_counts_now_and_in_the_peak():
         for page in range(0, size, mmap.PAGESIZE):
             held[page] = 1
         now = resident_bytes()
+    # The system counts in steps for each processor, so its two figures may differ by a little.
     assert now - before > 0.9 * size
-    assert peak_resident_bytes() >= now
+    assert peak_resident_bytes() - before > 0.9 * size
