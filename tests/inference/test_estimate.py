@@ -38,7 +38,7 @@ def test_crops_of_all_levels_count_but_no_more_than_the_ct_has():
 
 @pytest.mark.parametrize(("views", "bytes_a_voxel"), [(1, 5), (2, 7), (4, 7)])
 def test_a_map_a_mask_and_with_several_views_the_spread(views, bytes_a_voxel):
-    """Two bytes a voxel of a map and of the lesions, one of the mask; outside the crops next to nothing."""
+    """Two bytes a voxel of map and lesions each, one of the mask; next to none elsewhere."""
     small, large = grid((20, 20, 20), 3.0), grid((40, 20, 20), 3.0)
     more = result_bytes(large, PREPARE, views) - result_bytes(small, PREPARE, views)
     assert more == pytest.approx(bytes_a_voxel * 20**3, rel=0.01)
