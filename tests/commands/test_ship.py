@@ -2,13 +2,16 @@
 
 import csv
 import json
+import re
 
 import pytest
 
 from tests.cohort import tiny_config
+from tests.evaluation.scene import THRESHOLDS, cohort
 from tests.program import vfseg
-from vfseg.commands import ship as module
-from vfseg.commands.ship import CARD, _spaced, ship
+from vfseg.commands.card import LeftOut
+from vfseg.commands.evaluate import Evaluated
+from vfseg.commands.ship import CARD, out_of_sample, ship
 from vfseg.commands.workdir import Run
 from vfseg.config.shipped import PARAMETERS
 from vfseg.errors import UserError
@@ -27,25 +30,33 @@ def test_where_the_cts_come_from_must_be_said(tmp_path):
         ship(Run(config, tmp_path))
 
 
-def test_of_several_processes_the_first_one_writes(tmp_path, monkeypatch):
-    """The others have done their part of the run: they touch no folder of the model."""
-    manifest = tmp_path / "manifest.csv"
-    manifest.with_name("ABOUT.md").write_text("Phantoms.")
-    config = tiny_config(**{"manifest": str(manifest), "virtual_fractures.variants": 1})
-    ran = []
-    monkeypatch.setattr(module, "run_all", ran.append)
-    monkeypatch.setattr(module.processes, "is_first", lambda: False)
-    ship(Run(config, tmp_path / "run"))
-    assert len(ran) == 1
-    assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(module.processes, "is_first", lambda: True)
-    with pytest.raises(UserError, match="no checkpoints"):  # the first one goes on
-        ship(Run(config, tmp_path / "run"))
+def test_of_two_patients_nobody_would_be_left_to_train_on(tmp_path):
+    header = "case_id,patient_id,ct,vertebrae,boxes,fractures,grades,split\n"
+    for name in "ab":  # that they are empty would be found later
+        (tmp_path / f"{name}.nii.gz").touch()
+    lines = "".join(f"{name},{name},{name}.nii.gz,,,,,\n" for name in "ab")
+    (tmp_path / "manifest.csv").write_text(header + lines)
+    (tmp_path / "ABOUT.md").write_text("Phantoms.")
+    config = tiny_config(
+        **{"manifest": str(tmp_path / "manifest.csv"), "virtual_fractures.variants": 1}
+    )
+    with pytest.raises(UserError, match=r"2 patients, and --mode ship needs at least 3"):
+        ship(Run(config, tmp_path))
 
 
-def test_blocks_are_set_apart_and_tables_are_not():
-    text = _spaced(["# A", "text", "| a |\n| --- |", "| 1 |", "", "- x", "- y"])
-    assert text == "# A\n\ntext\n\n| a |\n| --- |\n| 1 |\n\n- x\n- y\n"
+def test_thresholds_come_from_what_no_model_had_seen():
+    """All scores are evenly distributed over two parts: together they choose as one would."""
+    scores = cohort(0, 0.8)
+    parts = [
+        LeftOut(name, Evaluated(THRESHOLDS, half, {}), [])
+        for name, half in (("a", scores[::2]), ("b", scores[1::2]))
+    ]
+    whole = LeftOut("both", Evaluated(THRESHOLDS, scores, {}), [])
+    chosen, wanted = out_of_sample(parts), out_of_sample([whole])
+    assert chosen.fused == wanted.fused
+    assert chosen.slice == wanted.slice
+    assert chosen.verdict is not None
+    assert chosen.verdict.review == pytest.approx(wanted.verdict.review, abs=1e-6)
 
 
 def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):
@@ -54,11 +65,10 @@ def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):
     vfseg(*tiny, "--workdir", tmp_path / "made", "--mode", "prepare")
     cases = tmp_path / "made" / "cohort" / "cases"
     lines = ["case_id,patient_id,ct,vertebrae,boxes,fractures,grades,split"]
-    for number, split in enumerate(("train", "validation", "test")):
-        folder = "made/cohort/cases/" + ("test_000", "train_000", "train_001")[number]
-        lines.append(
-            f"ct{number},p{number},{folder}/ct.nii.gz,{folder}/vertebrae.nii.gz,,,,{split}"
-        )
+    names = ("test_000", "train_000", "train_001")
+    for number, name in enumerate(names):
+        folder = f"made/cohort/cases/{name}"
+        lines.append(f"ct{number},p{number},{folder}/ct.nii.gz,{folder}/vertebrae.nii.gz,,,,")
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("\n".join(lines) + "\n")
     (tmp_path / "ABOUT.md").write_text("## Data\n\nPhantoms.\n")
@@ -68,21 +78,27 @@ def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):
     model = tmp_path / "run" / "model"
     assert str(model) in printed
     card = (model / CARD).read_text()
+    assert card in printed
     assert "Research use only" in card
     assert "synthetic" in card
     assert card.endswith("## Data\n\nPhantoms.\n")
-    for number, split in enumerate(("train", "validation", "test")):
-        assert f"| ct{number} | {split} | " in card
+    for number in range(3):
+        assert f"| p{number} | 1 | " in card  # a virtual case each, left out once
+        assert re.search(rf"^\| ct{number} \| 2 \| ", card, re.MULTILINE)
+        with open(tmp_path / "run" / "left-out" / f"ct{number}" / "splits.csv") as file:
+            split_of = {row["patient_id"]: row["split"] for row in csv.DictReader(file)}
+        patients = [f"p{(number + step) % 3}" for step in range(3)]
+        assert [split_of[p] for p in patients] == ["test", "validation", "train"]
+    with open(tmp_path / "run" / "all" / "splits.csv") as file:
+        split_of = {row["patient_id"]: row["split"] for row in csv.DictReader(file)}
+    assert [split_of[f"p{number}"] for number in range(3)] == ["train", "train", "validation"]
     assert str(tmp_path) not in (model / "config.json").read_text()
     assert (model / PARAMETERS).stat().st_size > 0
+    assert json.loads((model / "thresholds.json").read_text())["verdict"] is not None
 
-    folder = cases / "train_001"
-    out = tmp_path / "out"
+    folder, out = cases / "train_001", tmp_path / "out"
     command = ["--mode", "predict", "--checkpoint", model, "--output", out]
     command.append("--vertebra-scheme=verse")
     vfseg(*command, "--input", folder / "ct.nii.gz", "--vertebrae", folder / "vertebrae.nii.gz")
     with open(out / "vertebrae.csv", newline="") as file:
-        scores = {row["level"]: float(row["score"]) for row in csv.DictReader(file)}
-    (line,) = [line for line in card.splitlines() if line.startswith("- ct2: ")]
-    assert line == "- ct2: " + ", ".join(f"{level} {score:.3f}" for level, score in scores.items())
-    assert json.loads((model / "thresholds.json").read_text())["chosen_on"] == "validation"
+        assert len(list(csv.DictReader(file))) == 2

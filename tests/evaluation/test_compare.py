@@ -13,7 +13,8 @@ from vfseg.evaluation.summary import states_of
 @pytest.fixture(scope="module")
 def runs():
     """Counts of a good and of a poor run on the same six cases."""
-    return [states_of(cohort(1, quality), THRESHOLDS) for quality in (0.9, 0.5)]
+    both = [cohort(1, quality) for quality in (0.9, 0.5)]
+    return [states_of(cases, [THRESHOLDS] * len(cases)) for cases in both]
 
 
 def write(folder, states):

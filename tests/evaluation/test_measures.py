@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def test_dice_on_positives_dice_on_all_and_false_volume_are_three_numbers():
     false = 1.0 * (perfect > 0)
     false[28:30, 8:12, 8:12] = 1
     cases = [measured(perfect, false, "a"), measured(missed, 0 * missed, "b")]
-    states = case_states(cases, THRESHOLDS)
+    states = case_states(cases, [THRESHOLDS] * len(cases))
     assert value(states, "voxel", "dice_positives") == pytest.approx((1 + 0) / 2)
     assert value(states, "voxel", "dice_all") == pytest.approx((1 + 0 + 1 + 0) / 4)
     assert value(states, "voxel", "false_positive_ml_healthy") == pytest.approx(0.256 / 2)
@@ -32,7 +34,7 @@ def test_distances_are_of_cases_that_have_both_surfaces():
         measured(truth, truth > 0, "perfect"),
         measured(truth, 0 * truth, "silent"),
     ]
-    states = case_states(cases, THRESHOLDS)
+    states = case_states(cases, [THRESHOLDS] * len(cases))
     assert states["voxel/hd95"].tolist() == [[4.0, 1], [0, 1], [0, 0]]
     assert value(states, "voxel", "hd95_mm") == pytest.approx(2)
     # A sheet of two layers is all surface. Moved by two layers of 2 mm, half of each copy is near.
@@ -46,7 +48,7 @@ def test_vertebrae_and_cases_are_counted_at_the_threshold_of_the_verdict():
         measured(truth, 0.31 * np.ones(truth.shape), "all"),
         measured(truth, 0 * truth, "none"),
     ]
-    states = case_states(cases, THRESHOLDS)  # 0.3 for vertebrae
+    states = case_states(cases, [THRESHOLDS] * len(cases))  # 0.3 for vertebrae
     assert (
         value(states, "vertebra", "sensitivity") == value(states, "vertebra", "specificity") == 0.5
     )
@@ -56,21 +58,33 @@ def test_vertebrae_and_cases_are_counted_at_the_threshold_of_the_verdict():
     assert value(states, "case", "roc_auc") is None
 
 
+def test_each_case_is_counted_at_the_thresholds_of_the_model_that_predicted_it():
+    truth = sheet(6)
+    weak = [measured(truth, 0.31 * np.ones(truth.shape), name) for name in "ab"]
+    other = dataclasses.replace(THRESHOLDS, vertebra=0.32, fused=0.32, slice=0.32)
+    for level in ("vertebra", "voxel", "slice"):
+        together = case_states(weak, [dataclasses.replace(THRESHOLDS, fused=0.3, slice=0.3), other])
+        positives = together[f"{level}/confusion"][:, :2].sum(axis=1)  # true and false
+        assert positives[0] > 0
+        assert positives[1] == 0
+
+
 VERDICT = ("bins", "heights", "likely", "review")
 
 
 def test_every_measure_has_counts_one_row_a_case():
     cases = cohort(0, 0.8, 3)
-    states = case_states(cases, THRESHOLDS)
+    states = case_states(cases, [THRESHOLDS] * len(cases))
     assert {measure.state for measure in MEASURES} == set(states)
     assert {len(counts) for counts in states.values()} == {3}
     unscaled = THRESHOLDS.__class__(slice=0.5, fused=0.5, vertebra=0.3)
     only_fitted = {"calibration/scaled", *(f"verdict/{x}" for x in VERDICT)}
-    assert set(states) - set(case_states(cases, unscaled)) == only_fitted
+    assert set(states) - set(case_states(cases, [unscaled] * len(cases))) == only_fitted
 
 
 def test_states_are_kept_as_they_are(tmp_path):
-    states = States(("a", "b"), ("p", "p"), ("1", "2"), case_states(cohort(0, 0.8, 2), THRESHOLDS))
+    counts = case_states(cohort(0, 0.8, 2), [THRESHOLDS] * 2)
+    states = States(("a", "b"), ("p", "p"), ("1", "2"), counts)
     path = tmp_path / "states.npz"
     write_states(path, states)
     again = read_states(path)

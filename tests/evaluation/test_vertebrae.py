@@ -101,7 +101,7 @@ def test_ranks_equal_scikit_learn(cases):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(units, min_size=1, max_size=4))
 def test_confusion_equals_the_loop_over_units(cases):
-    states = confusion_states(cases, 0.2)
+    states = confusion_states(cases, [0.2] * len(cases))
     for state, case in zip(states, cases):
         expected = [0, 0, 0, 0]
         for score, positive in case:

@@ -1,6 +1,7 @@
 """Mode `evaluate`: thresholds from validation cases, figures from test cases; comparisons."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from absl import logging
 
@@ -10,6 +11,7 @@ from vfseg.commands.workdir import Run
 from vfseg.config.model import Trained, load_trained, make_predictor
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError, quantity
+from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.compare import compare_runs, comparison_text
 from vfseg.evaluation.evaluate import Evaluator, gather_scores
 from vfseg.evaluation.fusion_comparison import compare_fusions, fusion_text
@@ -18,15 +20,30 @@ from vfseg.evaluation.summary import summarise, write_evaluation
 from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
 from vfseg.files import make_sure_of_room, write_table
 from vfseg.inference.estimate import result_bytes
-from vfseg.inference.thresholds import load_thresholds, save_thresholds
+from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
 from vfseg.schemas import read_checked
 from vfseg.training.checkpoints import Checkpoints
 
 
-def evaluate(run: Run) -> None:
+class Evaluated(NamedTuple):
+    """What an evaluation found.
+
+    Attributes:
+        thresholds: from the validation cases.
+        scores: of the test cases.
+        summary: of these, see `summarise`.
+    """
+
+    thresholds: Thresholds
+    scores: list[CaseScores]
+    summary: dict[str, Any]
+
+
+def evaluate(run: Run) -> Evaluated:
     """Restores the best checkpoint, chooses thresholds on validation, scores the test cases.
 
-    With several processes each scores its share of the cases, and the first one writes.
+    With several processes each scores its share of the cases, all get the same answer, and the
+    first one writes it to `evaluation/`.
     """
     config, trained = run.config, load_trained(run.checkpoints)
     cases = run.prepared.cases
@@ -40,15 +57,15 @@ def evaluate(run: Run) -> None:
     predicted = evaluator.predict_slices(processes.share(test), "test")
     own = evaluator.score(cases, predicted, thresholds.slice, thresholds=thresholds, output=output)
     scores = gather_scores(own)
-    if not processes.is_first():
-        return
-    save_thresholds(run.checkpoints, trained.step, thresholds, config.inference.fusion)
     summary = summarise(
         scores, thresholds, split="test", synthetic=config.synthetic, seed=config.seed
     )
     summary["step"] = trained.step
     summary["data"] = run.data_hash("validation", "test")
-    write_evaluation(run.workdir / "evaluation", summary, scores, thresholds)
+    if processes.is_first():
+        save_thresholds(run.checkpoints, trained.step, thresholds, config.inference.fusion)
+        write_evaluation(run.workdir / "evaluation", summary, scores, thresholds)
+    return Evaluated(thresholds, scores, summary)
 
 
 def _make_sure_of_room(run: Run, evaluator: Evaluator, output: Path) -> None:

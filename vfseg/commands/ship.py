@@ -1,71 +1,78 @@
-"""Mode `ship`: from a run on phantoms and on virtual fractures in real bone to a model to pass on.
+"""Mode `ship`: from healthy CTs, with virtual fractures and phantoms, to a model to pass on.
 
-Beside the model stands its card: what it reaches on the test cases, and how it answers on the
-original CTs of the manifest, in which no fracture is known: there every alarm is a false one.
+Each patient of the manifest is left out once: a model trains on the others, and is judged on the
+virtual fractures of the one that it never saw, and on that CT as it is. The model to pass on trains
+on all patients; its figures are those of the models that left one out, and its thresholds and its
+verdict come from their predictions of what each had left out.
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from vfseg import RESEARCH_USE, processes
-from vfseg.commands.memory import read_summary
-from vfseg.commands.run import run_all
+from absl import logging
+
+from vfseg import processes
+from vfseg.commands.card import HealthyCT, LeftOut, card_text
+from vfseg.commands.evaluate import evaluate
+from vfseg.commands.train import train
 from vfseg.commands.workdir import Run
-from vfseg.config.config import Config
 from vfseg.config.model import load_trained, open_model
 from vfseg.config.shipped import export_model
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.errors import UserError
 from vfseg.evaluation.findings import list_findings
-from vfseg.evaluation.summary_shape import EVALUATED, FIGURE
+from vfseg.evaluation.metrics import ScoreHistogram
+from vfseg.evaluation.thresholds import choose_from, of_highest_dice
 from vfseg.files import atomic_file
 from vfseg.inference.case import predict_case
 from vfseg.inference.model import Model
-from vfseg.inference.thresholds import load_thresholds
-from vfseg.schemas import NUMBER, Maybe
-from vfseg.settings import whole
+from vfseg.inference.thresholds import Thresholds
 
 MODEL, CARD, ABOUT = "model", "MODEL_CARD.md", "ABOUT.md"
-
-# Figures of the summary that the card shows: level, name, words.
-_SHOWN = (
-    ("voxel", "dice", "voxel Dice"),
-    ("voxel", "pr_auc", "voxel PR-AUC"),
-    ("lesion", "average_precision", "lesion average precision"),
-    ("lesion", "sensitivity_at_1_fp", "lesion sensitivity at 1 false positive a case"),
-    ("vertebra", "roc_auc", "vertebra ROC-AUC"),
-    ("vertebra", "sensitivity", "vertebra sensitivity"),
-    ("vertebra", "specificity", "vertebra specificity"),
-)
-_MEASURED = EVALUATED | {
-    **{"cases": whole(0), "vertebra_threshold": EVALUATED["threshold"]},
-    **{
-        level: {name: FIGURE for of, name, _ in _SHOWN if of == level}
-        for level in ("lesion", "vertebra")
-    },
-    "voxel": {
-        **{"dice": FIGURE, "pr_auc": FIGURE, "prevalence": NUMBER},
-        **{"lift": Maybe(NUMBER), "pr_auc_hu_threshold": Maybe(NUMBER)},
-    },
-}
+LEFT_OUT, ALL = "left-out", "all"
+"""Workdirs of the models, in that of the run."""
 LARGEST_MB = 20
+FEWEST_PATIENTS = 3
+"""One to train on, one to choose thresholds by, one to judge by."""
 
 
 def ship(run: Run, folder: Path | None = None) -> None:
-    """Does what is left of the run, then writes the model and its card.
+    """Trains what is not trained yet, judges it, then writes the model and its card.
 
-    With several processes, as `run_all`; the first one writes.
+    With several processes, as `train`; the first one writes.
 
     Args:
-        run: of a config on virtual fractures.
+        run: of a config on virtual fractures; its workdir holds those of all models.
         folder: of the model; `WORKDIR/model` by default.
 
     Raises:
         UserError: the config names no manifest, or makes no virtual fractures of its CTs; nothing
-            says where they come from; the model is larger than `LARGEST_MB`.
+            says where they come from; too few patients; the model is larger than `LARGEST_MB`.
     """
+    about = _about(run)
+    cases, _ = find_cases(Path(run.config.manifest), follow_links=run.follow_links)
+    patients = list(dict.fromkeys(case.patient_id for case in cases))
+    if len(patients) < FEWEST_PATIENTS:
+        raise UserError(
+            f"{run.config.manifest}: {len(patients)} patients, and --mode ship needs at least "
+            f"{FEWEST_PATIENTS}: to train on, to choose thresholds by, and to judge by."
+        )
+    left_out = [_leave_out(run, cases, patients, number) for number in range(len(patients))]
+    on_all = dict.fromkeys(patients, "train")
+    if not run.config.add_phantoms:  # whose own validation cases choose the checkpoint
+        on_all[patients[-1]] = "validation"
+    whole = _part(run, ALL, on_all)
+    with whole.alone():
+        logging.info("training on all %d patients", len(patients))
+        train(whole)
+        if processes.is_first():
+            _write(whole, left_out, about, run.workdir / MODEL if folder is None else folder)
+
+
+def _about(run: Run) -> str:
+    """What the card says of the data."""
     manifest = Path(run.config.manifest)
     if not run.config.manifest or not run.config.virtual_fractures.variants:
         raise UserError(
@@ -78,111 +85,62 @@ def ship(run: Run, folder: Path | None = None) -> None:
             f"{about}: no such file. Say in it, in Markdown, where the CTs come from, under which "
             "licences, and what limits the model: it becomes the end of the model card."
         )
-    run_all(run)
-    if not processes.is_first():
-        return
-    folder = run.workdir / MODEL if folder is None else folder
-    config, step, g_params = load_trained(run.checkpoints)
-    export_model(folder, config, step, g_params, load_thresholds(run.checkpoints, step))
+    return about.read_text()
+
+
+def _part(run: Run, name: str, split_of: dict[str, str]) -> Run:
+    """A run on the same data with splits and a workdir of its own."""
+    return Run(
+        run.config,
+        run.workdir / name,
+        run.data,
+        follow_links=run.follow_links,
+        split_of=split_of,
+    )
+
+
+def _leave_out(run: Run, cases: Sequence[Case], patients: Sequence[str], number: int) -> LeftOut:
+    """Trains and judges a model that never sees one patient; the next one validates."""
+    patient, validates = patients[number], patients[(number + 1) % len(patients)]
+    own = [case for case in cases if case.patient_id == patient]
+    split_of = dict.fromkeys(patients, "train") | {validates: "validation", patient: "test"}
+    part = _part(run, f"{LEFT_OUT}/{own[0].case_id}", split_of)
+    with part.alone():
+        logging.info("left out: %s; chosen on: %s", patient, validates)
+        train(part)
+        evaluated = evaluate(part)
+        healthy: list[HealthyCT] = []
+        if processes.is_first():
+            model = open_model(part.checkpoints)
+            known = [case for case in own if case.fractures is None]
+            healthy = [_as_it_is(case, model, part.workdir / "healthy") for case in known]
+    return LeftOut(patient, evaluated, healthy)
+
+
+def _as_it_is(case: Case, model: Model, folder: Path) -> HealthyCT:
+    """What a model says of a CT in which no fracture is known."""
+    found = predict_case(case, model, model.prepare, folder)
+    listed = list_findings(case.case_id, found, model.thresholds)
+    shutil.rmtree(folder)
+    return HealthyCT(case.case_id, listed.vertebrae, len(listed.lesions))
+
+
+def _write(whole: Run, left_out: Sequence[LeftOut], about: str, folder: Path) -> None:
+    """Writes model and card."""
+    config, step, g_params = load_trained(whole.checkpoints)
+    thresholds = out_of_sample(left_out)
+    export_model(folder, config, step, g_params, thresholds)
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     if size > LARGEST_MB:
         raise UserError(f"{folder}: {size:.0f} MB, more than {LARGEST_MB}. Train a smaller model.")
-    model = open_model(folder)
-    cases, _ = find_cases(manifest)
-    healthy = [_healthy_row(case, model, run.workdir) for case in cases]
-    summary = read_summary(run.workdir, _MEASURED)
-    text = card_text(summary, healthy, config, about.read_text(), step=step)
+    text = card_text(left_out, thresholds, config, about, step=step)
     with atomic_file(folder / CARD) as file:
         file.write(text.encode())
-    print(f"model: {folder}")
+    print(f"{text}\nmodel: {folder}")
 
 
-def _healthy_row(case: Case, model: Model, workdir: Path) -> dict[str, Any]:
-    """What the model says of a CT in which no fracture is known."""
-    output = workdir / "healthy" / case.case_id
-    found = predict_case(case, model, model.prepare, output)
-    listed = list_findings(case.case_id, found, model.thresholds)
-    shutil.rmtree(output)
-    return {
-        "case": case.case_id,
-        "split": case.split,
-        "scores": {row["level"]: row["score"] for row in listed.vertebrae},
-        "alarms": sum(bool(row["suspected"]) for row in listed.vertebrae),
-        "false_positive_ml": found.predicted_ml,
-        "lesions": len(listed.lesions),
-    }
-
-
-def card_text(
-    summary: dict[str, Any],
-    healthy: list[dict[str, Any]],
-    config: Config,
-    about: str,
-    *,
-    step: int,
-) -> str:
-    """The model card, Markdown.
-
-    Args:
-        summary: of the run.
-        healthy: one entry a CT in which no fracture is known.
-        config: of the run.
-        about: on the data: where they come from, under which licence.
-        step: of the checkpoint.
-    """
-    test = f"{summary['cases']} virtual cases of {summary['voxel']['dice']['n']} unseen CT(s)"
-    lines = [
-        "# Model card",
-        f"**{RESEARCH_USE}** Trained on **synthetic fractures** only: on phantoms, and on virtual "
-        "fractures in the bone of real CTs. It has never seen a real fracture.",
-        f"Step {step}; windows of {config.windows.length} {', '.join(config.windows.planes)} "
-        f"slices {config.windows.stride_mm} mm apart, voxels of {config.prepare.voxel_spacing} mm; "
-        f"threshold of the map {summary['threshold']['value']:.3f}, of a vertebra's score "
-        f"{summary['vertebra_threshold']['value']:.3f}, both chosen on validation cases.",
-        f"## Test: {test}, synthetic truth",
-        "| figure | value | 95 % interval over patients |\n| --- | --- | --- |",
-    ]
-    for level, name, words in _SHOWN:
-        measured = summary[level][name]
-        lines.append(
-            f"| {words} | {_shown(measured['value'])} | {_interval(measured.get('ci95'))} |"
-        )
-    voxel = summary["voxel"]
-    lines += [
-        f"Voxel prevalence {voxel['prevalence']:.4f}; "
-        f"lift of the PR-AUC {_shown(voxel.get('lift'))};"
-        f" best HU threshold's PR-AUC {_shown(voxel.get('pr_auc_hu_threshold'))}.",
-        "## CTs in which no fracture is known: every alarm is a false one",
-        "| CT | its part in the run | vertebrae | alarms | highest score | false-positive mL "
-        "| lesions listed |\n| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {row['case']} | {row['split']} | {len(row['scores'])} | {row['alarms']} "
-        f"| {max(row['scores'].values()):.3f} | {row['false_positive_ml']:.3f} | {row['lesions']} |"
-        for row in healthy
-    ]
-    lines.append("Scores (95th percentile of the map in a vertebra):")
-    lines += [
-        f"- {row['case']}: " + ", ".join(f"{k} {v:.3f}" for k, v in row["scores"].items())
-        for row in healthy
-    ]
-    return _spaced([*lines, about.strip()])
-
-
-def _spaced(lines: list[str]) -> str:
-    """Blank lines around headings and paragraphs, none within tables and lists."""
-    text = ""
-    for line in lines:
-        tight = line.startswith(("|", "- ")) and text.rstrip("\n").split("\n")[-1][:1] == line[:1]
-        text = text.rstrip("\n") + ("\n" if tight else "\n\n") + line
-    return text.strip() + "\n"
-
-
-def _shown(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"
-
-
-def _interval(bounds: list[float] | None) -> str:
-    return (
-        "none (fewer than 5 patients)" if bounds is None else f"{bounds[0]:.3f} - {bounds[1]:.3f}"
-    )
+def out_of_sample(left_out: Sequence[LeftOut]) -> Thresholds:
+    """Thresholds and verdict from predictions of cases by models that never saw their patient."""
+    scores = [score for part in left_out for score in part.evaluated.scores]
+    slices = sum((score.slices.histogram for score in scores), ScoreHistogram())
+    return choose_from(scores, of_highest_dice(slices, "slice"))

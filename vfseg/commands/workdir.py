@@ -4,8 +4,10 @@ import contextlib
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from absl import logging
@@ -87,6 +89,7 @@ class Run:
         workdir: checkpoints, splits and results.
         data: cohorts and store; the workdir, or a folder that several runs share.
         follow_links: whether links of a manifest may lead out of its folder.
+        split_of: patient -> split, in place of what a manifest says of these patients.
     """
 
     def __init__(
@@ -96,12 +99,13 @@ class Run:
         data: Path | None = None,
         *,
         follow_links: bool = False,
+        split_of: Mapping[str, str] = MappingProxyType({}),
     ):
         """Reads and writes nothing yet. Arguments as the attributes; no `data` is the workdir."""
         self.config, self.workdir, self.data = config, workdir, data or workdir
         if self.data.resolve() == workdir.resolve():
             self.data = workdir
-        self.follow_links = follow_links
+        self.follow_links, self.split_of = follow_links, split_of
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -218,4 +222,5 @@ class Run:
                     "Rename these cases, or set config.add_phantoms=False."
                 )
             cases, notes = (*cases, *phantoms), (*notes, *more)
-        return Cases(cases, notes)
+        placed = (replace(c, split=self.split_of.get(c.patient_id, c.split)) for c in cases)
+        return Cases(tuple(placed), notes)

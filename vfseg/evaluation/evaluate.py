@@ -20,7 +20,7 @@ from vfseg.digests import write_digests
 from vfseg.evaluation.case_scores import CaseScores, KnownCase, measure_case
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SlicesOfCase, SliceSpool, score_slices
-from vfseg.evaluation.thresholds import choose, of_highest_dice
+from vfseg.evaluation.thresholds import choose_from, of_highest_dice
 from vfseg.evaluation.truth import known_fractures
 from vfseg.inference.case import MASK, PROBABILITY, write_maps
 from vfseg.inference.predict import Predictor
@@ -122,10 +122,7 @@ class Evaluator:
             own = sum((scores.histogram for scores in spool.scores), ScoreHistogram())
             slices = sum(processes.gather(own, ScoreHistogram), ScoreHistogram())
             of_slices = of_highest_dice(slices, "slice")
-            scores = gather_scores(self.score(cases, spool, of_slices))
-        voxels = sum((s.voxels for s in scores), ScoreHistogram())
-        units = [(v.evidence, v.fractured) for s in scores for v in s.vertebrae]
-        return choose(of_slices, voxels, units)
+            return choose_from(gather_scores(self.score(cases, spool, of_slices)), of_slices)
 
 
 def gather_scores(scores: list[CaseScores]) -> list[CaseScores]:

@@ -32,7 +32,7 @@ from vfseg.evaluation.metrics import (
     recall,
 )
 from vfseg.evaluation.ratio import ratio_of_columns
-from vfseg.evaluation.verdict import judge
+from vfseg.evaluation.verdict import probability_of
 from vfseg.evaluation.vertebrae import (
     VertebraScore,
     as_cases,
@@ -105,25 +105,30 @@ MEASURES = (
 )
 
 
-def case_states(scores: Sequence[CaseScores], thresholds: Thresholds) -> dict[str, np.ndarray]:
+def case_states(
+    scores: Sequence[CaseScores], thresholds: Sequence[Thresholds]
+) -> dict[str, np.ndarray]:
     """The additive counts of every figure, each "cases ...".
 
     Args:
         scores: with lesions and surfaces, that is, of a thresholded map.
-        thresholds: from validation.
+        thresholds: those of the model that predicted a case, one for each; they differ where
+            several models predicted a part of the cases each.
     """
     states = {}
-    for level, histograms, cut in (
-        ("slice", [s.slices.histogram for s in scores], thresholds.slice),
-        ("voxel", [s.voxels for s in scores], thresholds.fused),
+    temperatures = [t.temperature for t in thresholds if t.temperature is not None]
+    for level, histograms, cuts in (
+        ("slice", [s.slices.histogram for s in scores], [t.slice for t in thresholds]),
+        ("voxel", [s.voxels for s in scores], [t.fused for t in thresholds]),
     ):
-        counts = np.stack([histogram.counts for histogram in histograms])
-        states[f"{level}/confusion"] = confusion(counts, cut)
-        states[f"{level}/bins"] = merge_bins(counts)
+        counts = [histogram.counts for histogram in histograms]
+        states[f"{level}/confusion"] = np.stack([confusion(n, x) for n, x in zip(counts, cuts)])
+        states[f"{level}/bins"] = merge_bins(np.stack(counts))
         if level == "voxel":
-            states["calibration/raw"] = reliability_states(counts)
-            if thresholds.temperature is not None:
-                states["calibration/scaled"] = reliability_states(counts, thresholds.temperature)
+            states["calibration/raw"] = np.stack([reliability_states(n) for n in counts])
+            if len(temperatures) == len(counts):
+                scaled = [reliability_states(n, t) for n, t in zip(counts, temperatures)]
+                states["calibration/scaled"] = np.stack(scaled)
     if all(s.slices.units for s in scores):
         states["slice/detection"] = ranked_states([s.slices.units for s in scores])
     vertebrae = [s.vertebrae for s in scores]
@@ -143,32 +148,33 @@ def case_states(scores: Sequence[CaseScores], thresholds: Thresholds) -> dict[st
     }
     for level, cases in units.items():
         states[f"{level}/bins"] = ranked_states(cases)
-        states[f"{level}/confusion"] = confusion_states(cases, thresholds.vertebra)
-    if thresholds.verdict is not None:
-        states |= _verdict_states(vertebrae, thresholds.verdict)
+        states[f"{level}/confusion"] = confusion_states(cases, [t.vertebra for t in thresholds])
+    rules = [t.verdict for t in thresholds if t.verdict is not None]
+    if len(rules) == len(scores):
+        states |= _verdict_states(vertebrae, rules)
     return states
 
 
 def _verdict_states(
-    cases: Sequence[Sequence[VertebraScore]], rule: VerdictRule
+    cases: Sequence[Sequence[VertebraScore]], rules: Sequence[VerdictRule]
 ) -> dict[str, np.ndarray]:
     """Counts of vertebrae by the probability of a fracture, of all evidence and of heights alone.
 
     Whoever has no evidence of a kind is not counted there.
     """
-    judged = [[(judge(rule, v.evidence), v.fractured) for v in case] for case in cases]
-    of_heights = [
-        [(judge(rule, v.evidence._replace(map=None)), v.fractured) for v in case] for case in cases
-    ]
-    every, heights = (
-        [[(x.probability, truth) for x, truth in case if x is not None] for case in table]
-        for table in (judged, of_heights)
-    )
+    every: list[list[tuple[float, bool]]] = []
+    heights: list[list[tuple[float, bool]]] = []
+    for case, rule in zip(cases, rules, strict=True):
+        known = [(v.evidence, v.fractured) for v in case]
+        of_heights = [(evidence._replace(map=None), truth) for evidence, truth in known]
+        for units, column in ((known, every), (of_heights, heights)):
+            judged = [(probability_of(rule, evidence), truth) for evidence, truth in units]
+            column.append([(p, truth) for p, truth in judged if p is not None])
     return {
         "verdict/bins": ranked_states(every),
         "verdict/heights": ranked_states(heights),
-        "verdict/likely": confusion_states(every, rule.likely),
-        "verdict/review": confusion_states(every, rule.review),
+        "verdict/likely": confusion_states(every, [rule.likely for rule in rules]),
+        "verdict/review": confusion_states(every, [rule.review for rule in rules]),
     }
 
 

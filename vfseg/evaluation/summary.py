@@ -35,8 +35,13 @@ _TRUTH_COLUMNS = (
 )
 
 
-def states_of(scores: Sequence[CaseScores], thresholds: Thresholds) -> States:
-    """The counts of a run."""
+def states_of(scores: Sequence[CaseScores], thresholds: Sequence[Thresholds]) -> States:
+    """The counts of a run, or of several that predicted a part of the cases each.
+
+    Args:
+        scores: of the cases.
+        thresholds: of each case, those of the model that predicted it.
+    """
     return States(
         tuple(s.case.case_id for s in scores),
         tuple(s.case.patient_id for s in scores),
@@ -72,7 +77,7 @@ def summarise(
         seed: of the bootstrap.
     """
     scores = _in_order(scores)
-    states = states_of(scores, thresholds)
+    states = states_of(scores, [thresholds] * len(scores))
     counts = {name: table.sum(axis=0) for name, table in states.counts.items()}
     levels = measured(states, seed=seed)
     floor = hu_threshold_floor(sum((s.hounsfield for s in scores), HounsfieldHistogram()))
@@ -141,7 +146,8 @@ def write_evaluation(
     known = [row for s in scores for row in _truth_rows(s)]
     write_table(folder / "truth_lesions.csv", known, _TRUTH_COLUMNS)
     write_table(folder / "tables.csv", list(_table_rows(summary)))
-    write_states(folder / "states.npz", states_of(scores, thresholds))
+    states = states_of(scores, [thresholds] * len(scores))
+    write_states(folder / "states.npz", states)
     write_json(folder / "summary.json", summary)
     write_digests(folder, _WRITTEN)  # last: where they are right, all of it stands
 

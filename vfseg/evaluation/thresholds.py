@@ -6,6 +6,7 @@ from absl import logging
 
 from vfseg.errors import UserError
 from vfseg.evaluation.calibration import fit_temperature
+from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.verdict import Evidence, fit_verdict
 from vfseg.evaluation.vertebrae import best_youden
@@ -46,6 +47,18 @@ def choose(
         temperature=fit_temperature(voxels.counts),
         verdict=fit_verdict(vertebrae),
     )
+
+
+def choose_from(scores: Sequence[CaseScores], slice_threshold: float) -> Thresholds:
+    """What some cases choose, see `choose`.
+
+    Args:
+        scores: of the cases.
+        slice_threshold: by which slices voted in their maps.
+    """
+    voxels = sum((s.voxels for s in scores), ScoreHistogram())
+    units = [(v.evidence, v.fractured) for s in scores for v in s.vertebrae]
+    return choose(slice_threshold, voxels, units)
 
 
 def of_highest_dice(scores: ScoreHistogram, what: str) -> float:

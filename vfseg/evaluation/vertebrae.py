@@ -142,15 +142,17 @@ def ranked_states(cases: Sequence[Sequence[tuple[float, bool]]]) -> np.ndarray:
     return states
 
 
-def confusion_states(cases: Sequence[Sequence[tuple[float, bool]]], threshold: float) -> np.ndarray:
+def confusion_states(
+    cases: Sequence[Sequence[tuple[float, bool]]], thresholds: Sequence[float]
+) -> np.ndarray:
     """True and false positives, false and true negatives of each case, int64 "cases 4".
 
     Args:
         cases: (score, truth) of the units of each case.
-        threshold: a score that reaches it (see `reaches`) is positive.
+        thresholds: of each case; a score that reaches it (see `reaches`) is positive.
     """
     states = np.zeros((len(cases), 4), np.int64)
-    for state, case in zip(states, cases):
+    for state, case, threshold in zip(states, cases, thresholds, strict=True):
         suspected = reaches(np.array([score for score, _ in case]), threshold)
         positive = np.array([truth for _, truth in case], bool)
         np.add.at(state, np.where(suspected, np.where(positive, 0, 1), np.where(positive, 2, 3)), 1)
