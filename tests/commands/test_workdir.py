@@ -76,6 +76,18 @@ def test_the_workdir_of_another_run_is_no_data_folder(counted, tmp_path, of_a_ru
         assert Run(run.config, workdir, tmp_path / "other").found.cases
 
 
+def test_a_run_in_the_folder_that_others_share_has_their_cases(counted, tmp_path):
+    """With other settings it would make them anew, under the runs that read them."""
+    run, calls = counted
+    claim_data(run.config, tmp_path / "data")
+    assert Run(run.config, tmp_path / "data").found.cases
+    calls.clear()
+    other = tiny_config(**{"prepare.voxel_spacing": 2.0})
+    with pytest.raises(UserError, match=r"other settings .*voxel_spacing.* another --workdir"):
+        _ = Run(other, tmp_path / "data").found
+    assert not calls
+
+
 def test_a_report_reads_no_ct_to_know_whether_it_changed(counted, monkeypatch, tmp_path):
     """The page is drawn of what was evaluated: cases are looked up, not hashed nor prepared."""
     run, calls = counted

@@ -18,6 +18,9 @@ _FREE = ("train.patience", "train.log_every", "train.save_every")
 _SHARED = ("manifest", "add_phantoms", "phantom", "virtual_fractures", "prepare")
 """Settings on which cohorts and store of a data folder depend."""
 
+_SHARED_BY = "shared.json"
+"""In a data folder that several runs share: what its cases are made from."""
+
 _OF_A_RUN = ("config.json", "splits.csv", "checkpoints")
 """Of these a workdir has one as soon as its cases are prepared; a data folder has none."""
 
@@ -111,13 +114,18 @@ def refuse_workdir(data: Path) -> None:
         )
 
 
+def is_shared(folder: Path) -> bool:
+    """Whether runs with other workdirs take their cases from a folder."""
+    return (folder / _SHARED_BY).exists()
+
+
 def claim_data(config: Config, folder: Path) -> None:
     """Notes what cohorts and store of a data folder are made from that several runs share.
 
     Raises:
         UserError: it holds those of other settings, which other runs may be reading.
     """
-    path, values = folder / "shared.json", config.to_dict()
+    path, values = folder / _SHARED_BY, config.to_dict()
     wanted = {name: values[name] for name in _SHARED}
     begun = read_checked(path, Table(ANY))
     if begun is None:
@@ -127,7 +135,7 @@ def claim_data(config: Config, folder: Path) -> None:
         changed = [f"config.{k}" for k in sorted(before | now) if before.get(k) != now.get(k)]
         raise UserError(
             f"{folder}: holds the cases of runs with other settings ({', '.join(changed)}). Choose "
-            "another folder for --data, or none: then each run keeps its own."
+            "another folder for --data, or none and another --workdir: then each run keeps its own."
         )
 
 

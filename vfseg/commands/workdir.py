@@ -13,7 +13,7 @@ from typing import NamedTuple
 from absl import logging
 
 from vfseg import processes
-from vfseg.commands.memory import check_config_of, claim_data, refuse_workdir
+from vfseg.commands.memory import check_config_of, claim_data, is_shared, refuse_workdir
 from vfseg.config.config import Config
 from vfseg.crops.prepare import prepare_cases
 from vfseg.crops.splits import assign_splits
@@ -135,7 +135,7 @@ class Run:
         with locked(self.data):
             for cohort in (_COHORT, _VIRTUAL):
                 sweep(self.data / cohort, "cases")
-            if self.data != self.workdir:
+            if self.data != self.workdir or is_shared(self.data):
                 claim_data(self.config, self.data)
             return self._find(make=True)
 
