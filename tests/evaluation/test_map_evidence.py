@@ -7,9 +7,9 @@ from vfseg.evaluation.map_evidence import EVIDENCE_ML, highest_mean, map_evidenc
 from vfseg.evaluation.regions import vertebra_regions
 
 
-def test_the_highest_fifth_of_a_millilitre():
+def test_the_highest_half_of_a_millilitre():
     values = np.arange(100) / 100
-    assert highest_mean(values, 20.0) == pytest.approx(np.mean(values[90:]))  # 10 x 20 mm3
+    assert highest_mean(values, 20.0) == pytest.approx(np.mean(values[75:]))  # 25 x 20 mm3
     assert highest_mean(values, 0.5) == pytest.approx(values.mean())  # 50 mm3 are all there is
     assert highest_mean(values, 1000.0) == 0.99  # no voxel is smaller: the highest one
     assert highest_mean(values[:0], 20.0) is None
@@ -23,9 +23,9 @@ def test_the_size_of_voxels_does_not_matter(fine):
 
 
 def test_a_sheet_counts_by_itself_where_a_percentile_sees_none():
-    """0.4 mL of fracture in a vertebra of 32 mL."""
+    """0.5 mL of fracture in a vertebra of 32 mL."""
     values = np.zeros(4000, np.float32)
-    values[:50] = 0.8  # voxels of 8 mm3
+    values[:63] = 0.8  # voxels of 8 mm3
     assert highest_mean(values, 8.0) == pytest.approx(0.8)
     assert np.percentile(values, 95) == 0
 

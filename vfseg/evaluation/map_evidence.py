@@ -1,8 +1,11 @@
-"""What the map says of a vertebra: the mean of its highest 0.2 mL, in the body and in the arch.
+"""What the map says of a vertebra: the mean of its highest 0.5 mL, in the body and in the arch.
 
 A fracture may be a sheet of 0.5 mL in a vertebra of 50 mL, which no percentile of the whole sees;
 and the highest voxel alone is noise. Body and arch are looked at apart, since a lesion of one does
 not make up for an empty other.
+
+The volume was chosen on validation cases, phantoms and virtual fractures in real bone, by
+`python -m benchmarks.studies.evidence`; docs/study.md has the table.
 """
 
 from typing import NamedTuple
@@ -15,7 +18,7 @@ from vfseg.data.geometry import Geometry
 from vfseg.evaluation.heights import MeasuredBody, Unmeasured
 from vfseg.evaluation.regions import VertebraRegion
 
-EVIDENCE_ML = 0.2
+EVIDENCE_ML = 0.5
 
 
 class MapEvidence(NamedTuple):
