@@ -29,7 +29,6 @@ MINUTES = {
     "twin_inference": 4.5,
     "train_step": 2.0,
     "fusion": 0.5,
-    "merge": 2.0,
     "input_pipeline": 1.5,
     "prepare": 2.5,
     "inference": 2.0,

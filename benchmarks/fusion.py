@@ -1,201 +1,179 @@
-"""Fusion of overlapping windows and boxes: every form, a NumPy loop, and a plain copy.
+"""Fusing the crops of a case: the kernel, other forms of the same sum, MONAI, PyTorch and a copy.
 
-`python -m benchmarks.fusion [--quick] [--json FILE]`
+    python -m benchmarks.fusion [--device cpu|gpu] [--quick] [--json FILE]
 
-The outputs of all forms are compared, bit for bit, before anything is timed. The copy moves as many
-bytes, read and written together, as the fusion must: its predictions in, its two fields out. A form
-near ratio 1 therefore works at the speed of the memory.
+Fourteen crops along a curved spine, each predicted in four views, become the mean of all
+predictions of each voxel, as `predict` and `evaluate` make it. Every competitor gets the same
+float32 predictions on its device and returns the mean in a new volume; the time to fill that with
+zeros is included. All means are compared before anything is timed.
 
-Some forms exist only here, as others would write them: adding every window to the whole volume, and
-`segment_sum` over slices; for boxes, a compiled scan that adds one after the other in place, and
-one scatter. These last two compile anew for every size of the grid, which is not in their times;
-the package joins boxes on the host.
+- `vfseg`: the kernel (`vfseg/inference/kernel.py`), crop after crop, in place
+- `scatter`: one compiled scatter of all crops at once; a GPU adds in an order that changes
+- `gather`: every voxel of the volume asks for its predictions, by a table that is made beforehand
+- MONAI: its `AvgMerger`, which `SlidingWindowInfererAdapt` and others use
+- loops that add one crop after the other, in NumPy and PyTorch
 
-The compiled forms return fresh, fully written volumes. NumPy's zeros are pages that the system
-fills only when they are touched, so where boxes leave most of a grid empty it does less work.
+Scatter and gather compile anew for every size of the volume, which is not in their times. The copy
+moves as many bytes, read and written together, as the task must: predictions in, the mean out; into
+new memory, as the others do, and on a CPU also into memory in use, which is faster there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from benchmarks import command, timing
-from vfseg.inference.fusion import COUNT_DTYPE, RULES, Fused, fuse_boxes
-from vfseg.inference.overlap import METHODS, fastest, fuse_slices
+from benchmarks.environment import installed
+from vfseg.inference.kernel import Triple, bounds, fuse_crops
 
-RULE = RULES["mean"]
-
-# volume, slices in a window, stride
-WINDOWS = [((96, 128, 128), 8, 2), ((256, 256, 256), 8, 2)]
-WINDOWS_QUICK = [((48, 64, 64), 8, 2)]
-# grid, box, number of vertebrae
-BOXES = [((384, 224, 224), (64, 64, 64), 14)]
-BOXES_QUICK = [((96, 64, 64), (32, 32, 32), 14)]
+CROPS, VIEWS, SIDE = 14, 4, 48
+QUICK_CROPS, QUICK_SIDE = 3, 16
+ROUNDS, QUICK_ROUNDS = 25, 3
 
 
-def windows(volume: tuple[int, int, int], k: int, stride: int, rounds: int) -> timing.Table:
-    """Dense windows of `k` slices at a stride, over the whole volume."""
-    starts = np.arange(0, volume[0] - k + 1, stride)
-    shape = (len(starts), k, *volume[1:])
-    scores = np.random.default_rng(0).random(shape, np.float32)
-    on_device = jnp.asarray(scores)
-
-    def loop() -> list[np.ndarray]:
-        total = np.zeros(volume, np.float32)
-        count = np.zeros((volume[0], 1, 1), COUNT_DTYPE)
-        for window, start in zip(scores, starts):
-            total[start : start + k] += window
-            count[start : start + k] += 1
-        return [total, count]
-
-    def fuse(method: str) -> Fused:
-        return fuse_slices(on_device, starts, volume[0], rule=RULE, threshold=0.5, method=method)
-
-    title = f"{len(starts)} windows of {k} slices at stride {stride} -> {_by(volume)}"
-    forms = {method: partial(fuse, method) for method in METHODS}
-    forms["full-volume add"] = partial(full_volume_add, on_device, starts, length=volume[0])
-    forms["segment_sum"] = partial(segment_sum, on_device, starts, length=volume[0])
-    return _race(title, forms, loop, scores.nbytes, rounds)
+def case(crops: int, side: int) -> tuple[np.ndarray, list[Triple]]:
+    """Predictions `n v d h w`, and where the crops lie: nearly half a crop apart, on an arc."""
+    predictions = np.random.default_rng(0).random((crops, VIEWS, side, side, side), np.float32)
+    along = np.linspace(0, np.pi, crops)
+    starts = zip(
+        np.arange(crops) * side * 9 // 20, side * 0.8 * np.sin(along), side * 0.2 * np.cos(along)
+    )
+    return predictions, [(int(d), int(h), int(w)) for d, h, w in starts]
 
 
-@partial(jax.jit, static_argnames="length")
-def full_volume_add(predictions: Array, starts: Array, *, length: int) -> Fused:
-    """Adds every window `k a b` of `n k a b`, zeros around it, to the whole volume, in turn."""
-
-    def place(field: Array, start: Array) -> Array:
-        # Not by updating a slice of zeros: XLA sees through that and adds the slice in place.
-        rows = field.at[jnp.arange(length) - start]
-        return rows.get(mode="fill", fill_value=0, wrap_negative_indices=False)
-
-    def add(total: Fused, one: tuple[Array, Array]) -> tuple[Fused, None]:
-        window, start = one
-        placed = jax.tree.map(partial(place, start=start), _fields(window))
-        return jax.tree.map(jnp.add, total, placed), None
-
-    like = jax.eval_shape(_fields, predictions[0])
-    empty = jax.tree.map(lambda x: jnp.zeros((length, *x.shape[1:]), x.dtype), like)
-    return lax.scan(add, empty, (predictions, starts))[0]
+def kernel(predictions: Sequence[Array], starts: Sequence[Triple]) -> Array:
+    """Mean as the package makes it; 0 where nothing is predicted."""
+    fused = fuse_crops(predictions, starts, fusion="mean", slice_threshold=0.5, spread=False)
+    return _divided(*fused.fused)
 
 
-@partial(jax.jit, static_argnames="length")
-def segment_sum(predictions: Array, starts: Array, *, length: int) -> Fused:
-    """The slices of all windows `n k a b`, summed by the slice of the volume they belong to."""
-    n, k, a, b = predictions.shape
-    target = (starts[:, None] + np.arange(k)).reshape(n * k)
-    fields = _fields(predictions.reshape(n * k, a, b))
-    return jax.tree.map(lambda x: jax.ops.segment_sum(x, target, length), fields)
+@jax.jit
+def _divided(total: Array, weight: Array) -> Array:
+    return total / jnp.maximum(weight, 1)
 
 
-def _fields(slices: Array) -> Fused:
-    return Fused(slices, jnp.ones((slices.shape[0], 1, 1), COUNT_DTYPE))
+@partial(jax.jit, static_argnames="extent")
+def scatter(predictions: Array, corners: Array, *, extent: Triple) -> Array:
+    """Mean by one scatter-add of all predictions, and one of as many ones."""
+    sides = predictions.shape[2:]
+    d, h, w = (
+        corners[:, axis].reshape(-1, 1, 1, 1)
+        + jnp.arange(side).reshape([-1 if a == axis + 1 else 1 for a in range(4)])
+        for axis, side in enumerate(sides)
+    )
+    total = jnp.zeros(extent).at[d, h, w].add(predictions.sum(axis=1))
+    return _divided(total, jnp.zeros(extent).at[d, h, w].add(float(predictions.shape[1])))
 
 
-def boxes(
-    grid: tuple[int, int, int], box: tuple[int, int, int], m: int, rounds: int
-) -> timing.Table:
-    """Boxes strung along the first axis of a grid as vertebrae are, overlapping."""
-    rng = np.random.default_rng(0)
-    starts = rng.integers(0, np.subtract(grid, box) // 2, (m, 3))
-    starts[:, 0] = np.linspace(0, grid[0] - box[0], m)
-    starts[0], starts[-1] = 0, np.subtract(grid, box)
-    places = [(int(d), int(h), int(w)) for d, h, w in starts]
-    total = rng.random((m, *box), np.float32)
-    count = np.full((m, box[0], 1, 1), 4, COUNT_DTYPE)
-    states = [Fused(*state) for state in zip(total, count)]
-    stacked = Fused(jnp.asarray(total), jnp.asarray(np.broadcast_to(count, total.shape)))
+@jax.jit
+def gather(predictions: Array, table: Array) -> Array:
+    """Mean by asking: voxel -> places in a row of all views' sums; one past its end is nobody."""
+    sums = predictions.sum(axis=1).ravel()
+    found = sums.at[table].get(mode="fill", fill_value=0)
+    number = (table < sums.size).sum(axis=-1) * predictions.shape[1]
+    return _divided(found.sum(axis=-1), number)
 
-    def loop() -> list[np.ndarray]:
-        out = [np.zeros(grid, field.dtype) for field in (total, count)]
-        for i, start in enumerate(starts):
-            inside = tuple(slice(a, a + n) for a, n in zip(start, box))
-            for volume, field in zip(out, (total, count)):
-                volume[inside] += field[i]
-        return out
 
-    title = f"{m} boxes of {_by(box)} -> {_by(grid)}"
-    forms: dict[str, Callable[[], Fused]] = {
-        "package, on the host": lambda: fuse_boxes(states, places, RULE)[1],
-        "compiled scan": partial(add_boxes, stacked, jnp.asarray(starts), grid=grid),
-        "scatter": partial(scatter_boxes, stacked, jnp.asarray(starts), grid=grid),
+def table_of(shape: tuple[int, ...], corners: np.ndarray, extent: Triple) -> np.ndarray:
+    """The table of `gather`, int32 `d h w k`, k as many as lie over a voxel at most."""
+    count = np.zeros(extent, np.int32)
+    boxes = [tuple(slice(a, a + n) for a, n in zip(corner, shape[2:])) for corner in corners]
+    for box in boxes:
+        count[box] += 1
+    nobody = shape[0] * int(np.prod(shape[2:]))
+    table = np.full((*extent, int(count.max())), nobody, np.int32)
+    count[:] = 0
+    index = np.arange(nobody, dtype=np.int32).reshape(shape[0], *shape[2:])
+    for box, crop in zip(boxes, index):
+        d, h, w = np.indices(crop.shape)
+        table[box][d, h, w, count[box]] = crop
+        count[box] += 1
+    return table
+
+
+def loop(predictions: Any, corners: np.ndarray, zeros: Callable[[], Any]) -> Any:
+    """Mean by one crop after the other, by NumPy or PyTorch."""
+    total, count = zeros(), zeros()
+    for crop, corner in zip(predictions, corners):
+        place = tuple(slice(a, a + n) for a, n in zip(corner.tolist(), crop.shape[1:]))
+        total[place] += crop.sum(0)
+        count[place] += len(crop)
+    return total / count.clip(1)
+
+
+def monai_merge(predictions: Any, corners: np.ndarray, extent: Triple) -> Any:
+    """Mean by MONAI, view by view; not a number where nothing is predicted, so these become 0."""
+    from monai.inferers.merger import AvgMerger
+
+    merger = AvgMerger((1, 1, *extent), device=predictions.device)
+    for crop, corner in zip(predictions, corners):
+        for view in crop:
+            merger.aggregate(view[None, None], corner.tolist())
+    return merger.finalize()[0, 0].nan_to_num_(0)
+
+
+def competitors(crops: int, side: int) -> tuple[dict[str, Callable[[], Any]], int]:
+    """Everything that is timed, by name, and the bytes in and out.
+
+    Raises:
+        AssertionError: two of them disagree.
+    """
+    predictions, starts = case(crops, side)
+    origin, extent = bounds(starts, predictions.shape[2:])
+    corners = np.subtract(starts, origin).astype(np.int32)
+    on_device, total = jnp.asarray(predictions), predictions.nbytes + 4 * int(np.prod(extent))
+    table = jnp.asarray(table_of(predictions.shape, corners, extent))
+    source, copy = jnp.zeros(total // 8, jnp.float32), jax.jit(jnp.copy)
+    forms: dict[str, Callable[[], Any]] = {
+        "vfseg": partial(kernel, list(on_device), starts),
+        "scatter": partial(scatter, on_device, corners, extent=extent),
+        "gather": partial(gather, on_device, table),
     }
-    return _race(title, forms, loop, total.nbytes + count.nbytes, rounds)
+    if installed("torch"):
+        from benchmarks.torch_modes import device, synchronised, torch
 
-
-@partial(jax.jit, static_argnames="grid")
-def add_boxes(states: Fused, starts: Array, *, grid: tuple[int, int, int]) -> Fused:
-    """Adds box 0, 1, ... to its part of the grid in place, in turn."""
-
-    def add(canvas: Fused, one: tuple[Fused, Array]) -> tuple[Fused, None]:
-        state, start = one
-
-        def place(volume: Array, field: Array) -> Array:
-            part = lax.dynamic_slice(volume, start, field.shape)
-            return lax.dynamic_update_slice(volume, part + field, start)
-
-        return jax.tree.map(place, canvas, state), None
-
-    empty = jax.tree.map(lambda x: jnp.zeros(grid, x.dtype), states)
-    return lax.scan(add, empty, (states, starts))[0]
-
-
-@partial(jax.jit, static_argnames="grid")
-def scatter_boxes(states: Fused, starts: Array, *, grid: tuple[int, int, int]) -> Fused:
-    """The same with one scatter-add of all boxes at once."""
-
-    def place(field: Array) -> Array:
-        d, h, w = (
-            starts[:, axis].reshape(-1, 1, 1, 1)
-            + jnp.arange(field.shape[axis + 1]).reshape(
-                [-1 if a == axis + 1 else 1 for a in range(4)]
-            )
-            for axis in range(3)
-        )
-        return jnp.zeros(grid, field.dtype).at[d, h, w].add(field)
-
-    return jax.tree.map(place, states)
-
-
-def _race(
-    title: str,
-    forms: Mapping[str, Callable[[], Fused]],
-    loop: Callable[[], list[np.ndarray]],
-    bytes_in: int,
-    rounds: int,
-) -> timing.Table:
-    expected = loop()
+        tensor = torch.from_numpy(predictions).to(device())
+        empty = partial(torch.zeros, extent, device=device())
+        forms["PyTorch loop"] = synchronised(partial(loop, tensor, corners, empty))
+        if installed("monai"):
+            forms["MONAI"] = synchronised(partial(monai_merge, tensor, corners, extent))
+    zeros = partial(np.zeros, extent, np.float32)
+    expected = loop(predictions, corners, zeros)
     for name, form in forms.items():
-        for got, wanted in zip(form(), expected, strict=True):
-            np.testing.assert_array_equal(got, wanted, err_msg=f"{title}: {name}")
-    total = bytes_in + sum(field.nbytes for field in expected)
-    source = jnp.zeros(total // 8, jnp.float32)  # half is read, half is written
-    copy = jax.jit(jnp.copy)
-    competitors = {"copy": lambda: copy(source), **forms, "NumPy loop": loop}
-    return timing.race(
-        timing.Task(f"{title}, {total / 1e6:.0f} MB in and out", total / 1e9, "GB/s"),
-        competitors,
-        baseline="copy",
-        rounds=rounds,
+        found = form()
+        found = np.asarray(found if isinstance(found, Array) else found.cpu())
+        within = tuple(slice(0, n) for n in extent)
+        np.testing.assert_allclose(found[within], expected, rtol=1e-6, err_msg=name)
+    forms["NumPy loop"] = partial(loop, predictions, corners, zeros)
+    copies: dict[str, Callable[[], Any]] = {"copy": lambda: copy(source)}
+    if jax.default_backend() == "cpu":  # the other has to ask the system for its pages
+        held, target = np.asarray(source), np.ones(source.shape, np.float32)
+        copies["copy into memory in use"] = lambda: np.copyto(target, held)
+    return copies | forms, total
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table."""
+    args = command.arguments(__doc__ or "", argv)
+    crops, side = (QUICK_CROPS, QUICK_SIDE) if args.quick else (CROPS, SIDE)
+    found, total = competitors(crops, side)
+    title = (
+        f"{crops} crops of {side} x {side} x {side} in {VIEWS} views into the volume of a case, "
+        f"{total / 1e6:.0f} MB in and out"
     )
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
-
-
-def main() -> None:
-    """Runs all sizes and prints one table each."""
-    args = command.arguments(__doc__ or "")
-    rounds = 5 if args.quick else 25
-    tables = [windows(*size, rounds) for size in (WINDOWS_QUICK if args.quick else WINDOWS)]
-    tables += [boxes(*size, rounds) for size in (BOXES_QUICK if args.quick else BOXES)]
-    command.publish(tables, args.json)
-    print(
-        f"\nthe package uses {fastest(2)} for overlapping windows here, and joins boxes on the host"
+    rounds = QUICK_ROUNDS if args.quick else ROUNDS
+    table = timing.race(
+        timing.Task(title, total / 1e9, "GB/s"), found, baseline="copy", rounds=rounds
     )
+    command.publish([table], args.json)
+    for name in ("torch", "monai"):
+        if not installed(name):
+            print(f"left out: {name}: not installed (pip install -e '.[bench]')")
 
 
 if __name__ == "__main__":

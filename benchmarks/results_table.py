@@ -108,18 +108,13 @@ COMPARISONS = (
         "PyTorch, plain windows, .*",
     ),
     Comparison(
-        "Merging windows into 512x512x800, beside a copy of as many bytes into new memory",
-        "merge",
+        "Fusing 14 crops in 4 views, beside a copy of as many bytes into new memory",
+        "fusion",
         "vfseg",
         "copy",
         0.5,
     ),
-    Comparison(
-        "The same, beside a copy into memory in use", "merge", "vfseg", "copy into memory in use"
-    ),
-    Comparison(
-        "The same, beside those who merge", "merge", "vfseg", "MONAI|PyTorch loop|NumPy loop"
-    ),
+    Comparison("The same, beside others who fuse", "fusion", "vfseg", "MONAI|.* loop"),
     Comparison("Reading batches from a cold store", "input_pipeline", "vfseg", "PyTorch"),
     Comparison("Preparing a CT of 512x512x1571", "prepare", "vfseg", "SimpleITK"),
     Comparison("Augmenting a batch, strongly", "augment", "strong", "SciPy, .*"),

@@ -11,14 +11,14 @@ def test_results_of_all_are_collected_and_a_failure_is_said(tmp_path, monkeypatc
     written = {"environment": {"backend": "cpu"}, "device_bytes": None, "tables": [table]}
     took = {"seconds": 1.0, "peak_bytes": 10}
     monkeypatch.setattr(
-        harness, "run", lambda name, flags: (None if name == "merge" else written, took)
+        harness, "run", lambda name, flags: (None if name == "scaling" else written, took)
     )
     for name in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):
         monkeypatch.setenv(name, "")  # and back again
     file = tmp_path / "new" / "result.json"
-    names = ["fusion", "merge", "augment"]
+    names = ["fusion", "scaling", "augment"]
     assert harness.main(["--quick", "--json", str(file), "--only", *names]) == 1
-    assert "failed: merge" in capsys.readouterr().out
+    assert "failed: scaling" in capsys.readouterr().out
     assert json.loads(file.read_text()) == {
         "quick": True,
         "tables": [{"benchmark": name, **table} for name in ("fusion", "augment")],

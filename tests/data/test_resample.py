@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 
-from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
+from vfseg.data.resample import (
+    linear_bands,
+    nearest_index,
+    resampled_affine,
+    sample_linear,
+    sample_nearest,
+)
 
 
 def naive_weight(u, step):
@@ -236,3 +242,37 @@ def test_a_crop_of_a_large_volume_costs_no_more_than_its_part():
     voxels = math.prod(part.stop - part.start for part in key)
     assert voxels < math.prod(48 * step + 8)
     assert peak < 4 * voxels * np.dtype(np.float32).itemsize
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    origin=st.floats(-20, 30),
+    step=st.one_of(st.floats(0.2, 5.0), st.sampled_from([1.0, 1.00000001])),
+    count=st.integers(1, 40),
+    size=st.integers(1, 30),
+    block=st.sampled_from([4, 16]),
+)
+def test_bands_are_the_weights_of_linear_sampling(origin, step, count, size, block):
+    signal = np.random.default_rng(0).random((size, 1, 1)).astype(np.float32)
+    wanted = sample_linear(signal, (origin, 0, 0), (step, 1, 1), (count, 1, 1), fill=0.0)
+    first, weights = linear_bands(origin, step, count, size, block)
+    window = weights.shape[2]
+    assert ((first >= 0) & (first + window <= size)).all()
+    blocks = [w @ signal[f : f + window, 0, 0] for f, w in zip(first, weights)]
+    found = np.concatenate(blocks)
+    assert len(found) == -(-count // block) * block
+    np.testing.assert_allclose(found[:count], wanted[:, 0, 0], atol=1e-6)
+    assert not found[count:].any()
+
+
+def test_bands_of_a_step_have_one_shape():
+    """Wherever they begin: so that one program serves all slabs of a CT."""
+    for step in (0.56, 1.0, 1.7):
+        shapes = {linear_bands(x, step, 60, 500).weights.shape for x in (0, 3.3, 77.7, 400)}
+        assert len(shapes) == 1
+
+
+def test_the_nearest_index_is_where_nearest_sampling_looks():
+    index = nearest_index(0.2, 0.4, 9)
+    found = sample_nearest(np.arange(30).reshape(30, 1, 1), (0.2, 0, 0), (0.4, 1, 1), (9, 1, 1))
+    assert index.tolist() == found[:, 0, 0].tolist()

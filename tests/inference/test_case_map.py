@@ -190,8 +190,9 @@ def test_nothing_of_the_map_lies_outside_its_box():
 
 def test_a_map_wholly_outside_the_ct_is_empty():
     grid = geometry((10, 10, 10), (1.0, 1.0, 1.0), "RAS")
-    state = Fused(np.ones((4, 4, 4), np.float32), np.ones((4, 4, 4), np.uint16))
-    found = CaseMap((50, 0, 0), state, "mean", None, 1.0).part_on_ct(grid, whole_box(grid.shape))
+    state = Fused(*np.ones((2, 4, 4, 4), np.float32))
+    away = CaseMap((50, 0, 0), (4, 4, 4), state, "mean", None, 1.0)
+    found = away.part_on_ct(grid, whole_box(grid.shape))
     assert not found.region.any()
     assert not found.probability.any()
 

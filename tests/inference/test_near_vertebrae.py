@@ -54,7 +54,7 @@ def test_boxes_are_all_that_is_near():
 def test_a_map_says_nothing_elsewhere_and_the_crops_stay_what_they_are():
     known, geometry = spine()
     fused = Fused(np.full(SHAPE, 0.7, np.float32), np.ones(SHAPE, np.float32))
-    everywhere = CaseMap((0, 0, 0), fused, "mean", None, 1.6)
+    everywhere = CaseMap((0, 0, 0), SHAPE, fused, "mean", None, 1.6)
     limited = everywhere.near_vertebrae(known, geometry)
     part = everywhere.box(geometry)
     before, after = everywhere.part_on_ct(geometry, part), limited.part_on_ct(geometry, part)

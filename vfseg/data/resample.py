@@ -5,7 +5,7 @@ The weights are separable, so each axis is a banded matrix, applied by blocks.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def sample_nearest(array: Any, origin, step, shape, *, fill: int = 0) -> np.ndar
     """
     keep, source, region = [], [], []
     for o, s, n, size in zip(origin, step, shape, array.shape, strict=True):
-        index = np.floor(float(o) + float(s) * np.arange(int(n)) + 0.5 + _SNAP).astype(np.int64)
+        index = nearest_index(o, s, n)
         inside = np.flatnonzero((index >= 0) & (index < size))
         keep.append(inside)
         index = index[inside]
@@ -88,6 +88,53 @@ def sample_nearest(array: Any, origin, step, shape, *, fill: int = 0) -> np.ndar
     if all(inside.size for inside in keep):
         out[np.ix_(*keep)] = np.asarray(array[tuple(region)])[np.ix_(*source)]
     return out
+
+
+def nearest_index(origin: float, step: float, count: int) -> np.ndarray:
+    """Index of the nearest source voxel (halves go up) of each output voxel of an axis, int64."""
+    return np.floor(float(origin) + float(step) * np.arange(int(count)) + 0.5 + _SNAP).astype(int)
+
+
+class Bands(NamedTuple):
+    """The weights of `sample_linear` along one axis, in blocks of one shape.
+
+    Attributes:
+        first: int32 [blocks], the source voxel at which the window of a block begins.
+        weights: float32 [blocks, outputs of a block, voxels of a window].
+    """
+
+    first: np.ndarray
+    weights: np.ndarray
+
+
+def linear_bands(origin: float, step: float, count: int, size: int, block: int = _BLOCK) -> Bands:
+    """The bands of an axis, for what needs fixed shapes: these depend on the step alone.
+
+    Args:
+        origin: source coordinate of output index 0, voxels.
+        step: source voxels per output voxel, > 0.
+        count: outputs; the last block is filled up with outputs that are 0.
+        size: source voxels, at least one.
+        block: outputs of a block.
+    """
+    whole = round(origin)
+    if abs(origin - whole) + abs(step - 1) * count < _SNAP:  # a copy, as in `sample_linear`
+        origin, step = float(whole), 1.0
+    width = _width(step)
+    x = origin + step * np.arange(-(-count // block) * block).reshape(-1, block)
+    window = int(np.ceil(step * (block - 1) + 2 * (1 + width))) + 2
+    window = min(-(-window // 8) * 8, size)
+    first = np.clip(np.floor(x[:, 0] - 1 - width), 0, size - window).astype(np.int32)
+    source = first[:, None] + np.arange(window)
+    weights = _kernel(source[:, None] - x[:, :, None], width).astype(np.float32)
+    weights.reshape(-1, window)[count:] = 0
+    return Bands(first, weights)
+
+
+def _width(step: float) -> float:
+    """Half-width of the triangle with which the interpolated signal is averaged."""
+    width = float(np.sqrt(max(step * step - 1, 0.0)))
+    return width if width > 1e-3 else 0.0
 
 
 _Blocks = list[tuple[slice, slice, np.ndarray]]
@@ -107,8 +154,7 @@ def _linear_taps(
     if abs(origin - whole) + abs(step - 1) * count < _SNAP:
         first, last = max(whole, 0), min(whole + count, size)
         return first, last, first - whole
-    width = np.sqrt(max(step * step - 1, 0.0))
-    width = width if width > 1e-3 else 0.0
+    width = _width(step)
     reach = 1 + width
     x = origin + step * np.arange(count)
     first = max(int(np.ceil(x[0] - reach)), 0)

@@ -95,6 +95,7 @@ def predict_case(
     spine, settings = read_spine(case, read_geometry(case.ct), reading), model.prepare
     ct = read_hounsfield(case.ct)
     crops = place_crops(spine.vertebrae, ct.geometry, settings)
+    crops = tuple(sorted(crops, key=lambda crop: crop.start))  # so that none waits for its turn
     views = model.predictor.views
     with tqdm(total=len(crops) * len(views), desc="predict", unit="view", disable=None) as bar:
         fused = fuse_case(

@@ -69,8 +69,8 @@ class Predictor:
         self.views = views
         self.crops_at_once = CROPS_AT_ONCE.get(backend, CROPS_AT_ONCE["other"])
         self._workers = min(cores(), BATCHES_SIDE_BY_SIDE) if backend == "cpu" else 1
-        self._predict = jax.jit(predict)
-        self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
+        self._predict, self._back = jax.jit(predict), jax.jit(views.back)
+        self._programs: dict[tuple, jax.stages.Compiled] = {}
         self._compiling = threading.Lock()
 
     @property
@@ -99,12 +99,12 @@ class Predictor:
         Returns:
             Probabilities float32 `n v d h w`, views in canonical order.
         """
-        return np.stack(list(self.stream(g_params, crops)))
+        return np.stack([np.asarray(answers) for answers in self.stream(g_params, crops)])
 
     def stream(
         self, g_params: Any, crops: np.ndarray, *, done: Callable[[int], Any] = lambda views: None
-    ) -> Iterator[np.ndarray]:
-        """The same, crop by crop: `v d h w` each; a few batches of them are in memory at a time.
+    ) -> Iterator[jax.Array]:
+        """The same, crop by crop: `v d h w` each, on the device, of which a few batches are there.
 
         Args:
             g_params: as in `slices`.
@@ -115,7 +115,7 @@ class Predictor:
         firsts = iter(range(0, len(crops), self.crops_at_once))
         with ThreadPoolExecutor(self._workers) as pool:
 
-            def begin(first: int) -> Future[np.ndarray]:
+            def begin(first: int) -> Future[jax.Array]:
                 return pool.submit(self._batch, params, crops[first : first + self.crops_at_once])
 
             begun = deque(map(begin, itertools.islice(firsts, self._workers)))
@@ -125,23 +125,19 @@ class Predictor:
                 done(len(answers) * views)
                 yield from answers
 
-    def _batch(self, params: Any, crops: np.ndarray) -> np.ndarray:
+    def _batch(self, params: Any, crops: np.ndarray) -> jax.Array:
         """All views `n v d h w` of as many crops as go through the network together, or fewer."""
-        answers = np.empty((len(crops), len(self.views), *crops.shape[1:]), np.float32)
-        plain = 0
-        for number, view in enumerate(self.views):
-            moved = any(view.shift)
-            plain = plain if moved else number
+        slices = []
+        for view in self.views:
             runs = [view.look(crop) for crop in crops]
             air = [np.full_like(runs[0], PADDING_HU)] * (self.crops_at_once - len(runs))
-            predicted = np.asarray(self._program(params, np.stack(runs + air)))
-            for answer, slices in zip(answers, predicted):
-                answer[number] = view.back(slices, answer[plain] if moved else None)
-        return answers
+            slices.append(self._run(self._predict, params, np.stack(runs + air)))
+        return self._run(self._back, slices)[: len(crops)]
 
-    def _program(self, params: Any, runs: np.ndarray) -> jax.Array:
-        """The network on runs; one thread compiles what the others then run too."""
+    def _run(self, function: Any, *arguments: Any) -> jax.Array:
+        """A function on arguments; one thread compiles what the others then run too."""
+        shapes = tuple(x.shape for x in jax.tree.leaves(arguments[-1]))
         with self._compiling:
-            if runs.shape not in self._programs:
-                self._programs[runs.shape] = self._predict.lower(params, runs).compile()
-        return self._programs[runs.shape](params, runs)
+            if (function, shapes) not in self._programs:
+                self._programs[function, shapes] = function.lower(*arguments).compile()
+        return self._programs[function, shapes](*arguments)

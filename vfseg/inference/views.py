@@ -5,10 +5,14 @@ all views of a crop lie on one grid and can be fused. Their spread is a measure 
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from vfseg.data.box import triple
 from vfseg.data.geometry import PLANE_AXES
@@ -39,8 +43,8 @@ class View(NamedTuple):
                 crop = crop.take(np.clip(np.arange(size) - shift, 0, size - 1), axis)
         return np.moveaxis(crop, self.axis, 0)
 
-    def back(self, slices: np.ndarray, unmoved: np.ndarray | None) -> np.ndarray:
-        """Brings the answer to a view back onto the crop.
+    def back(self, slices: Array, unmoved: Array | None) -> Array:
+        """Brings the answer to a view back onto the crop, on the device.
 
         Args:
             slices: `n a b`, one a slice of the view.
@@ -50,18 +54,16 @@ class View(NamedTuple):
         Returns:
             The answer `d h w`.
         """
-        answer = np.moveaxis(slices, 0, self.axis)
+        answer = jnp.moveaxis(slices, 0, self.axis)
         if self.flipped:
-            answer = np.flip(answer, _RIGHT)
+            answer = jnp.flip(answer, _RIGHT)
         if unmoved is None:
             return answer
-        back = unmoved.copy()
         # Flipped content moves the other way in the crop.
         moved = [-n if self.flipped and axis == _RIGHT else n for axis, n in enumerate(self.shift)]
         source = tuple(slice(max(n, 0), size + min(n, 0)) for n, size in zip(moved, answer.shape))
         target = tuple(slice(max(-n, 0), size + min(-n, 0)) for n, size in zip(moved, answer.shape))
-        back[target] = answer[source]
-        return back
+        return jnp.asarray(unmoved).at[target].set(answer[source])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,3 +93,22 @@ class Views:
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def back(self, slices: Sequence[Array]) -> Array:
+        """Brings the answers to all views back onto their crops.
+
+        Args:
+            slices: `n s a b` of each view, s slices of each of n crops.
+
+        Returns:
+            The answers `n v d h w`.
+        """
+        answers: list[Array] = []
+        plain = 0
+        for number, (view, answer) in enumerate(zip(self, slices, strict=True)):
+            if any(view.shift):
+                answers.append(jax.vmap(view.back)(answer, answers[plain]))
+            else:
+                plain = number
+                answers.append(jax.vmap(partial(view.back, unmoved=None))(answer))
+        return jnp.stack(answers, axis=1)
