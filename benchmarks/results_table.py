@@ -1,12 +1,13 @@
-"""The README's table of speed, from the files in `benchmarks/results/`.
+"""The tables of speed, from the files in `benchmarks/results/`.
 
-    python -m benchmarks.results_table [--results DIR] [--write README.md]
+    python -m benchmarks.results_table [--results DIR] --write docs/speed.md
+    python -m benchmarks.results_table [--results DIR] --brief --write README.md
 
 The files there were written by `python -m benchmarks --json FILE` on an idle machine. Each line of
 the table compares this package with the fastest of its peers in the same run; the ratio is taken
 round by round. Of several files for a kind of device, each line is taken from the newest one that
-contains it; quick runs never count. What was not measured stays empty. Below follows the table of
-figures without a peer (`results_alone`).
+contains it; quick runs never count. What was not measured has no line. Below follows the table of
+figures without a peer (`results_alone`); the brief one is what a user feels, on a CPU.
 """
 
 import argparse
@@ -36,6 +37,7 @@ class Comparison(NamedTuple):
         ours: regular expression for the rows of this package; the fastest one counts.
         peers: regular expression for the rows it is compared with; the fastest one counts.
         goal: ratio to reach at least, on two CPU cores.
+        felt: whether it is among the few that a user feels.
     """
 
     claim: str
@@ -43,6 +45,7 @@ class Comparison(NamedTuple):
     ours: str
     peers: str
     goal: float | None = None
+    felt: bool = False
 
 
 FLOAT32 = "(?!.*bfloat16).*"
@@ -55,6 +58,7 @@ COMPARISONS = (
         "vfseg, runs of 4",
         "PyTorch, plain windows, .*",
         1.5,
+        felt=True,
     ),
     Comparison(
         "The same, PyTorch in float32 too",
@@ -88,6 +92,7 @@ COMPARISONS = (
         "vfseg, encode once",
         "PyTorch, plain windows, .*",
         2.0,
+        felt=True,
     ),
     Comparison(
         "The same, PyTorch in float32 too",
@@ -113,10 +118,11 @@ COMPARISONS = (
         "vfseg",
         "copy",
         0.5,
+        felt=True,
     ),
     Comparison("The same, beside others who fuse", "fusion", "vfseg", "MONAI|.* loop"),
     Comparison("Reading batches from a cold store", "input_pipeline", "vfseg", "PyTorch"),
-    Comparison("Preparing a CT of 512x512x1571", "prepare", "vfseg", "SimpleITK"),
+    Comparison("Preparing a CT of 512x512x1571", "prepare", "vfseg", "SimpleITK", felt=True),
     Comparison("Augmenting a batch, strongly", "augment", "strong", "SciPy, .*"),
 )
 
@@ -178,27 +184,39 @@ def outcome(line: Comparison, results: Iterable[Mapping[str, Any]], backend: str
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
     """For each kind of device: the table, where its figures come from, and the second table."""
-    head = ["", "vfseg", "best peer", "times as fast (quartiles)", "of the device's limit", "goal"]
-    parts = []
+    parts: list[str] = []
     for backend in BACKENDS:
-        rows, runs = [], []
-        for line in COMPARISONS:
-            found = outcome(line, results, backend)
-            goal = f"≥ {line.goal:g}" if line.goal and backend == "cpu" else ""
-            shown = [""] * 4
-            if found:
-                low, median, high = found.ratio
-                ratio = f"**{median:.2f}** ({low:.2f}–{high:.2f})"
-                shown = [found.rate, found.peer, ratio, found.limit]
-                runs.append(_described(found.run))
-            rows.append([line.claim, *shown, goal])
-        title = {"cpu": "CPU", "gpu": "GPU"}[backend]
-        lines = [[f"**{title}**", *head[1:]], ["---"] * len(head), *rows]
-        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        where = "; ".join(dict.fromkeys(runs)) or "Nothing was measured yet."
+        parts += _compared(COMPARISONS, results, backend)
         alone = results_alone.markdown(results, backend)
-        parts += [f"{table}\n\n{where}", *([alone] if alone else [])]
+        parts += [alone] if alone else []
     return "\n\n".join(parts)
+
+
+def brief(results: Sequence[Mapping[str, Any]]) -> str:
+    """The few lines that a user feels, on a CPU, and where their figures come from."""
+    return "\n\n".join(_compared([line for line in COMPARISONS if line.felt], results, "cpu"))
+
+
+def _compared(
+    lines: Iterable[Comparison], results: Sequence[Mapping[str, Any]], backend: str
+) -> list[str]:
+    """The table of a backend, and where its figures come from; nothing where there are none."""
+    head = ["", "vfseg", "best peer", "times as fast (quartiles)", "of the device's limit", "goal"]
+    rows, runs = [], []
+    for line in lines:
+        found = outcome(line, results, backend)
+        if found:
+            low, median, high = found.ratio
+            ratio = f"**{median:.2f}** ({low:.2f}–{high:.2f})"
+            goal = f"≥ {line.goal:g}" if line.goal and backend == "cpu" else ""
+            rows.append([line.claim, found.rate, found.peer, ratio, found.limit, goal])
+            runs.append(_described(found.run))
+    if not rows:
+        return []
+    title = {"cpu": "CPU", "gpu": "GPU"}[backend]
+    table = [[f"**{title}**", *head[1:]], ["---"] * len(head), *rows]
+    shown = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+    return [shown, "; ".join(dict.fromkeys(runs))]
 
 
 def write(readme: Path, table: str) -> None:
@@ -228,8 +246,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     parser.add_argument("--write", type=Path, metavar="FILE", help="file with the two markers")
+    parser.add_argument("--brief", action="store_true", help="the few lines that a user feels")
     args = parser.parse_args(argv)
-    table = markdown(read_results(args.results))
+    table = (brief if args.brief else markdown)(read_results(args.results))
     if args.write:
         write(args.write, table)
     else:

@@ -5,7 +5,16 @@ import json
 import pytest
 
 from benchmarks import results_table
-from benchmarks.results_table import BEGIN, END, Comparison, markdown, outcome, read_results, write
+from benchmarks.results_table import (
+    BEGIN,
+    END,
+    Comparison,
+    brief,
+    markdown,
+    outcome,
+    read_results,
+    write,
+)
 from benchmarks.timing import Task, tabulate
 
 LINE = Comparison(
@@ -70,20 +79,37 @@ def test_a_run_without_the_line_leaves_it_to_an_older_one():
     assert outcome(LINE, [result(ours_only)], "cpu") is None
 
 
-def test_what_was_not_measured_stays_empty():
-    cpu, gpu = markdown([result(TIMES)]).split("**GPU**")
-    assert "| **2.00** (2.00–2.50) |" in cpu
-    assert "2 x Core, jax 1, 2030-01-01, commit abc" in cpu
-    lines = [line for line in gpu.splitlines()[2:] if line.startswith("|")]
-    assert len(lines) == len(results_table.COMPARISONS)
-    for line in lines:
-        assert set("".join(line.split("|")[2:])) == {" "}
-    assert "Nothing was measured yet." in gpu
+def test_what_was_not_measured_has_no_line():
+    found = markdown([result(TIMES)])
+    assert "| **2.00** (2.00–2.50) |" in found
+    assert "2 x Core, jax 1, 2030-01-01, commit abc" in found
+    measured = [
+        line.claim for line in results_table.COMPARISONS if outcome(line, [result(TIMES)], "cpu")
+    ]
+    lines = [line for line in found.splitlines()[2:] if line.startswith("| ")]
+    assert [line.split(" | ")[0][2:] for line in lines] == measured
+    assert "GPU" not in found
+    assert markdown([]) == ""
+
+
+def test_a_table_for_each_kind_of_device_that_was_measured():
+    both = markdown([result(TIMES), result(TIMES, backend="gpu")])
+    cpu, gpu = both.split("**GPU**")
+    assert "2 x Core" in cpu
+    assert "1 x GPU" in gpu
+
+
+def test_the_brief_table_is_what_a_user_feels():
+    lines = [line for line in brief([result(TIMES)]).splitlines() if line.startswith("| ")]
+    felt = [line for line in results_table.COMPARISONS if line.felt]
+    assert len(felt) <= 5
+    assert len(lines) == 2 + sum(outcome(x, [result(TIMES)], "cpu") is not None for x in felt)
 
 
 def test_what_has_no_peer_stands_below_its_device():
     peaks = {"twin_training": {"peak_bytes": 3e9, "device_bytes": None}}
-    cpu, gpu = markdown([result(TIMES, processes=peaks)]).split("**GPU**")
+    gpu = result(TIMES, backend="gpu")
+    cpu, gpu = markdown([result(TIMES, processes=peaks), gpu]).split("**GPU**")
     assert cpu.index("abc") < cpu.index("| Without a peer | measured |")
     assert "GB: twin_training 3.0" in cpu
     assert "Without a peer" not in gpu
