@@ -55,7 +55,7 @@ def read_lists(folder: Path) -> dict[str, CaseLists]:
         # lesion is listed, and are all of it then.
         map_ml = row.get("predicted_ml") or 0.0
         known = lists.get(row["case_id"], CaseLists())
-        whole = row | {"map_ml": map_ml, "specks_ml": map_ml}
+        whole = row | {"map_ml": map_ml, "specks_ml": map_ml, "flags": row["flags"] or ""}
         lists[row["case_id"]] = known._replace(vertebrae=[*known.vertebrae, whole])
     return lists
 
@@ -71,9 +71,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def _values(cells: Mapping[str, str]) -> dict[str, Any]:
-    return {name: _value(name, cell) for name, cell in cells.items()} | {
-        "flags": cells.get("flags", "")
-    }
+    return {name: _value(name, cell) for name, cell in cells.items()}
 
 
 def _value(name: str, cell: str) -> Any:

@@ -14,6 +14,7 @@ from nibabel.affines import apply_affine
 from vfseg.drawing.figures import BONE_WINDOW, REFERENCE, Picture
 from vfseg.drawing.page import write_html
 from vfseg.evaluation.findings import LISTED_ML
+from vfseg.evaluation.phrases import LANGUAGES
 from vfseg.evaluation.sentences import answer_of, asks, loss_of, sentences
 from vfseg.report.case_lists import CaseLists
 from vfseg.report.curved import curved_picture
@@ -22,7 +23,7 @@ from vfseg.report.mesh import packed_surfaces
 from vfseg.report.niivue import niivue_module, within_script
 from vfseg.report.scene import Scene
 from vfseg.report.solids import Solids
-from vfseg.report.texts import in_every, said, word
+from vfseg.report.texts import both, said, word
 from vfseg.report.view_grid import (
     HU_STEP,
     LOWEST_HU,
@@ -92,8 +93,7 @@ def write_case_page(
     Raises:
         UserError: the page cannot be written.
     """
-    volumes, module = view_volumes(scene), niivue_module()
-    levels = _levels(scene, about.lists, volumes)
+    module = niivue_module()
     write_html(
         path,
         "vfseg.report",
@@ -107,8 +107,6 @@ def write_case_page(
         vertebrae=_vertebra_table(scene, about.lists),
         lesions=_lesion_table(about.lists),
         least=f"{LISTED_ML:g}",
-        levels=levels,
-        aspect=_aspect(volumes),
         windows=_WINDOWS,
         has_truth=scene.reference is not None,
         synthetic_truth=scene.reference is not None and scene.reference.synthetic,
@@ -116,21 +114,28 @@ def write_case_page(
         threshold=scene.threshold,
         pictures=[(_data_url(picture.path), picture) for picture in pictures],
         niivue=None if module is None else Markup(module),
-        how=_how(volumes),
-        content=None if module is None else _content(scene, volumes, solids),
+        **({} if module is None else _viewer(scene, about, solids)),
     )
+
+
+def _viewer(scene: Scene, about: About, solids: Solids | None) -> dict[str, Any]:
+    """What only a page with a viewer shows."""
+    volumes = view_volumes(scene)
+    return {
+        "levels": _levels(scene, about.lists, volumes),
+        "aspect": _aspect(volumes),
+        "how": _how(volumes),
+        "content": _content(scene, about, volumes, solids),
+    }
 
 
 def _sentences(lists: CaseLists) -> list[tuple[Markup, bool]]:
     """Each in every language, and whether it asks for a look."""
     if not lists.vertebrae:
         return []
-    number = len(sentences(lists))
     asked = any(asks(row) for row in lists.vertebrae)
-    return [
-        (in_every(lambda language, at=at: sentences(lists, language)[at]), asked)
-        for at in range(number)
-    ]
+    said_in = {language: sentences(lists, language) for language in LANGUAGES}
+    return [(both(dict(zip(LANGUAGES, lines))), asked) for lines in zip(*said_in.values())]
 
 
 def _vertebra_table(scene: Scene, lists: CaseLists) -> dict[str, Any]:
@@ -154,16 +159,18 @@ def _cells(row: Mapping[str, Any]) -> list[str | Markup]:
     loss, genant = loss_of(row), ""
     if loss is not None:
         genant = f"{row['genant']} ({row['genant_low']}-{row['genant_high']})"
-    flags = [word(flag) for flag in row["flags"].split()] + [word(row["heights_missing"])]
+    why_missing, flags = row["heights_missing"], row["flags"].split()
+    if why_missing:  # which says what the flags "cut" and "fragment" say
+        flags = [why_missing, *(flag for flag in flags if flag == "transitional")]
     return [
         word(answer_of(row)),
         _decimals(row["probability"], 2),
         genant,
-        "" if loss is None else f"{100 * loss:.0f} %",
+        "" if loss is None else f"{round(100 * loss)} %",
         *(_decimals(row[f"height_{site}_mm"], 1) for site in _HEIGHTS),
         f"{row['map_ml']:.2f}",
         word(row["why"]),
-        Markup(", ").join(flag for flag in flags if flag),
+        Markup(", ").join(map(word, flags)),
     ]
 
 
@@ -231,7 +238,20 @@ def _aspect(volumes: ViewVolumes) -> str:
     return f"{height * wide:.2f} / {depth * tall:.2f}"
 
 
-def _content(scene: Scene, volumes: ViewVolumes, solids: Solids | None) -> Markup:
+def _start(scene: Scene, lists: CaseLists, volumes: ViewVolumes) -> np.ndarray:
+    """Where the viewer begins, RAS+ mm: the surest lesion, or else the vertebra to be looked at."""
+    if lists.lesions:
+        surest = max(lists.lesions, key=lambda row: row["max_probability"])
+        return np.array([surest[f"{axis}_mm"] for axis in "xyz"])
+    asked = [row for row in lists.vertebrae if asks(row)]
+    worst = max(asked, key=lambda row: row["probability"] or 0.0, default={"level": ""})["level"]
+    centres = [v.centre for v in scene.spine.vertebrae if v.level == worst or not worst]
+    if centres:
+        return apply_affine(scene.ct.affine, centres[len(centres) // 2])
+    return apply_affine(volumes.grid.affine, (np.array(volumes.grid.shape) - 1) / 2)
+
+
+def _content(scene: Scene, about: About, volumes: ViewVolumes, solids: Solids | None) -> Markup:
     """What the script of the page reads, as JSON."""
     grid, geometry = volumes.grid, scene.ct.geometry
     slope = volumes.most_uncertain / 255
@@ -242,7 +262,7 @@ def _content(scene: Scene, volumes: ViewVolumes, solids: Solids | None) -> Marku
     if volumes.uncertainty is not None:
         files["uncertainty"] = packed(volumes.uncertainty, grid, slope)
     if volumes.truth is not None:
-        files["truth"] = packed(volumes.truth, grid)
+        files["truth"] = packed(volumes.truth, grid, labels=True)
     curved = curved_picture(volumes, scene.spine.vertebrae)
     thresholds, ml = volume_at(
         scene.probability, scene.threshold, float(np.prod(scene.ct.voxel_spacing)) / 1000
@@ -266,6 +286,7 @@ def _content(scene: Scene, volumes: ViewVolumes, solids: Solids | None) -> Marku
         "thresholds": thresholds,
         "ml": [float(f"{volume:.6g}") for volume in ml],
         "window": _WINDOWS["bone"],
+        "start": _start(scene, about.lists, volumes).round(2).tolist(),
     }
     return Markup(within_script(json.dumps(content, separators=(",", ":"))))
 

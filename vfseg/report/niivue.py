@@ -45,4 +45,4 @@ def within_script(code: str) -> str:
     >>> within_script("a='</script>';b='<!--'")
     "a='<\\/script>';b='<\\!--'"
     """
-    return code.replace("</script", r"<\/script").replace("<!--", r"<\!--")
+    return re.sub("<(?=/script|!--)", r"<\\", code, flags=re.IGNORECASE)

@@ -6,7 +6,7 @@ switching needs no more than one attribute, and a page without script is readabl
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from importlib import resources
 
 from markupsafe import Markup
@@ -23,28 +23,29 @@ def texts() -> dict[str, list[str]]:
 def said(key: str, **values: str | float) -> Markup:
     """A text of the page, filled with values, in every language.
 
-    >>> said("genant")  # doctest: +ELLIPSIS
-    Markup('<span lang="en">Genant grade (range)</span><span lang="ja">Genant 分類（範囲）</span>')
+    >>> said("volume")
+    Markup('<span lang="en">Volume, mL</span><span lang="ja">体積 mL</span>')
     """
-    return in_every(lambda language: texts()[key][LANGUAGES.index(language)].format(**values))
+    return both(
+        {language: text.format(**values) for language, text in zip(LANGUAGES, texts()[key])}
+    )
 
 
 def word(key: str | None) -> Markup:
     """A word of the lists in every language; nothing where there is none."""
-    return in_every(lambda language: phrase(language, key)) if key else Markup("")
+    return both({language: phrase(language, key) for language in LANGUAGES}) if key else Markup("")
 
 
-def in_every(text: Callable[[str], str]) -> Markup:
-    """What a function says in a language, for each of them; once where it is the same.
+def both(words: Mapping[str, str]) -> Markup:
+    """Words by language, each in an element of its own; once where they are the same. Escaped.
 
-    >>> in_every(lambda language: "<T12>")
+    >>> both({"en": "<T12>", "ja": "<T12>"})
     Markup('&lt;T12&gt;')
     """
-    found = {language: text(language) for language in LANGUAGES}
-    if len(set(found.values())) == 1:
-        return Markup.escape(found[LANGUAGES[0]])
+    if len(set(words.values())) == 1:
+        return Markup.escape(next(iter(words.values())))
     spans = (
-        Markup('<span lang="{}">{}</span>').format(language, words)
-        for language, words in found.items()
+        Markup('<span lang="{}">{}</span>').format(language, text)
+        for language, text in words.items()
     )
     return Markup("").join(spans)

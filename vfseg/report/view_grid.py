@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage
 
 from vfseg.data.box import Box, bounding_box, box_between, grown, shape_of, start_of, whole
 from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
@@ -16,6 +17,8 @@ MARGIN_MM = 25.0
 """Around the vertebrae."""
 HU_STEP = 10.0
 LOWEST_HU = -1000.0
+_LABEL = 1002  # of NIfTI
+_PLANES = 64
 _MOST_VOXELS = 8_000_000  # a page of about 10 MB where the noise of the CT is high
 
 
@@ -35,7 +38,7 @@ class ViewGrid:
     step: np.ndarray
     affine: np.ndarray
 
-    def index_of(self, point: Sequence[float]) -> np.ndarray:
+    def index_of(self, point: Sequence[float] | np.ndarray) -> np.ndarray:
         """Where a voxel (d, h, w) of the CT lies on this grid, [3]."""
         return (np.asarray(point) - self.origin) / self.step
 
@@ -49,7 +52,7 @@ class ViewVolumes:
         ct: HU are -1000 + 10 x code, what lies beyond is cut off.
         probability: 255 is 1.
         uncertainty: of the map, 255 is `most_uncertain`; None where there is none.
-        truth: 1 inside; None where it is not known.
+        truth: 1 in the voxels around it, which outline it; None where it is not known.
         most_uncertain: the highest uncertainty.
     """
 
@@ -63,24 +66,33 @@ class ViewVolumes:
 
 def view_volumes(scene: Scene) -> ViewVolumes:
     """Cuts the volumes of a case to its spine, and coarsens them where they are large."""
-    grid = _grid(scene)
-    values = _linear(scene.ct.array, grid, fill=LOWEST_HU)
-    ct = np.rint((values - LOWEST_HU) / HU_STEP).clip(0, 255).astype(np.uint8)
-    probability = _codes(_linear(scene.probability, grid), 1.0)
-    uncertainty, most = None, 0.0
+    grid, most = _grid(scene), 0.0
+    uncertainty, truth = None, None
     if scene.uncertainty is not None:
-        spread = _linear(scene.uncertainty, grid)
-        most = float(spread.max()) or 1.0
-        uncertainty = _codes(spread, most)
-    truth = None
+        most = max(float(plane.max()) for plane in scene.uncertainty) or 1.0
+        uncertainty = _codes(scene.uncertainty, grid, first=0.0, step=most / 255)
     if scene.reference is not None:
-        inside = scene.reference.instances
-        truth = sample_nearest(inside, grid.origin, grid.step, grid.shape).astype(bool)
-        truth = truth.astype(np.uint8)
-    return ViewVolumes(grid, ct, probability, uncertainty, truth, most)
+        inside = sample_nearest(scene.reference.instances, grid.origin, grid.step, grid.shape) > 0
+        # Around it, not on it: a fracture is thin, and what the map says of it lies there.
+        truth = (ndimage.binary_dilation(inside) & ~inside).astype(np.uint8)
+    return ViewVolumes(
+        grid,
+        ct=_codes(scene.ct.array, grid, first=LOWEST_HU, step=HU_STEP),
+        probability=_codes(scene.probability, grid, first=0.0, step=1 / 255),
+        uncertainty=uncertainty,
+        truth=truth,
+        most_uncertain=most,
+    )
 
 
-def packed(array: np.ndarray, grid: ViewGrid, slope: float = 1.0, first: float = 0.0) -> bytes:
+def packed(
+    array: np.ndarray,
+    grid: ViewGrid,
+    slope: float = 1.0,
+    first: float = 0.0,
+    *,
+    labels: bool = False,
+) -> bytes:
     """A volume of the viewer as a compressed NIfTI file; equal volumes, equal bytes.
 
     Args:
@@ -88,10 +100,12 @@ def packed(array: np.ndarray, grid: ViewGrid, slope: float = 1.0, first: float =
         grid: its own.
         slope: value of one code.
         first: value of code 0.
+        labels: whether the values are names, which a viewer does not mix.
     """
     image = nib.Nifti1Image(array, grid.affine)
     image.header.set_xyzt_units("mm")
     image.header["scl_slope"], image.header["scl_inter"] = slope, first
+    image.header["intent_code"] = _LABEL if labels else 0
     return compressed(image.to_bytes())
 
 
@@ -131,9 +145,12 @@ def _spine_box(scene: Scene) -> Box:
     return grown(box, margin.tolist(), shape)
 
 
-def _linear(array: ProbabilityMap, grid: ViewGrid, fill: float = 0.0) -> np.ndarray:
-    return sample_linear(array, grid.origin, grid.step, grid.shape, fill=fill)
-
-
-def _codes(values: np.ndarray, highest: float) -> np.ndarray:
-    return np.rint(values * (255 / highest)).clip(0, 255).astype(np.uint8)
+def _codes(array: ProbabilityMap, grid: ViewGrid, *, first: float, step: float) -> np.ndarray:
+    """The values on the grid as uint8, code 0 for `first`; a few planes at a time are floats."""
+    codes = np.empty(grid.shape, np.uint8)
+    for start in range(0, grid.shape[0], _PLANES):
+        part = codes[start : start + _PLANES]
+        origin = grid.origin + grid.step * (start, 0, 0)
+        values = sample_linear(array, origin, grid.step, part.shape, fill=first)
+        part[:] = np.rint((values - first) / step).clip(0, 255)
+    return codes

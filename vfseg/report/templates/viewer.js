@@ -38,13 +38,14 @@
   const planes = new Niivue({
     ...common,
     crosshairGap: 6,
+    crosshairWidth: 0.4,
     isRadiologicalConvention: true,
     sagittalNoseLeft: true,
     multiplanarShowRender: 0,
     multiplanarPadPixels: 4,
     sliceType: 3,
   });
-  const solid = new Niivue({ ...common, sliceType: 4, show3Dcrosshair: true, crosshairWidth: 2 });
+  const solid = new Niivue({ ...common, sliceType: 4, show3Dcrosshair: true, crosshairWidth: 0.6 });
 
   const loadPlanes = async () => {
     await planes.attachToCanvas(element("planes"));
@@ -57,12 +58,16 @@
       I: colours.map((_, at) => at),
     });
     const files = await unpackAll(page.volumes);
+    // Nothing is prepared or drawn before all of them are there.
+    const later = ["updateGLVolume", "drawScene"];
+    for (const name of later) planes[name] = () => {};
     for (const name of ["ct", "probability", "uncertainty", "truth"]) {
       if (files[name]) {
         layers[name] = planes.volumes.length;
         await planes.loadFromArrayBuffer(files[name], `${name}.nii`);
       }
     }
+    for (const name of later) delete planes[name];
     const volume = (name) => planes.volumes[layers[name]];
     Object.assign(volume("ct"), { colormap: "gray" });
     volume("probability").colormap = "vfseg";
@@ -76,7 +81,6 @@
     if (layers.truth !== undefined) {
       const [r, g, b] = page.truth_colour;
       volume("truth").setColormapLabel({ R: [0, r], G: [0, g], B: [0, b], A: [0, 255], I: [0, 1] });
-      planes.opts.atlasOutline = 1;
     }
     planes.onLocationChange = (location) => placed([...location.mm].slice(0, 3), location.values);
   };
@@ -84,7 +88,7 @@
   const loadSolid = async () => {
     await solid.attachToCanvas(element("solid"));
     const looks = {
-      bone: { rgba255: [237, 222, 194, 255], opacity: 0.45 },
+      bone: { rgba255: [255, 244, 220, 255], opacity: 0.6 },
       "predicted fracture": { rgba255: [230, 20, 15, 255], opacity: 1 },
     };
     for (const [name, content] of Object.entries(await unpackAll(page.surfaces))) {
@@ -95,8 +99,7 @@
   };
 
   const drawCurved = () => {
-    const [rows, , ] = page.grid.shape;
-    const columns = page.grid.shape[1];
+    const [rows, columns] = page.grid.shape;
     const canvas = element("curved");
     Object.assign(canvas, { width: columns, height: rows });
     const context = canvas.getContext("2d");
@@ -113,39 +116,59 @@
         const [r, g, b, alpha] = page.colours[p];
         colour = [r, g, b].map((c, i) => c * (alpha / 255) + colour[i] * (1 - alpha / 255));
       }
-      if (truth && truth[at]) {
-        const inner = [at - 1, at + 1, at - columns, at + columns].every((beside) => truth[beside]);
-        if (!inner) colour = page.truth_colour;
-      }
+      if (truth && truth[at]) colour = page.truth_colour;
       image.data.set([...colour, 255], 4 * at);
     }
     context.putImageData(image, 0, 0);
   };
 
-  const drawPlanes = () => {
-    if (!planes.volumes.length) return;
+  // The CT costs as much to prepare as the layers above it, and seldom changes.
+  const drawPlanes = (ctToo) => {
     const [ct, map] = [planes.volumes[layers.ct], planes.volumes[layers.probability]];
     [ct.cal_min, ct.cal_max] = state.window;
     map.cal_min = page.thresholds[state.step];
-    map._opacity = isOn("heat") ? 1 : 0;
+    map.opacity = isOn("heat") ? 1 : 0;
     for (const name of ["truth", "uncertainty"]) {
-      if (layers[name] !== undefined) planes.volumes[layers[name]]._opacity = isOn(name) ? 1 : 0;
+      const volume = planes.volumes[layers[name]];
+      if (volume) volume.opacity = isOn(name) ? 1 : 0;
     }
-    planes.updateGLVolume();
+    if (ctToo) planes.updateGLVolume();
+    else planes.volumes.forEach((volume, at) => at && planes.refreshLayers(volume, at));
+    planes.drawScene();
   };
 
-  let waiting = false;
-  const draw = () => {
+  const finished = (gl) =>
+    new Promise((resolve) => {
+      const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+      gl.flush();
+      const look = () => {
+        if (gl.clientWaitSync(fence, 0, 0) === gl.TIMEOUT_EXPIRED) setTimeout(look, 5);
+        else resolve();
+      };
+      look();
+    });
+
+  // The picture along the spine and the volume follow at once; the planes as fast as the browser
+  // can, always to where the slider stands by then.
+  let [busy, again, ctWaits] = [false, false, false];
+  const draw = async (ctToo) => {
+    ctWaits ||= ctToo === true;
     element("at").textContent = page.thresholds[state.step].toFixed(3);
     element("ml").textContent = `${page.ml[state.step].toFixed(2)} mL`;
     element("threshold").value = state.step;
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      drawCurved();
-      drawPlanes();
-    });
+    drawCurved();
+    again = true;
+    if (busy || !state.ready) return;
+    busy = true;
+    document.body.dataset.ready = "no";
+    while (again) {
+      again = false;
+      drawPlanes(ctWaits);
+      ctWaits = false;
+      await finished(planes.gl);
+    }
+    busy = false;
+    document.body.dataset.ready = "yes";
   };
 
   // Shows a place, RAS+ mm, in the views that did not choose it.
@@ -187,7 +210,7 @@
       button.addEventListener("click", () => {
         state.window = button.dataset.window.split(" ").map(Number);
         for (const other of windows) other.setAttribute("aria-pressed", other === button);
-        draw();
+        draw(true);
       });
     }
     for (const button of document.querySelectorAll("[data-mm]")) {
@@ -239,17 +262,15 @@
     draw();
     try {
       await Promise.all([loadPlanes(), loadSolid()]);
+      state.ready = true;
+      await draw(true);
+      goTo(page.start);
     } catch (error) {
       element("no-webgl").hidden = false;
       element("pictures")?.setAttribute("open", "");
       document.body.classList.add("no-webgl");
       console.warn(error);
-      return;
     }
-    drawPlanes();
-    const first = document.querySelector("tr.asks [data-mm], .levels [data-mm]");
-    if (first) goTo(first.dataset.mm.split(" ").map(Number));
-    document.body.dataset.ready = "yes";
   };
   window.viewers = { planes, solid };
   start();
