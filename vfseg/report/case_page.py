@@ -123,7 +123,7 @@ def _viewer(scene: Scene, about: About, solids: Solids | None) -> dict[str, Any]
     volumes = view_volumes(scene)
     return {
         "levels": _levels(scene, about.lists, volumes),
-        "aspect": _aspect(volumes),
+        "ratio": _ratio(volumes),
         "how": _how(volumes),
         "content": _content(scene, about, volumes, solids),
     }
@@ -231,11 +231,11 @@ def _how(volumes: ViewVolumes) -> Markup:
     )
 
 
-def _aspect(volumes: ViewVolumes) -> str:
-    """Width to height of the picture along the spine, as CSS takes it."""
+def _ratio(volumes: ViewVolumes) -> float:
+    """Width to height of the picture along the spine."""
     depth, height, _ = volumes.grid.shape
     tall, wide, _ = np.linalg.norm(volumes.grid.affine[:3, :3], axis=0)
-    return f"{height * wide:.2f} / {depth * tall:.2f}"
+    return round(float(height * wide / (depth * tall)), 4)
 
 
 def _start(scene: Scene, lists: CaseLists, volumes: ViewVolumes) -> np.ndarray:

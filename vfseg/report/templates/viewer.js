@@ -26,6 +26,7 @@
   // NiiVue's options; what is not named is as NiiVue has it.
   const common = {
     backColor: [0, 0, 0, 1],
+    fontColor: [0.9, 0.9, 0.9, 1],
     crosshairColor: [1, 0.75, 0, 0.9],
     dragAndDropEnabled: false,
     loadingText: "",
