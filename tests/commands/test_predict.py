@@ -3,8 +3,10 @@
 import csv
 import logging
 import os
+import re
 import shutil
 import signal
+from html import escape
 from pathlib import Path
 
 import nibabel as nib
@@ -93,6 +95,10 @@ def test_maps_are_written_as_they_are_told(tmp_path, checkpoints, capsys):
     np.testing.assert_array_equal(mask[inside] == 1, probability[inside] >= 0.01 - 0.5 / 65535)
     volume = mask.sum() * np.prod(SPACING) / 1000
     assert f"volume at the threshold: {volume:.3f} mL" in printed
+    said = re.findall(r"^(?:L\d: |No sign ).*", printed, re.M)
+    page = (tmp_path / "a" / "page.html").read_text()
+    assert said
+    assert all(escape(sentence) in page for sentence in said)
     run(ct, tmp_path / "b", checkpoints, boxes=boxes)
     assert load(tmp_path / "b" / "probability.nii.gz").max() > 0
 

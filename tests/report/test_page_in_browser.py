@@ -74,12 +74,14 @@ def place(driver):
 
 
 def set_slider(driver, value):
-    driver.execute_script(
+    """Moves the slider; what the page says at once, before it draws the planes."""
+    said = driver.execute_script(
         "const s = document.getElementById('threshold'); s.value = arguments[0];"
-        "s.dispatchEvent(new Event('input'))",
+        "s.dispatchEvent(new Event('input')); return document.getElementById('ml').textContent",
         value,
     )
     settled(driver)
+    return said
 
 
 def press(driver, selector, *keys):
@@ -129,10 +131,10 @@ def test_the_slider_changes_the_map_and_its_volume(driver, scene):
     voxel_ml = float(np.prod(scene.ct.voxel_spacing)) / 1000
     seen = []
     for step in (39, 95):  # below and above the 0.9 of the sheet
-        set_slider(driver, step)
+        said = set_slider(driver, step)
         threshold = float(text(driver, "#at"))
         expected = np.count_nonzero(predicted(scene.probability, threshold)) * voxel_ml
-        assert text(driver, "#ml") == f"{expected:.2f} mL"
+        assert said == text(driver, "#ml") == f"{expected:.2f} mL"
         seen.append((pixels(driver, "planes"), text(driver, "#ml")))
     assert seen[0][0] != seen[1][0]
     assert seen[0][1] != seen[1][1] == "0.00 mL"

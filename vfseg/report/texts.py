@@ -17,7 +17,9 @@ from vfseg.evaluation.phrases import LANGUAGES, phrase
 @functools.cache
 def texts() -> dict[str, list[str]]:
     """Key -> the text in each of `LANGUAGES`, from `templates/texts.json`."""
-    return json.loads(resources.files(__package__).joinpath("templates", "texts.json").read_text("utf-8"))
+    return json.loads(
+        resources.files(__package__).joinpath("templates", "texts.json").read_text("utf-8")
+    )
 
 
 def said(key: str, **values: str | float) -> Markup:
