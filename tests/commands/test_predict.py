@@ -315,8 +315,8 @@ def test_results_among_the_cases_are_kept_and_are_no_cases(tmp_path, checkpoints
 
 def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog, monkeypatch):
     """Slices far apart, everywhere; two forms of the header that disagree."""
-    titles = []
-    monkeypatch.setattr("vfseg.report.case.draw_case", lambda scene, _: titles.append(scene.title))
+    drawn = []
+    monkeypatch.setattr("vfseg.report.case.draw_case", lambda *given: drawn.append(given))
     ct, labels, _ = write_case(tmp_path)
     for path in (ct, labels):
         image = nib.load(path)
@@ -329,7 +329,9 @@ def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog, monkeypat
         run(ct, tmp_path / "out", checkpoints, vertebrae=labels)
     assert "case: slices 5 mm apart: outside the range on which the model was tr" in caplog.text
     trained = "model trained on synthetic fractures; outside its range: slices 5 mm apart"
-    assert titles == [f"case ({trained})"]
+    ((scene, about, _),) = drawn
+    assert scene.title == f"case ({trained})"
+    assert (about.name, about.synthetic, about.outside) == ("case", True, "slices 5 mm apart")
     assert "case_ct.nii.gz: sform and qform put corners up to 4 mm apart" in caplog.text
     for name in ("vertebrae.csv", "lesions.csv"):
         with open(tmp_path / "out" / name, newline="") as file:

@@ -138,7 +138,7 @@ def loss_of(row: Mapping[str, Any]) -> float | None:
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     loss, genant = "", ""
     if row["genant"] is not None:
-        loss = f"{100 * _worst(row)[1]:.0f} %"
+        loss = f"{round(100 * _worst(row)[1])} %"
         genant = f"{row['genant']} ({row['genant_low']}-{row['genant_high']})"
     probability = "" if row["probability"] is None else f"{row['probability']:.2f}"
     cells = (row["level"], answer_of(row), probability, genant, loss, f"{row['map_ml']:.2f}")

@@ -189,6 +189,7 @@
     element("place").textContent = `i, j, k ${voxel} · ${Math.round(hu)} HU · p ${p.toFixed(2)}`;
   };
   const goTo = (mm) => {
+    if (!state.ready) return;
     planes.scene.crosshairPos = planes.mm2frac(mm);
     planes.drawScene();
     planes.createOnLocationChange();
