@@ -32,11 +32,9 @@ def open_browser(profile):
 
 
 def requests_of(driver):
-    """Addresses that pages asked for since the last call, but for data within them."""
+    """Addresses that the page asked for since the last call, its own first; no data within it."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    asked = [
-        m["params"]["request"]["url"]
-        for m in messages
-        if m["method"] == "Network.requestWillBeSent"
-    ]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    own = [params for params in sent if params["documentURL"] == driver.current_url]
+    asked = [params["request"]["url"] for params in own]
     return [url for url in asked if not url.startswith(("data:", "blob:"))]

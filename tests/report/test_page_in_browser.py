@@ -96,11 +96,18 @@ def click(driver, selector):
 
 
 def test_the_page_asks_for_nothing_and_complains_of_nothing(driver):
-    asked = requests_of(driver)
-    assert any(url.startswith("file:") for url in asked)  # the page itself: they are seen
-    assert [url for url in asked if not url.startswith(("file:", "chrome:"))] == []
-    assert len([url for url in asked if url.startswith("file:")]) == 1
+    assert requests_of(driver) == [driver.current_url]
     assert [e for e in driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")] == []
+
+
+def test_the_browser_is_told_to_refuse_the_network(driver):
+    refused = driver.execute_async_script(
+        "const done = arguments[0];"
+        "document.addEventListener('securitypolicyviolation', e => done(e.effectiveDirective));"
+        "fetch('http://127.0.0.1:9/').catch(() => {})"
+    )
+    assert refused == "connect-src"
+    driver.get_log("browser")  # it complains, as it should
 
 
 def test_it_begins_at_the_surest_lesion(driver):
@@ -165,7 +172,12 @@ def test_a_window_changes_the_planes_and_the_picture_along_the_spine(driver):
 
 
 @pytest.mark.parametrize(
-    "selector", ["#vertebrae tr[data-level=L2] .go", ".levels .go:nth-child(2)"]
+    "selector",
+    [
+        "#vertebrae tr[data-level=L2] .go",
+        "#vertebrae tr[data-level=L2] td",
+        ".levels .go:nth-child(2)",
+    ],
 )
 def test_a_click_on_a_vertebra_goes_there_in_all_views(driver, scene, selector):
     click(driver, "#lesions .go")

@@ -216,7 +216,7 @@
       });
     }
     for (const button of document.querySelectorAll("[data-mm]")) {
-      button.addEventListener("click", () => {
+      (button.closest("tr") ?? button).addEventListener("click", () => {
         goTo(button.dataset.mm.split(" ").map(Number));
         if (!button.closest("#viewer")) element("viewer").scrollIntoView({ block: "start" });
       });
