@@ -3,8 +3,10 @@
 import csv
 import logging
 import os
+import re
 import shutil
 import signal
+from html import escape
 from pathlib import Path
 
 import nibabel as nib
@@ -93,6 +95,10 @@ def test_maps_are_written_as_they_are_told(tmp_path, checkpoints, capsys):
     np.testing.assert_array_equal(mask[inside] == 1, probability[inside] >= 0.01 - 0.5 / 65535)
     volume = mask.sum() * np.prod(SPACING) / 1000
     assert f"volume at the threshold: {volume:.3f} mL" in printed
+    said = re.findall(r"^(?:L\d: |No sign ).*", printed, re.M)
+    page = (tmp_path / "a" / "page.html").read_text()
+    assert said
+    assert all(escape(sentence) in page for sentence in said)
     run(ct, tmp_path / "b", checkpoints, boxes=boxes)
     assert load(tmp_path / "b" / "probability.nii.gz").max() > 0
 
@@ -309,8 +315,8 @@ def test_results_among_the_cases_are_kept_and_are_no_cases(tmp_path, checkpoints
 
 def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog, monkeypatch):
     """Slices far apart, everywhere; two forms of the header that disagree."""
-    titles = []
-    monkeypatch.setattr("vfseg.report.case.draw_case", lambda scene, _: titles.append(scene.title))
+    drawn = []
+    monkeypatch.setattr("vfseg.report.case.draw_case", lambda *given: drawn.append(given))
     ct, labels, _ = write_case(tmp_path)
     for path in (ct, labels):
         image = nib.load(path)
@@ -323,7 +329,9 @@ def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog, monkeypat
         run(ct, tmp_path / "out", checkpoints, vertebrae=labels)
     assert "case: slices 5 mm apart: outside the range on which the model was tr" in caplog.text
     trained = "model trained on synthetic fractures; outside its range: slices 5 mm apart"
-    assert titles == [f"case ({trained})"]
+    ((scene, about, _),) = drawn
+    assert scene.title == f"case ({trained})"
+    assert (about.name, about.synthetic, about.outside) == ("case", True, "slices 5 mm apart")
     assert "case_ct.nii.gz: sform and qform put corners up to 4 mm apart" in caplog.text
     for name in ("vertebrae.csv", "lesions.csv"):
         with open(tmp_path / "out" / name, newline="") as file:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cohort import tiny_config
 from tests.data.nifti_files import write_probability
+from tests.report.listed import make_lists
 from tests.report.scene import make_scene
 from vfseg.commands.report import report
 from vfseg.commands.workdir import Run
@@ -15,6 +16,7 @@ from vfseg.data.cases import COLUMNS
 from vfseg.data.volume import write_ct, write_labels
 from vfseg.digests import write_digests
 from vfseg.errors import UserError
+from vfseg.files import write_table
 
 
 @pytest.fixture
@@ -80,7 +82,20 @@ def test_the_same_run_gives_the_same_bits(run):
         return {path.name: path.read_bytes() for path in files}
 
     first = written()
-    assert {"index.html", "curve-00.svg", "froc.svg", "spine.png", "spine.glb"} <= set(first)
+    pages = {"index.html", "page.html"}
+    assert {*pages, "curve-00.svg", "froc.svg", "spine.png", "spine.glb"} <= set(first)
     second = written()
     assert [name for name in first if first[name] != second[name]] == []
     assert list(first) == list(second)
+
+
+def test_every_case_has_a_page_of_its_lists_which_the_index_links(run):
+    lists = make_lists()
+    rows = [row | {"fractured": row["level"] == "L1"} for row in lists.vertebrae]
+    write_table(run.workdir / "evaluation" / "vertebrae.csv", rows)
+    write_table(run.workdir / "evaluation" / "lesions.csv", lists.lesions)
+    report(run)
+    page = (run.workdir / "report" / "case-1" / "page.html").read_text()
+    assert "L1: fracture likely (0.93). Height loss 39 % (middle), Genant 2, range 2-3" in page
+    assert page.count("骨折あり") == 1
+    assert 'href="case-1/page.html"' in (run.workdir / "report" / "index.html").read_text()

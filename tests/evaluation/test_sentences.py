@@ -107,3 +107,18 @@ def test_the_table_has_a_line_for_every_vertebra():
     column = header.index("map mL")
     assert first[column:].startswith("0.65")
     assert second[column:].startswith("0.00")
+
+
+def test_a_loss_that_is_none_has_no_sign():
+    row = INTACT | {"loss_anterior": -0.002, "loss_middle": -0.03}
+    assert "  0 %" in table([vertebra("L1", verdict="no sign", probability=0.0, **row)])[1]
+
+
+def test_the_same_is_said_in_japanese():
+    rows = [vertebra("L1", map_ml=0.651, **LIKELY, **MEASURED)]
+    lesions = [lesion("L1", 0.4, "upper endplate", "anterior")]
+    found = Findings(rows, lesions, np.zeros((1, 1, 1), np.uint16))
+    assert sentences(found, "ja") == [
+        "L1：骨折の可能性が高い（0.93）。椎体高減少 39 %（中央）、Genant 分類 2（範囲 2-3）、"
+        "マップ 0.65 mL、上位終板。"
+    ]

@@ -36,6 +36,7 @@ from vfseg.inference.case import (
 from vfseg.inference.estimate import estimate, result_bytes
 from vfseg.inference.model import Model
 from vfseg.inference.near_vertebrae import MARGIN_MM
+from vfseg.report.case_lists import lists_of
 from vfseg.report.scene import Scene
 from vfseg.stopping import STOP
 
@@ -216,10 +217,15 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
     if found.outside:
         trained += f"; outside its range: {found.outside}"
     title = f"{case.case_id} ({trained})"
-    scene = Scene(title, found.ct, found.spine, found.probability, model.thresholds.fused)
-    from vfseg.report.case import draw_case  # a second, in which a CT may already be refused
+    scene = Scene(
+        *(title, found.ct, found.spine, found.probability, model.thresholds.fused),
+        uncertainty=found.uncertainty,
+    )
+    # A second, in which a CT may already be refused.
+    from vfseg.report.case import draw_case
+    from vfseg.report.case_page import About
 
-    draw_case(scene, output)
+    draw_case(scene, About(case.case_id, lists_of(listed), model.synthetic, found.outside), output)
     # The list of vertebrae comes last: where it stands, everything does, and of one model.
     write_table(output / VERTEBRAE, [row | provenance for row in listed.vertebrae])
     _print(case, found, listed, output, everywhere=everywhere)

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from vfseg import processes
 from vfseg.commands.memory import check_config_of, read_summary
 from vfseg.commands.workdir import Run
+from vfseg.crops.training_range import outside_training
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked, separated
 from vfseg.data.spine import read_spine
@@ -15,7 +16,10 @@ from vfseg.data.volume import read_probability
 from vfseg.digests import write_digests
 from vfseg.drawing.figures import Picture
 from vfseg.evaluation.truth import read_truth
+from vfseg.inference.case import UNCERTAINTY
 from vfseg.report.case import draw_case
+from vfseg.report.case_lists import CaseLists, read_lists
+from vfseg.report.case_page import About
 from vfseg.report.page import write_page
 from vfseg.report.results_table import results_text
 from vfseg.report.scene import Reference, Scene
@@ -29,6 +33,7 @@ def report(run: Run) -> None:
         return
     check_config_of(run.config, workdir)
     pictures: dict[str, list[Picture]] = {}
+    lists = read_lists(workdir / "evaluation")
     cases = run.standing_cases()
     marked = instances_are_marked(cases)
     predicted = [case for case in cases if (workdir / "predictions" / case.case_id).is_dir()]
@@ -44,8 +49,13 @@ def report(run: Run) -> None:
         spine = read_spine(case, ct.geometry, run.config.prepare)
         path = workdir / "predictions" / case.case_id / "probability.nii.gz"
         probability, threshold = read_probability(path).array, summary["threshold"]["value"]
-        scene = Scene(case.case_id, ct, spine, probability, threshold, reference)
-        pictures[case.case_id] = draw_case(scene, workdir / "report" / case.case_id)
+        spread = path.with_name(UNCERTAINTY)
+        uncertainty = read_probability(spread).array if spread.exists() else None
+        scene = Scene(case.case_id, ct, spine, probability, threshold, reference, uncertainty)
+        known = lists.get(case.case_id, CaseLists())
+        outside = outside_training(ct.geometry, run.config.prepare.voxel_spacing)
+        about = About(case.case_id, known, summary["synthetic"], outside)
+        pictures[case.case_id] = draw_case(scene, about, workdir / "report" / case.case_id)
     page = write_page(workdir, pictures)
     write_digests(workdir / "report")
     print_results(summary, page)

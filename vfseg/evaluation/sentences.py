@@ -5,10 +5,11 @@ upper endplate.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from vfseg.evaluation.findings import LISTED_ML, Findings
+from vfseg.evaluation.findings import LISTED_ML
 from vfseg.evaluation.heights import SITES
+from vfseg.evaluation.phrases import phrase
 from vfseg.evaluation.verdict import LIKELY, NO_SIGN, REVIEW
 
 Rows = Sequence[Mapping[str, Any]]
@@ -16,7 +17,19 @@ Rows = Sequence[Mapping[str, Any]]
 _HEADER = ("level", "verdict", "probability", "Genant", "loss", "map mL", "why", "flags")
 
 
-def sentences(found: Findings) -> list[str]:
+class Listed(Protocol):
+    """The lists of a case: `Findings`, or what was read from its files."""
+
+    @property
+    def vertebrae(self) -> Rows:
+        """Rows of `vertebrae.csv` with `map_ml` and `specks_ml`, cranial to caudal."""
+
+    @property
+    def lesions(self) -> Rows:
+        """Rows of `lesions.csv`."""
+
+
+def sentences(found: Listed, language: str = "en") -> list[str]:
     """A line for each vertebra whose verdict asks for a look, cranial to caudal.
 
     Where the model has no rule for verdicts, a suspected vertebra, and one whose heights suggest a
@@ -24,13 +37,14 @@ def sentences(found: Findings) -> list[str]:
 
     Args:
         found: the lists of the case.
+        language: one of `phrases.LANGUAGES`.
     """
-    asked = [row for row in found.vertebrae if answer_of(row) in (LIKELY, REVIEW)]
-    said = [_sentence(row, found.lesions) for row in asked]
+    asked = [row for row in found.vertebrae if asks(row)]
     number = len(found.vertebrae)
-    if not said:
-        return [f"No sign of a fracture in {number} {'vertebra' if number == 1 else 'vertebrae'}."]
-    return said
+    if not asked:
+        key = "one vertebra, no sign" if number == 1 else "no vertebra asks"
+        return [phrase(language, key, count=number)]
+    return [_sentence(row, found.lesions, language) for row in asked]
 
 
 def table(vertebrae: Rows) -> list[str]:
@@ -51,21 +65,41 @@ def answer_of(row: Mapping[str, Any]) -> str:
     return REVIEW if row["suspected"] or row["genant"] else NO_SIGN
 
 
-def _sentence(row: Mapping[str, Any], lesions: Rows) -> str:
-    probability = "" if row["probability"] is None else f" ({row['probability']:.2f})"
-    said = f"{_heights(row)}; {_map(row, lesions)}"
-    return f"{row['level']}: {answer_of(row)}{probability}. {said[0].upper()}{said[1:]}."
+def asks(row: Mapping[str, Any]) -> bool:
+    """Whether a vertebra is to be looked at."""
+    return answer_of(row) in (LIKELY, REVIEW)
 
 
-def _heights(row: Mapping[str, Any]) -> str:
+def _sentence(row: Mapping[str, Any], lesions: Rows, language: str) -> str:
+    known = row["probability"]
+    return phrase(
+        language,
+        "sentence",
+        level=row["level"],
+        answer=phrase(language, answer_of(row)),
+        probability=""
+        if known is None
+        else phrase(language, "probability of it", probability=known),
+        heights=_heights(row, language),
+        map=_map(row, lesions, language),
+    )
+
+
+def _heights(row: Mapping[str, Any], language: str) -> str:
     if row["genant"] is None:
-        return f"heights not measured ({row['heights_missing']})"
-    site, loss = _worst(row)
+        why = phrase(language, row["heights_missing"] or "")
+        return phrase(language, "heights not measured", why=why)
     if not row["genant_high"]:
-        return "no loss of height"
-    return (
-        f"height loss {100 * loss:.0f} % ({site}), Genant {row['genant']}, "
-        f"range {row['genant_low']}-{row['genant_high']}"
+        return phrase(language, "no loss")
+    site, loss = _worst(row)
+    return phrase(
+        language,
+        "loss",
+        loss=100 * loss,
+        site=phrase(language, site),
+        grade=row["genant"],
+        low=row["genant_low"],
+        high=row["genant_high"],
     )
 
 
@@ -75,30 +109,36 @@ def _worst(row: Mapping[str, Any]) -> tuple[str, float]:
     return site, losses[site]
 
 
-def _map(row: Mapping[str, Any], lesions: Rows) -> str:
+def _map(row: Mapping[str, Any], lesions: Rows, language: str) -> str:
     own = [lesion for lesion in lesions if lesion["level"] == row["level"]]
     if not own:
-        specks = f", specks of {row['specks_ml']:.2f} mL" if row["specks_ml"] >= 0.005 else ""
-        return f"map: no lesion of {LISTED_ML:g} mL{specks}"
-    largest = max(own, key=lambda lesion: lesion["volume_ml"])
-    more = f" and {len(own) - 1} more" if len(own) > 1 else ""
-    return f"map {row['map_ml']:.2f} mL{_place(largest)}{more}"
+        few = row["specks_ml"] < 0.005
+        specks = "" if few else phrase(language, "specks", volume=row["specks_ml"])
+        return phrase(language, "no lesion", least=LISTED_ML, specks=specks)
+    place = _place(max(own, key=lambda lesion: lesion["volume_ml"]), language)
+    more = phrase(language, "more", count=len(own) - 1) if len(own) > 1 else ""
+    return phrase(language, "lesions", volume=row["map_ml"], place=place, more=more)
 
 
-def _place(lesion: Mapping[str, Any]) -> str:
+def _place(lesion: Mapping[str, Any], language: str) -> str:
     if lesion["depth"] is None:
         return ""
     if lesion["depth"] == "arch":
-        return f" in the arch, {lesion['side']}"
+        return phrase(language, "in the arch", side=phrase(language, lesion["side"]))
     if lesion["height"] == "middle":
-        return " in the middle of the body"
-    return f" at the {lesion['height']}"
+        return phrase(language, "in the middle")
+    return phrase(language, "at an endplate", height=phrase(language, lesion["height"]))
+
+
+def loss_of(row: Mapping[str, Any]) -> float | None:
+    """Largest loss of height of a vertebra, a fraction; None where it is not measured."""
+    return None if row["genant"] is None else _worst(row)[1]
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     loss, genant = "", ""
     if row["genant"] is not None:
-        loss = f"{100 * _worst(row)[1]:.0f} %"
+        loss = f"{round(100 * _worst(row)[1])} %"
         genant = f"{row['genant']} ({row['genant_low']}-{row['genant_high']})"
     probability = "" if row["probability"] is None else f"{row['probability']:.2f}"
     cells = (row["level"], answer_of(row), probability, genant, loss, f"{row['map_ml']:.2f}")

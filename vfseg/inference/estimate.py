@@ -20,7 +20,7 @@ _SLAB_VOXELS, _BYTES_OF_SLABS = 4e6, 60  # resampled, and in the queues of three
 _DRAWING_BYTES = 130e6
 _LISTED = 0.95  # bytes a voxel, while lesions and vertebrae are listed
 
-_PAGE_BYTES = 16 * 2**20  # pictures, meshes, lists
+_PAGE_BYTES = 48 * 2**20  # lists, pictures, meshes, and the page, which holds most of them again
 _PACKED_ELSEWHERE = 200  # voxels outside the crops, a byte of all maps
 
 

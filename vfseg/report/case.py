@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vfseg.drawing.figures import Picture
+from vfseg.report.case_page import PAGE, About, write_case_page
 from vfseg.report.figures import overlay_figures
 from vfseg.report.mesh import write_meshes
 from vfseg.report.scene import Scene
@@ -10,11 +11,12 @@ from vfseg.report.solids import build_solids
 from vfseg.report.spine_picture import draw_spine
 
 
-def draw_case(scene: Scene, directory: Path) -> list[Picture]:
-    """Writes the 3D picture, the meshes (`spine.glb`) and the heat maps of a case.
+def draw_case(scene: Scene, about: About, directory: Path) -> list[Picture]:
+    """Writes the 3D picture, the meshes (`spine.glb`), the heat maps and the page of a case.
 
     Args:
         scene: of the case.
+        about: what its page says.
         directory: of the files; made if missing.
 
     Returns:
@@ -26,4 +28,6 @@ def draw_case(scene: Scene, directory: Path) -> list[Picture]:
     if solids is not None:
         pictures.append(draw_spine(scene, solids, directory / "spine.png"))
         write_meshes(solids, directory / "spine.glb")
-    return pictures + overlay_figures(scene, directory)
+    pictures += overlay_figures(scene, directory)
+    write_case_page(scene, about, solids, pictures, directory / PAGE)
+    return pictures

@@ -16,6 +16,7 @@ import numpy as np
 import trimesh
 from skimage.measure import marching_cubes
 from trimesh.exchange.gltf import export_glb
+from trimesh.exchange.ply import export_ply
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
@@ -51,12 +52,12 @@ def write_meshes(solids: Solids, path: Path) -> bool:
     Returns:
         Whether there was a surface to write.
     """
-    meshes = trimesh.Scene()
+    meshes, to_gltf = trimesh.Scene(), _TO_GLTF @ solids.affine[:3]
     for material, field, step in (
         (FRACTURE_MATERIAL, solids.fracture, 1),
         (BONE_MATERIAL, solids.bone, 2),
     ):
-        mesh = _surface(field, step, solids.affine, material)
+        mesh = _surface(field, step, to_gltf, material)
         if mesh is not None:
             meshes.add_geometry(mesh, node_name=material.name, geom_name=material.name)
     if not meshes.geometry:
@@ -67,16 +68,44 @@ def write_meshes(solids: Solids, path: Path) -> bool:
     return True
 
 
+def packed_surfaces(solids: Solids) -> dict[str, bytes]:
+    """Bone and fracture for the viewer of a page, each as a binary PLY in RAS+ mm.
+
+    Args:
+        solids: of the case, see `build_solids`.
+
+    Returns:
+        Name of each material of which there is a surface, and the file.
+    """
+    found = {}
+    for material, field, step in (
+        (FRACTURE_MATERIAL, solids.fracture, 1),
+        (BONE_MATERIAL, solids.bone, 2),
+    ):
+        mesh = _surface(field, step, solids.affine, material)
+        if mesh is not None:
+            plain = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+            found[material.name] = export_ply(plain, vertex_normal=False)
+    return found
+
+
 def _surface(
     field: np.ndarray, step: int, affine: np.ndarray, material: PBRMaterial
 ) -> trimesh.Trimesh | None:
-    """Closed surface of a solid by marching cubes over every `step`-th voxel; None if empty."""
+    """Closed surface of a solid by marching cubes over every `step`-th voxel; None if empty.
+
+    Args:
+        field: `d h w`.
+        step: voxels.
+        affine: [4, 4], index of the field -> the coordinates of the surface.
+        material: of the surface.
+    """
     coarse = np.pad(field[::step, ::step, ::step], 1)
     if not coarse.max() > SURFACE:
         return None
     vertices, faces, normals, _ = marching_cubes(coarse, SURFACE, gradient_direction="ascent")
-    linear = _TO_GLTF @ affine[:3, :3]
-    points = ((vertices - 1) * step) @ linear.T + _TO_GLTF @ affine[:3, 3]
+    linear = affine[:3, :3]
+    points = ((vertices - 1) * step) @ linear.T + affine[:3, 3]
     directions = normals @ linear.T
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
     if np.linalg.det(linear) < 0:

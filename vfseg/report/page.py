@@ -10,6 +10,7 @@ from vfseg.drawing.page import write_html
 from vfseg.errors import UserError, quantity
 from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
 from vfseg.files import read_table
+from vfseg.report.case_page import PAGE
 from vfseg.report.curves import training_curves
 from vfseg.report.result_curves import result_curves
 from vfseg.report.results_table import GroupTable, LevelTable, groups_of, levels_of
@@ -24,6 +25,7 @@ _HEADLINE = (
     ("vertebra", "roc_auc", "vertebra ROC-AUC"),
 )
 _DOWNLOADS = {
+    PAGE: "the page of this CT",
     "probability.nii.gz": "probability map (NIfTI)",
     "mask.nii.gz": "mask at the threshold (NIfTI)",
     "spine.glb": "3D meshes (GLB)",

@@ -34,6 +34,7 @@ class Scene:
         probability: of fracture, in [0, 1].
         threshold: a voxel at or above this probability is predicted.
         reference: None where the fractures are not known.
+        uncertainty: of the map, its standard deviation; None where there is none.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Scene:
     probability: ProbabilityMap
     threshold: float
     reference: Reference | None = None
+    uncertainty: ProbabilityMap | None = None
 
 
 def predicted(probability: np.ndarray, threshold: float) -> np.ndarray:

@@ -1,0 +1,107 @@
+"""The page of one CT as a file: what it says, what it holds, what it never asks for."""
+
+import base64
+import re
+
+import pytest
+
+from tests.report.listed import make_about
+from tests.report.scene import make_scene, without_spine
+from vfseg.drawing.figures import Picture
+from vfseg.report import case_page
+from vfseg.report.case_lists import CaseLists
+from vfseg.report.case_page import About, write_case_page
+from vfseg.report.niivue import within_script
+from vfseg.report.solids import build_solids
+
+SCRIPT = "class Niivue {}"
+
+
+@pytest.fixture(autouse=True)
+def viewer(monkeypatch):
+    """A module in the place of NiiVue: what a page holds is tried without it, too."""
+    monkeypatch.setattr(case_page, "niivue_module", lambda: SCRIPT)
+
+
+def written(tmp_path, scene=None, about=None, pictures=()):
+    scene = make_scene() if scene is None else scene
+    path = tmp_path / "page.html"
+    write_case_page(scene, about or make_about(), build_solids(scene), pictures, path)
+    return path.read_text()
+
+
+def text_of(page, language):
+    """What a reader of a language sees, without the scripts."""
+    other = {"en": "ja", "ja": "en"}[language]
+    page = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+    page = re.sub(rf'<span lang="{other}">.*?</span>', "", page, flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)).replace(" ,", ",")
+
+
+def test_the_page_begins_with_the_sentences_in_both_languages(tmp_path):
+    page = written(tmp_path)
+    english, japanese = text_of(page, "en"), text_of(page, "ja")
+    sentence = (
+        "L1: fracture likely (0.93). Height loss 39 % (middle), Genant 2, range 2-3; "
+        "map 1.73 mL in the middle of the body."
+    )
+    assert sentence in english
+    assert english.index(sentence) < english.index("Vertebrae") < english.index("CT and map")
+    assert "L1：骨折の可能性が高い（0.93）。椎体高減少 39 %（中央）" in japanese
+    for term in ("椎体", "骨折確率", "矢状断", "前縁高"):
+        assert term in japanese
+
+
+def test_every_number_of_the_lists_stands_in_the_tables(tmp_path):
+    page = text_of(written(tmp_path), "en")
+    assert "L1 fracture likely 0.93 2 (2-3) 39 % 17.2 15.5 25.0 1.73 map and heights" in page
+    assert "L2 no sign 0.01" in page
+    assert "0.00 cut by the border of the CT" in page
+    assert "1 L1 1.73 0.90 middle, posterior, central 10-25 30-47 36-37" in page
+
+
+def test_what_a_user_names_is_shown_as_it_is_and_never_run(tmp_path):
+    name = "<script>alert('x')</script>&\"'"
+    page = written(tmp_path, about=make_about(name, outside="slices </script> apart"))
+    assert "alert('x')" not in page
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&#34;&#39;" in page
+    assert page.count("</script>") == 3  # language, data, viewer
+
+
+def test_the_page_refers_to_nothing_outside_of_itself(tmp_path):
+    page = written(tmp_path)
+    assert not re.search(r'\b(?:src|href)="(?!data:)', page)
+    assert "http" not in page.replace("http-equiv", "")
+    assert "url(" not in page
+
+
+def test_equal_cases_give_equal_pages(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert written(tmp_path / "a") == written(tmp_path / "b")
+
+
+def test_without_the_viewer_the_pictures_stand_in_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(case_page, "niivue_module", lambda: None)
+    picture = tmp_path / "spine.png"
+    picture.write_bytes(b"\x89PNG pixels")
+    page = written(tmp_path, pictures=[Picture(picture, "Bone & fracture.")])
+    encoded = base64.b64encode(picture.read_bytes()).decode()
+    assert f'src="data:image/png;base64,{encoded}" alt="Bone &amp; fracture."' in page
+    assert '<details id="pictures" open>' in page
+    assert 'pip install "vfseg[report]"' in page.replace("&#34;", '"')
+    assert "canvas" not in page.split("</style>")[1]
+
+
+def test_a_case_of_which_little_is_known_has_a_page(tmp_path):
+    about = About("case-1", CaseLists(), synthetic=False, outside=None)
+    page = text_of(written(tmp_path, scene=without_spine(make_scene()), about=about), "en")
+    assert "No list of vertebrae stands beside this map." in page
+    assert "None of 0.1 mL or more." in page
+    assert "trained on synthetic" not in page
+
+
+def test_nothing_within_a_script_ends_it():
+    code = within_script("'</script>' + '<!-- <script>' + '</SCRIPT'")
+    assert "</script" not in code.lower()
+    assert "<!--" not in code

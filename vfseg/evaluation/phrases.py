@@ -1,0 +1,76 @@
+"""What is said of a spine, in English and in Japanese: one table.
+
+A phrase is a format string; a word that the lists hold, such as "upper endplate", is its own key,
+and one that is not in the table is said as it is.
+"""
+
+LANGUAGES = ("en", "ja")
+
+PHRASES: dict[str, tuple[str, str]] = {
+    "sentence": (
+        "{level}: {answer}{probability}. {heights}; {map}.",
+        "{level}：{answer}{probability}。{heights}、{map}。",
+    ),
+    "probability of it": (" ({probability:.2f})", "（{probability:.2f}）"),
+    "no vertebra asks": (
+        "No sign of a fracture in {count} vertebrae.",
+        "{count} 椎体に骨折の所見なし。",
+    ),
+    "one vertebra, no sign": (
+        "No sign of a fracture in {count} vertebra.",
+        "{count} 椎体に骨折の所見なし。",
+    ),
+    "heights not measured": ("Heights not measured ({why})", "椎体高は計測不能（{why}）"),
+    "no loss": ("No loss of height", "椎体高の減少なし"),
+    "loss": (
+        "Height loss {loss:.0f} % ({site}), Genant {grade}, range {low}-{high}",
+        "椎体高減少 {loss:.0f} %（{site}）、Genant 分類 {grade}（範囲 {low}-{high}）",
+    ),
+    "no lesion": (
+        "map: no lesion of {least:g} mL{specks}",
+        "マップ：{least:g} mL 以上の病変なし{specks}",
+    ),
+    "specks": (", specks of {volume:.2f} mL", "（微小域 {volume:.2f} mL）"),
+    "lesions": ("map {volume:.2f} mL{place}{more}", "マップ {volume:.2f} mL{place}{more}"),
+    "more": (" and {count} more", "、ほか {count} か所"),
+    "in the arch": (" in the arch, {side}", "、椎弓（{side}）"),
+    "in the middle": (" in the middle of the body", "、椎体中央"),
+    "at an endplate": (" at the {height}", "、{height}"),
+    # Words of the lists.
+    "fracture likely": ("fracture likely", "骨折の可能性が高い"),
+    "review": ("review", "要確認"),
+    "no sign": ("no sign", "所見なし"),
+    "map": ("map", "マップ"),
+    "heights": ("heights", "椎体高"),
+    "map and heights": ("map and heights", "マップと椎体高"),
+    "anterior": ("anterior", "前方"),
+    "middle": ("middle", "中央"),
+    "posterior": ("posterior", "後方"),
+    "arch": ("arch", "椎弓"),
+    "upper endplate": ("upper endplate", "上位終板"),
+    "lower endplate": ("lower endplate", "下位終板"),
+    "left": ("left", "左"),
+    "central": ("central", "正中"),
+    "right": ("right", "右"),
+    "cut": ("cut", "撮影範囲外に続く"),
+    "fragment": ("fragment", "一部のみ"),
+    "transitional": ("transitional", "移行椎の可能性"),
+    "no label map": ("no label map", "ラベルマップなし"),
+    "only a fragment is labelled": ("only a fragment is labelled", "一部のみがラベルされている"),
+    "cut by the border of the CT": ("cut by the border of the CT", "CT の端で切れている"),
+}
+
+
+def phrase(language: str, key: str, **values: str | float) -> str:
+    """A phrase in a language, filled with values; a word that the table lacks, as it is.
+
+    Args:
+        language: one of `LANGUAGES`.
+        key: of the phrase, or a word of the lists.
+        values: that the phrase names.
+
+    >>> phrase("ja", "upper endplate"), phrase("en", "more", count=2), phrase("ja", "T12")
+    ('上位終板', ' and 2 more', 'T12')
+    """
+    found = PHRASES.get(key)
+    return key if found is None else found[LANGUAGES.index(language)].format(**values)

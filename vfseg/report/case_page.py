@@ -1,0 +1,308 @@
+"""The page of one CT: sentences, tables and a viewer, in one file that asks no network."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+from nibabel.affines import apply_affine
+
+from vfseg.drawing.figures import BONE_WINDOW, REFERENCE, Picture
+from vfseg.drawing.page import write_html
+from vfseg.evaluation.findings import LISTED_ML
+from vfseg.evaluation.phrases import LANGUAGES
+from vfseg.evaluation.sentences import answer_of, asks, loss_of, sentences
+from vfseg.report.case_lists import CaseLists
+from vfseg.report.curved import curved_picture
+from vfseg.report.figures import PROBABILITY_COLOURS
+from vfseg.report.mesh import packed_surfaces
+from vfseg.report.niivue import niivue_module, within_script
+from vfseg.report.scene import Scene
+from vfseg.report.solids import Solids
+from vfseg.report.texts import both, said, word
+from vfseg.report.view_grid import (
+    HU_STEP,
+    LOWEST_HU,
+    MARGIN_MM,
+    ViewVolumes,
+    compressed,
+    packed,
+    view_volumes,
+)
+from vfseg.report.volume_at import volume_at
+
+PAGE = "page.html"
+
+_WINDOWS = {"bone": BONE_WINDOW, "soft": (-160.0, 240.0), "wide": (LOWEST_HU, 1500.0)}
+_HEIGHTS = ("anterior", "middle", "posterior")
+_INDEX = ("i", "j", "k")
+
+
+class About(NamedTuple):
+    """What the page says of a case.
+
+    Attributes:
+        name: of the case, as the user gave it.
+        lists: of its vertebrae and lesions.
+        synthetic: whether the model was trained on synthetic fractures.
+        outside: what of the CT lies outside the range of training; None where nothing does.
+    """
+
+    name: str
+    lists: CaseLists
+    synthetic: bool
+    outside: str | None
+
+
+class Level(NamedTuple):
+    """A vertebra beside the picture along the spine.
+
+    Attributes:
+        name: of the level.
+        probability: of a fracture, two decimals; "" where it is not known.
+        asks: whether it is to be looked at.
+        top: from the upper edge of the picture, per cent.
+        mm: where it lies, "x y z" in RAS+ mm.
+    """
+
+    name: str
+    probability: str
+    asks: bool
+    top: float
+    mm: str
+
+
+def write_case_page(
+    scene: Scene, about: About, solids: Solids | None, pictures: Sequence[Picture], path: Path
+) -> None:
+    """Writes the page of a case; equal cases, equal bytes.
+
+    With the extra `report` the page has a viewer; without it the pictures stand in its place.
+
+    Args:
+        scene: of the case.
+        about: what is said of it.
+        solids: of the case, for the view in 3D; None where there is nothing to show.
+        pictures: that stand already, to be shown in the page.
+        path: of the page.
+
+    Raises:
+        UserError: the page cannot be written.
+    """
+    module = niivue_module()
+    write_html(
+        path,
+        "vfseg.report",
+        "case.html.j2",
+        kind="case",
+        title=about.name,
+        name=about.name,
+        about=about,
+        said=said,
+        sentences=_sentences(about.lists),
+        vertebrae=_vertebra_table(scene, about.lists),
+        lesions=_lesion_table(about.lists),
+        least=f"{LISTED_ML:g}",
+        windows=_WINDOWS,
+        has_truth=scene.reference is not None,
+        synthetic_truth=scene.reference is not None and scene.reference.synthetic,
+        has_uncertainty=scene.uncertainty is not None,
+        threshold=scene.threshold,
+        pictures=[(_data_url(picture.path), picture) for picture in pictures],
+        niivue=None if module is None else Markup(module),
+        **({} if module is None else _viewer(scene, about, solids)),
+    )
+
+
+def _viewer(scene: Scene, about: About, solids: Solids | None) -> dict[str, Any]:
+    """What only a page with a viewer shows."""
+    volumes = view_volumes(scene)
+    return {
+        "levels": _levels(scene, about.lists, volumes),
+        "ratio": _ratio(volumes),
+        "how": _how(volumes),
+        "content": _content(scene, about, volumes, solids),
+    }
+
+
+def _sentences(lists: CaseLists) -> list[tuple[Markup, bool]]:
+    """Each in every language, and whether it asks for a look."""
+    if not lists.vertebrae:
+        return []
+    asked = any(asks(row) for row in lists.vertebrae)
+    said_in = {language: sentences(lists, language) for language in LANGUAGES}
+    return [(both(dict(zip(LANGUAGES, lines))), asked) for lines in zip(*said_in.values())]
+
+
+def _vertebra_table(scene: Scene, lists: CaseLists) -> dict[str, Any]:
+    places = {v.level: _mm(apply_affine(scene.ct.affine, v.centre)) for v in scene.spine.vertebrae}
+    truth = any("fractured" in row for row in lists.vertebrae)
+    head = ["level", "verdict", "probability", "genant", "loss"]
+    head += [*(f"height_{site}" for site in _HEIGHTS), "map_ml", "why", "flags"]
+    rows = [
+        {
+            "level": row["level"],
+            "mm": places.get(row["level"], ""),
+            "asks": asks(row),
+            "cells": [*_cells(row), *_truth_cell(row)],
+        }
+        for row in lists.vertebrae
+    ]
+    return {"head": [said(key) for key in [*head, *(["truth"] * truth)]], "rows": rows}
+
+
+def _cells(row: Mapping[str, Any]) -> list[str | Markup]:
+    loss, genant = loss_of(row), ""
+    if loss is not None:
+        genant = f"{row['genant']} ({row['genant_low']}-{row['genant_high']})"
+    why_missing, flags = row["heights_missing"], row["flags"].split()
+    if why_missing:  # which says what the flags "cut" and "fragment" say
+        flags = [why_missing, *(flag for flag in flags if flag == "transitional")]
+    return [
+        word(answer_of(row)),
+        _decimals(row["probability"], 2),
+        genant,
+        "" if loss is None else f"{round(100 * loss)} %",
+        *(_decimals(row[f"height_{site}_mm"], 1) for site in _HEIGHTS),
+        f"{row['map_ml']:.2f}",
+        word(row["why"]),
+        Markup(", ").join(map(word, flags)),
+    ]
+
+
+def _truth_cell(row: Mapping[str, Any]) -> list[str | Markup]:
+    """Of an evaluated vertebra; none where there is no truth."""
+    if "fractured" not in row:
+        return []
+    return [said("fractured") if row["fractured"] else ""]
+
+
+def _lesion_table(lists: CaseLists) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": row["lesion"],
+            "mm": _mm([row[f"{axis}_mm"] for axis in "xyz"]),
+            "cells": [
+                row["level"] or "",
+                f"{row['volume_ml']:.2f}",
+                f"{row['max_probability']:.2f}",
+                Markup(", ").join(
+                    word(row[key]) for key in ("height", "depth", "side") if row[key]
+                ),
+                *(row[f"voxels_{axis}"] or "" for axis in _INDEX),
+            ],
+        }
+        for row in lists.lesions
+    ]
+
+
+def _levels(scene: Scene, lists: CaseLists, volumes: ViewVolumes) -> list[Level]:
+    rows = {row["level"]: row for row in lists.vertebrae}
+    depth = volumes.grid.shape[0]
+    found = []
+    for vertebra in scene.spine.vertebrae:
+        row = rows.get(vertebra.level, {})
+        from_top = depth - 0.5 - float(volumes.grid.index_of(vertebra.centre)[0])
+        found.append(
+            Level(
+                vertebra.level,
+                _decimals(row.get("probability"), 2),
+                bool(row) and asks(row),
+                round(100 * from_top / depth, 2),
+                _mm(apply_affine(scene.ct.affine, vertebra.centre)),
+            )
+        )
+    return found
+
+
+def _how(volumes: ViewVolumes) -> Markup:
+    steps = volumes.grid.affine[:3, :3]
+    return said(
+        "how_words",
+        margin=f"{MARGIN_MM:g}",
+        spacing=" × ".join(f"{size:.3g}" for size in np.linalg.norm(steps, axis=0)),
+        hu=f"{HU_STEP:g}",
+        lowest=f"{LOWEST_HU:g}",
+        highest=f"{LOWEST_HU + 255 * HU_STEP:g}",
+    )
+
+
+def _ratio(volumes: ViewVolumes) -> float:
+    """Width to height of the picture along the spine."""
+    depth, height, _ = volumes.grid.shape
+    tall, wide, _ = np.linalg.norm(volumes.grid.affine[:3, :3], axis=0)
+    return round(float(height * wide / (depth * tall)), 4)
+
+
+def _start(scene: Scene, lists: CaseLists, volumes: ViewVolumes) -> np.ndarray:
+    """Where the viewer begins, RAS+ mm: the surest lesion, or else the vertebra to be looked at."""
+    if lists.lesions:
+        surest = max(lists.lesions, key=lambda row: row["max_probability"])
+        return np.array([surest[f"{axis}_mm"] for axis in "xyz"])
+    asked = [row for row in lists.vertebrae if asks(row)]
+    worst = max(asked, key=lambda row: row["probability"] or 0.0, default={"level": ""})["level"]
+    centres = [v.centre for v in scene.spine.vertebrae if v.level == worst or not worst]
+    if centres:
+        return apply_affine(scene.ct.affine, centres[len(centres) // 2])
+    return apply_affine(volumes.grid.affine, (np.array(volumes.grid.shape) - 1) / 2)
+
+
+def _content(scene: Scene, about: About, volumes: ViewVolumes, solids: Solids | None) -> Markup:
+    """What the script of the page reads, as JSON."""
+    grid, geometry = volumes.grid, scene.ct.geometry
+    slope = volumes.most_uncertain / 255
+    files = {
+        "ct": packed(volumes.ct, grid, HU_STEP, LOWEST_HU),
+        "probability": packed(volumes.probability, grid, 1 / 255),
+    }
+    if volumes.uncertainty is not None:
+        files["uncertainty"] = packed(volumes.uncertainty, grid, slope)
+    if volumes.truth is not None:
+        files["truth"] = packed(volumes.truth, grid, labels=True)
+    curved = curved_picture(volumes, scene.spine.vertebrae)
+    thresholds, ml = volume_at(
+        scene.probability, scene.threshold, float(np.prod(scene.ct.voxel_spacing)) / 1000
+    )
+    surfaces = {} if solids is None else packed_surfaces(solids)
+    content = {
+        "volumes": {name: _text(file) for name, file in files.items()},
+        "surfaces": {name: _text(compressed(file)) for name, file in surfaces.items()},
+        "curved": {
+            "columns": [round(float(at), 3) for at in curved.columns],
+            "layers": {name: _text(compressed(a.tobytes())) for name, a in curved.layers.items()},
+        },
+        "grid": {"shape": grid.shape, "affine": grid.affine.tolist()},
+        "to_grid": np.linalg.inv(grid.affine).tolist(),
+        "from_mm": np.linalg.inv(geometry.stored_affine).tolist(),
+        "hu": {"step": HU_STEP, "lowest": LOWEST_HU},
+        "most_uncertain": volumes.most_uncertain,
+        "colours": (PROBABILITY_COLOURS(np.arange(256)) * 255).round().astype(int).tolist(),
+        "truth_colour": [int(REFERENCE[at : at + 2], 16) for at in (1, 3, 5)],
+        "threshold": scene.threshold,
+        "thresholds": thresholds,
+        "ml": [float(f"{volume:.6g}") for volume in ml],
+        "window": _WINDOWS["bone"],
+        "start": _start(scene, about.lists, volumes).round(2).tolist(),
+    }
+    return Markup(within_script(json.dumps(content, separators=(",", ":"))))
+
+
+def _decimals(value: float | None, places: int) -> str:
+    return "" if value is None else f"{value:.{places}f}"
+
+
+def _mm(point: Sequence[float] | np.ndarray) -> str:
+    return " ".join(f"{float(at):.2f}" for at in point)
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _data_url(path: Path) -> str:
+    kind = re.sub(r"^\.", "", path.suffix)
+    return f"data:image/{kind};base64,{_text(path.read_bytes())}"
