@@ -108,6 +108,30 @@ class CaseMap:
         return box_between(first, last)
 
 
+def crop_region(
+    starts: Sequence[tuple[int, int, int]],
+    crop_shape: tuple[int, int, int],
+    voxel_spacing: float,
+    geometry: Geometry,
+    box: Box,
+) -> np.ndarray:
+    """The voxels in a box of a CT that lie in crops, bool `d h w`: the `region` of a `Slab`.
+
+    Args:
+        starts: first voxel of each crop in the case grid.
+        crop_shape: of each, (d, h, w).
+        voxel_spacing: of the case grid, mm.
+        geometry: of the CT.
+        box: of the CT's grid.
+    """
+    origin, extent = bounds(starts, crop_shape)
+    weight = np.zeros(extent, np.uint8)
+    for start in starts:
+        weight[tuple(slice(a - o, a - o + n) for a, o, n in zip(start, origin, crop_shape))] = 1
+    shown = CaseMap(origin, Fused(weight, weight), "mean", None, voxel_spacing)
+    return shown.part_on_ct(geometry, box).region
+
+
 def fuse_case(
     predictions: Iterable[np.ndarray],
     starts: Sequence[tuple[int, int, int]],
