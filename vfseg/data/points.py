@@ -94,7 +94,7 @@ def _of_json(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
         axes = [_AXES[letter] for letter in header["direction"]]
         if sorted(axis for axis, _ in axes) != [0, 1, 2]:
             raise ValueError(f"direction {header['direction']}")
-        points = [(entry["label"], [float(entry[key]) for key in "XYZ"]) for entry in entries]
+        points = [(int(entry["label"]), [float(entry[key]) for key in "XYZ"]) for entry in entries]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
