@@ -104,6 +104,12 @@ def test_bash_completes(typed, completed):
     assert (done.stdout.strip(), done.stderr) == (completed, "")
 
 
+def test_the_package_is_the_program():
+    command = [sys.executable, "-m", "vfseg", "--version"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"vfseg {version()}\n"
+
+
 def test_that_of_zsh_is_that_of_bash_once_zsh_takes_it():
     first, _, rest = said("completion zsh").partition("\n")
     assert "bashcompinit" in first
