@@ -309,6 +309,7 @@ def test_nothing_is_imported_at_the_start_that_only_a_later_part_of_the_work_nee
     assert not late & set(started.stdout.split())
 
 
+@pytest.mark.usefixtures("_flags_as_before")
 def test_help_says_that_a_config_is_executed(capsys):
     assert program.main(["vfseg", "--help"]) == 0
     assert "A config file is Python, and is executed" in capsys.readouterr().out

@@ -5,9 +5,12 @@ import sys
 
 import pytest
 from absl import logging
+from absl.testing import flagsaver
 
 from vfseg.commands import logs
+from vfseg.commands.flags import FLAGS
 from vfseg.errors import UserError
+from vfseg.main import main
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +75,15 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"--log-file .*run\.log: cannot be written"):
         logs.prepare(quiet=False, verbose=False, file=tmp_path / "file" / "run.log")
+
+
+def test_the_program_keeps_what_it_ends_with(tmp_path, capsys):
+    path, before = tmp_path / "run.log", flagsaver.save_flag_values(FLAGS)
+    words = ["predict", str(tmp_path / "none.nii"), "--boxes=b.csv", f"-o={tmp_path / 'out'}"]
+    try:
+        assert main(["vfseg", *words, "--log-file", str(path)]) == 2
+    finally:
+        flagsaver.restore_flag_values(before, FLAGS)
+    (line,) = path.read_text().splitlines()
+    assert f"ENDED {tmp_path / 'none.nii'}: no such file" in line
+    assert capsys.readouterr().err == f"vfseg: {line.partition('ENDED ')[2]}\n"

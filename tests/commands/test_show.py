@@ -44,6 +44,9 @@ def test_a_picture_and_the_sizes_of_the_vertebrae(tmp_path, capsys):
         ({"points": "points.csv"}, "--vertebrae and --points: both name the vertebrae"),
         ({"input": "."}, "name one CT"),
         ({"input": "no.nii.gz"}, "no.nii.gz: no such file"),
+        ({"input": "x" * 300}, "xxx: File name too long. Check the path"),
+        ({"input": "x" * 300, "vertebrae": None}, "xxx: File name too long. Check the path"),
+        ({"vertebrae": "x" * 300}, "xxx: File name too long. Check the path"),
     ],
 )
 def test_what_cannot_be_shown_is_named(tmp_path, changes, said):

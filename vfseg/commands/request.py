@@ -70,7 +70,7 @@ def look_at(request: Request) -> None:
         UserError: as `cases_of`, for one CT; a label map on another grid; an output that cannot be
             written.
     """
-    if _named_case(request) is None and _holds_cases(request.input):
+    if _named_case(request) is None and _holds_cases(_reachable(request.input)):
         print(f"{request.input}: looking for cases", flush=True)
     elif request.vertebrae == AUTO:
         print(f"{request.input}: {size_of(read_geometry(request.input))}", flush=True)
@@ -91,7 +91,7 @@ def asked_case(request: Request) -> Case:
     case = _named_case(request)
     if case is not None:
         return case
-    if request.vertebrae == AUTO or _holds_cases(request.input):
+    if request.vertebrae == AUTO or _holds_cases(_reachable(request.input)):
         raise UserError(
             f"{request.input}: name one CT, and its vertebrae with --vertebrae, --boxes or "
             "--points."
@@ -123,6 +123,19 @@ def _holds_cases(path: Path) -> bool:
     return path.suffix.lower() == ".csv" or (path.is_dir() and not holds_dicom(path))
 
 
+def _reachable(path: Path) -> Path:
+    """The path, if it can be looked at.
+
+    Raises:
+        UserError: its name is too long, or its folder may not be entered.
+    """
+    try:
+        path.exists()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}. Check the path.") from error
+    return path
+
+
 def _named_case(request: Request) -> Case | None:
     """The one CT whose vertebrae are named; None where cases are to be looked for."""
     named = {
@@ -137,6 +150,5 @@ def _named_case(request: Request) -> Case | None:
         )
     if not named or request.vertebrae == AUTO:
         return None
-    return case_of_ct(
-        request.input, vertebrae=request.vertebrae, boxes=request.boxes, points=request.points
-    )
+    files = {name.lstrip("-"): _reachable(path) for name, path in named.items()}
+    return case_of_ct(_reachable(request.input), **files)
