@@ -14,7 +14,7 @@ GROUND = (
 )
 FOLDERS = (
     *("data", "synthesis", "crops", "drawing", "audit", "models", "training", "inference"),
-    *("evaluation", "report", "config", "commands"),
+    *("evaluation", "report", "config", "commands", "api"),
 )
 ROOT = Path(vfseg.__file__).parent
 PROJECT = Path(__file__).parent.parent
@@ -61,7 +61,7 @@ def test_the_ground_floor_imports_nothing_from_above():
 
 def test_every_folder_and_module_of_the_package_has_its_place():
     found = {p.stem for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
-    assert found == {"__init__", "main", *GROUND, *FOLDERS}
+    assert found == {"__init__", "__main__", "main", *GROUND, *FOLDERS}
 
 
 def test_the_check_sees_every_form_of_import():

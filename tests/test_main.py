@@ -235,7 +235,7 @@ def _roll_fractures(case):
         ([*TINY, "--wrkdir=x"], "wrkdir"),
         ([*TINY, "--mode=trian"], f"expected one of {', '.join(MODES)}"),
         ([*TINY, "stray"], "'stray'"),
-        ([], "--config"),
+        (["--workdir=x"], "--config"),
         (["--config", "configs/quickstart.py:huge"], "no variant 'huge'"),
         ([*TINY, "--checkpoint=runs/x"], "--checkpoint goes with --mode predict"),
         ([*TINY, "--overwrite"], "--overwrite goes with --mode predict"),
@@ -244,7 +244,7 @@ def _roll_fractures(case):
     ],
 )
 def test_what_a_user_can_mistype_is_answered(tmp_path, arguments, said):
-    workdir = [] if "--wrkdir=x" in arguments or not arguments else ["--workdir", tmp_path / "w"]
+    workdir = [] if {"--wrkdir=x", "--workdir=x"} & {*arguments} else ["--workdir", tmp_path / "w"]
     assert said in vfseg(*arguments, *workdir, status=2)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()], "nothing was begun"
 
@@ -294,6 +294,7 @@ def test_rubbish_is_collected_while_the_program_works_and_after_it(monkeypatch):
     monkeypatch.setattr(
         "vfseg.commands.predict.predict", lambda _: seen.update(work=gc.isenabled())
     )
+    monkeypatch.setattr("vfseg.commands.request.look_at", lambda _: None)
     assert program.main(["vfseg", "--mode=predict", "--input=x", "--output=y"]) == 0
     assert seen == {"start": False, "work": True}
     assert program.main(["vfseg", "--mode=none"]) == 2
@@ -308,6 +309,7 @@ def test_nothing_is_imported_at_the_start_that_only_a_later_part_of_the_work_nee
     assert not late & set(started.stdout.split())
 
 
+@pytest.mark.usefixtures("_flags_as_before")
 def test_help_says_that_a_config_is_executed(capsys):
     assert program.main(["vfseg", "--help"]) == 0
     assert "A config file is Python, and is executed" in capsys.readouterr().out

@@ -1,5 +1,10 @@
 """Command line of vfseg: parses, checks and dispatches; nothing else.
 
+    vfseg predict CT --vertebrae LABELS -o DIR
+    vfseg run NAME [--workdir DIR] [--config.KEY=VALUE]
+
+`vfseg` alone lists all commands. Each is a mode, and all of it can be said by flags:
+
     python -m vfseg.main --config configs/NAME.py [--workdir DIR] [--mode MODE] [--config.KEY=VALUE]
     python -m vfseg.main --mode predict --input CT --vertebrae LABELS --output DIR
 
@@ -25,7 +30,6 @@ import dataclasses
 import functools
 import gc
 import importlib
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,7 +37,9 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
-from vfseg.commands import flags
+from vfseg.commands import flags, logs
+from vfseg.commands.answers import answer
+from vfseg.commands.subcommands import as_flags
 from vfseg.errors import UserError
 from vfseg.files import full_disk_named
 from vfseg.stopping import INTERRUPTED, STOP, Stopped
@@ -49,27 +55,52 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the program with `sys.argv`; returns the exit status."""
     gc.disable()  # until all is imported: none of that is garbage, and looking takes half a second
     try:
-        flags.parse(arguments)
+        answered = answer(arguments)
+        if answered is not None:
+            print(answered)
+            return 0
+        flags.parse(as_flags(arguments))
         if flags.HELP.value:
             print(f"{__doc__}\n{flags.FLAGS.get_help()}")
             return 0
         flags.check()
         _prepare_logging()
+        if flags.MODE.value in flags.CT_MODES:
+            _look_at_input()
+        if flags.MODE.value == "show":
+            return 0
         _prepare_jax()
         with contextlib.nullcontext() if flags.FOLDS.value else _joined(), full_disk_named():
             _dispatch()
     except UserError as error:
-        print(f"vfseg: {error}", file=sys.stderr)
-        return 2
+        return _ended(str(error), 2)
     except Stopped as stopped:
-        print(f"vfseg: {stopped}", file=sys.stderr)
-        return stopped.status
+        return _ended(str(stopped), stopped.status)
     except KeyboardInterrupt:
-        print(f"vfseg: {INTERRUPTED}", file=sys.stderr)
-        return 130
+        return _ended(INTERRUPTED, 130)
     finally:
         gc.enable()
+        logs.close()
     return 0
+
+
+def _ended(why: str, status: int) -> int:
+    print(f"vfseg: {why}", file=sys.stderr)
+    logs.note(why)
+    return status
+
+
+def _look_at_input() -> None:
+    """What can be told of a CT before JAX is loaded: what is wrong is said now."""
+    from vfseg.commands.request import look_at
+
+    request = flags.request()
+    if flags.MODE.value == "show":
+        from vfseg.commands.show import show
+
+        show(request)
+    elif not flags.DISTRIBUTED.value and not flags.PROCESS.value:
+        look_at(request)
 
 
 def entry_point() -> None:
@@ -175,48 +206,16 @@ def _compare(run: "Run") -> None:
 
 
 def _prepare_logging() -> None:
-    """Our own lines from INFO on, those of libraries from WARNING on; plain text."""
-    import logging as standard
-
     flags.FLAGS.mark_as_parsed()  # absl's own; unparsed, it warns at the first line
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
-    handler = logging.get_absl_handler()
-    handler.setFormatter(standard.Formatter("%(message)s"))
-    ours = os.path.dirname(os.path.abspath(__file__))
-
-    def is_shown(record: standard.LogRecord) -> bool:
-        own = record.pathname.startswith(ours)
-        if not own and record.exc_info:  # of a device that does not start, say: no traceback
-            record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]}", ()
-            record.exc_info = record.exc_text = None
-        return own or record.levelno >= standard.WARNING
-
-    handler.addFilter(is_shown)
+    logs.prepare(
+        quiet=flags.QUIET.value, verbose=flags.VERBOSE.value, file=flags.path_of(flags.LOG_FILE)
+    )
 
 
 def _prepare_jax() -> None:
-    """Compiled programs are kept between runs, unless JAX_COMPILATION_CACHE_DIR says where.
+    from vfseg.commands.start import prepare_jax
 
-    A process that is alone on its machine computes on all of its cores.
-    """
-    try:
-        import jax
-    except Exception as error:  # whatever a library of others raises
-        raise UserError(
-            f"JAX cannot be loaded ({type(error).__name__}: {error}). Install it anew, all of its "
-            "packages of one version: pip install -U jax jaxlib."
-        ) from error
-    from vfseg.devices import check_flags
-    from vfseg.processes import use_cores
-
-    check_flags()
-
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        jax.config.update("jax_compilation_cache_dir", os.path.join(cache, "vfseg", "xla"))
-    if not flags.DISTRIBUTED.value and flags.PROCESSES.value is None:
-        use_cores()
+    prepare_jax(alone=not flags.DISTRIBUTED.value and flags.PROCESSES.value is None)
 
 
 if __name__ == "__main__":

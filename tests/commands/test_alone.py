@@ -32,7 +32,7 @@ def parsed(monkeypatch):
     flagsaver.restore_flag_values(saved, flags.FLAGS)
 
 
-@pytest.mark.parametrize("mode", [mode for mode in flags.MODES if mode != "predict"])
+@pytest.mark.parametrize("mode", [mode for mode in flags.MODES if mode not in flags.CT_MODES])
 def test_a_second_run_is_refused_in_every_mode(tmp_path, parsed, mode):
     """And touches nothing: what the first one has not finished yet stays."""
     parsed(["vfseg", TINY, f"--workdir={tmp_path}", f"--mode={mode}"])
@@ -68,7 +68,7 @@ def test_folds_are_runs_of_their_own(tmp_path, parsed, monkeypatch):
 
 
 def test_a_second_prediction_into_the_same_folder_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("vfseg.commands.predict._cases", lambda request: ((), True))
+    monkeypatch.setattr("vfseg.commands.predict.cases_of", lambda request: ((), True))
     request = Request(input=tmp_path / "ct.nii.gz", output=tmp_path / "out")
     with kept_for_run(request.output), pytest.raises(UserError, match=REFUSED):
         predict(request)

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from tests.cohort import tiny_config
-from vfseg.commands import predict as command
+from vfseg.commands import case_result as command
 from vfseg.commands.predict import Request, predict
 from vfseg.config.recipe import initial_state
 from vfseg.data.geometry import geometry_from
 from vfseg.data.spine import SpineReading
 from vfseg.data.volume import read_geometry, write_ct, write_labels
 from vfseg.errors import UserError
+from vfseg.files import read_table
 from vfseg.inference.estimate import result_bytes
 from vfseg.inference.thresholds import Thresholds, save_thresholds
 from vfseg.stopping import STOP, Stopped
@@ -118,7 +119,7 @@ def test_a_case_has_the_name_of_its_ct_however_it_is_predicted(
         found.append((output / "vertebrae.csv").read_text().split("\n")[1].split(",")[0])
         found.append(capsys.readouterr().out.split(": 40x36x60")[0].split("\n")[-1])
     run(tmp_path / "in", tmp_path / "y", checkpoints)
-    found += [path.name for path in (tmp_path / "y").iterdir()]
+    found += [path.name for path in (tmp_path / "y").iterdir() if path.is_dir()]
     assert set(found) == {"case"}
 
 
@@ -187,6 +188,10 @@ def test_one_bad_case_among_many_is_named_and_the_others_are_written(tmp_path, c
     assert "damaged or cut short" in printed
     written = sorted(path.parent.name for path in (tmp_path / "out").rglob("probability.nii.gz"))
     assert written == ["a", "d"]
+    _, rows = read_table(tmp_path / "out" / "vertebrae.csv")
+    listed = [(row.cells["case_id"], row.cells["level"]) for row in rows]
+    assert listed == [("a", "L1"), ("a", "L2"), ("d", "L1"), ("d", "L2")]
+    assert f"4 vertebrae of 2 cases: {tmp_path / 'out' / 'vertebrae.csv'}" in printed
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -310,7 +315,7 @@ def test_results_among_the_cases_are_kept_and_are_no_cases(tmp_path, checkpoints
     capsys.readouterr()
     run(tmp_path, tmp_path / "results", checkpoints)
     assert "the result stands and is kept" in capsys.readouterr().out
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["p1"]
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"p1", "vertebrae.csv"}
 
 
 def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog, monkeypatch):

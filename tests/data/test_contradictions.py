@@ -1,6 +1,7 @@
 """Header fields that say one thing twice."""
 
 import gzip
+import logging
 
 import nibabel as nib
 import numpy as np
@@ -126,3 +127,15 @@ def test_the_audit_tells_it_of_every_file(tmp_path):
 def test_save_makes_such_files_too(tmp_path):
     """What nibabel writes from one affine agrees with itself."""
     assert read_geometry(save(tmp_path / "a.nii", values(), AFFINE)).remarks == ()
+
+
+def test_nothing_is_said_of_what_nibabel_mends(tmp_path, caplog):
+    """A handedness of 0, as many programs write it, counts as 1."""
+    path = with_header(tmp_path / "ct.nii.gz", pixdim=[0, 0.8, 0.9, 2.5, 1, 1, 1, 1])
+    logger = nib.imageglobals.logger
+    with caplog.at_level(logging.DEBUG, logger=logger.name):
+        nib.load(path)
+        assert "qfac" in caplog.text, "what there is to be said"
+        caplog.clear()
+        np.testing.assert_allclose(read_geometry(path).stored_affine, AFFINE, rtol=1e-6)
+    assert caplog.text == ""

@@ -1,5 +1,7 @@
 """From the predictions of crops to the map of the case, and from there to the grid of the CT."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -11,6 +13,7 @@ from vfseg.data.geometry import PLANE_AXES, geometry_from
 from vfseg.data.levels import Vertebra
 from vfseg.data.nifti import slabs
 from vfseg.data.volume import Volume
+from vfseg.evaluation.floors import crop_region
 from vfseg.inference.case_map import CaseMap, fuse_case
 from vfseg.inference.fusion import FUSIONS, RULES, Fused
 from vfseg.inference.views import Views
@@ -206,3 +209,14 @@ def test_slabs_of_a_file_cover_it_in_its_order():
     assert all(part[0] == slice(0, 30) and part[1] == slice(0, 20) for part in thin)
     flipped = list(geometry((30, 20, 25), (1.0, 1.0, 1.0), "PIL").slabs(4))
     assert [(part[2].start, part[2].stop) for part in flipped[:2]] == [(21, 25), (17, 21)]
+
+
+def test_the_region_of_crops_is_that_of_their_map():
+    """Told without predictions: on a turned grid, in a box, with crops beyond the CT."""
+    grid, views = geometry((20, 22, 24), (1.5, 0.8, 1.2), "PIR"), Views(("axial",))
+    starts, shape = [(-2, 3, 4), (5, 1, 9), (15, 6, 2)], (6, 5, 7)
+    fused = fuse(np.full((len(starts), 1, *shape), 0.5, np.float32), starts, views, spacing=1.3)
+    region = crop_region([SimpleNamespace(start=start) for start in starts], shape, grid, 1.3)
+    assert 0 < region.sum() < region.size
+    for box in (fused.box(grid), whole_box(grid.shape)):
+        np.testing.assert_array_equal(region[box], fused.part_on_ct(grid, box).region)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 
 import jax
 import numpy as np
@@ -99,8 +100,9 @@ def test_two_and_two_steps_are_four_steps(tmp_path, cohort, monkeypatch):
     assert lines == [1, 2, 2, 3, 4, 4]
 
 
-def test_each_phase_is_traced_once(tmp_path, cohort):
+def test_each_phase_is_traced_once(tmp_path, cohort, caplog):
     """Neither later batches, nor validation, nor a resumed run compile a step again."""
+    caplog.set_level(logging.INFO, logger="absl")
     config, records = cohort
     traces, plan = [], training_plan(config)
 
@@ -113,6 +115,9 @@ def test_each_phase_is_traced_once(tmp_path, cohort):
     assert traces == [SUPERVISED, ADVERSARIAL]
     loop.train(counting, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": 0.5})
     assert traces == [SUPERVISED, ADVERSARIAL], "a finished run does not train again"
+    (table,) = [text for text in caplog.messages if "| Name" in text]
+    assert "generator/" in table, "one table of all parameters, and once"
+    assert "discriminator/" in table
 
 
 def test_the_best_and_the_newest_checkpoints_are_kept(tmp_path, cohort):

@@ -2,39 +2,46 @@
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from vfseg.config.derive import load
 from vfseg.errors import UserError
 from vfseg.files import is_special_file, make_sure_of
 
 if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong flag answer at once
-    from vfseg.commands.predict import Request
+    from vfseg.commands.request import Request
     from vfseg.config.config import Config
 
-MODES = ("run", "audit", "prepare", "train", "evaluate", "predict", "report", "ship")
+CT_MODES = ("predict", "show")
+"""Modes that are about CTs of a user, and have no run and no config."""
+MODES = ("run", "audit", "prepare", "train", "evaluate", "predict", "report", "ship", "show")
 _PACKAGE = Path(__file__).parent.parent
+PACKAGED_CONFIGS = _PACKAGE / "configs"
 _FOLD_MODES = ("run", "prepare", "train", "evaluate", "report")
 
 FLAGS = flags.FlagValues()
 config_flags.DEFINE_config_file(
     "config",
     None,
-    "configs/NAME.py, which is executed; override a key with --config.KEY=VALUE",
+    "NAME of `vfseg configs`, or a file NAME.py, which is executed; override a key with "
+    "--config.KEY=VALUE",
     flag_values=FLAGS,
 )
 
 
-def _string(name: str, default: str | None, text: str) -> flags.FlagHolder:
-    return flags.DEFINE_string(name, default, text, flag_values=FLAGS)
+def _string(
+    name: str, default: str | None, text: str, short: str | None = None
+) -> flags.FlagHolder:
+    return flags.DEFINE_string(name, default, text, short_name=short, flag_values=FLAGS)
 
 
-def _boolean(name: str, text: str) -> flags.FlagHolder:
-    return flags.DEFINE_boolean(name, False, text, flag_values=FLAGS)
+def _boolean(name: str, text: str, short: str | None = None) -> flags.FlagHolder:
+    return flags.DEFINE_boolean(name, False, text, short_name=short, flag_values=FLAGS)
 
 
 MODE = _string("mode", "run", f"one of {', '.join(MODES)}")
@@ -45,10 +52,15 @@ VERTEBRAE = _string(
     "vertebrae", None, "predict: label map of the vertebrae (file, or folder of masks), or auto"
 )
 BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
+POINTS = _string(
+    "points", None, "predict: middles of the bodies, *_ctd.json or CSV of level,x,y,z in RAS mm"
+)
 SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; else by anatomy")
 INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
 CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step's folder in it")
-OUTPUT = _string("output", None, "predict: folder of the results; ship: of the model")
+OUTPUT = _string(
+    "output", None, "predict: folder of the results; ship: of the model; show: the picture", "o"
+)
 FOLLOW_LINKS = _boolean("follow_links", "symbolic links of a manifest may lead out of its folder")
 OVERWRITE = _boolean("overwrite", "predict: replace existing results")
 EVERYWHERE = _boolean("everywhere", "predict: show also what lies away from the vertebrae")
@@ -59,12 +71,15 @@ DISTRIBUTED = _boolean("distributed", "join the processes of the cluster that th
 COORDINATOR = _string("coordinator", None, "HOST:PORT of process 0, to join processes elsewhere")
 PROCESSES = flags.DEFINE_integer("processes", None, "how many there are", flag_values=FLAGS)
 PROCESS = flags.DEFINE_integer("process", None, "which one this is, from 0", flag_values=FLAGS)
-HELP = flags.DEFINE_boolean("help", False, "show this text", short_name="h", flag_values=FLAGS)
+QUIET = _boolean("quiet", "no bars, and of the log only warnings; results are printed", "q")
+VERBOSE = _boolean("verbose", "the whole log, and what libraries say in theirs", "v")
+LOG_FILE = _string("log_file", None, "a file that gets the whole log and all that is printed")
+HELP = _boolean("help", "show this text", "h")
 
 
 def parse(arguments: Sequence[str]) -> None:
     """Reads the flags; what is wrong with them, or with the config file, is one message."""
-    normal = _with_packaged_config([_with_underscores(argument) for argument in arguments])
+    normal = _with_path_of_config([_with_underscores(argument) for argument in arguments])
     named = Path(_named_config(normal).partition(":")[0])
     if is_special_file(named):  # it would be waited for
         raise UserError(f"--config {named}: a pipe or a device. Name a config file.")
@@ -74,9 +89,12 @@ def parse(arguments: Sequence[str]) -> None:
         rest, wrong = [], error
     path = (_config_path() or _named_config(normal)).partition(":")[0]
     if path and not Path(path).is_file():
-        folders = (Path("configs"), _PACKAGE / "configs")
+        folders = (Path("configs"), PACKAGED_CONFIGS)
         known = sorted({f"configs/{p.name}" for folder in folders for p in folder.glob("*.py")})
-        raise UserError(f"--config {path}: no such file. There are {', '.join(known)}.")
+        stems = {Path(name).stem: name for name in known}
+        near = difflib.get_close_matches(Path(path).stem, stems, 1)
+        hint = f" Did you mean {stems[near[0]]}?" if near else ""
+        raise UserError(f"--config {path}: no such file. There are {', '.join(known)}.{hint}")
     if isinstance(wrong, flags.Error):
         raise UserError(f"{_without_traceback(str(wrong))}. See --help.") from wrong
     if isinstance(wrong, AttributeError | KeyError | TypeError | ValueError):
@@ -84,22 +102,38 @@ def parse(arguments: Sequence[str]) -> None:
     if wrong is not None:
         raise UserError(f"--config {path}: {type(wrong).__name__}: {wrong}") from wrong
     if len(rest) > 1:
-        raise UserError(f"{rest[1]!r}: expected flags only. See --help.")
+        raise UserError(
+            f"{rest[1]!r}: expected flags only. A command comes first, as in vfseg predict CT. See "
+            "--help."
+        )
     if MODE.value not in MODES:
-        raise UserError(f"--mode {MODE.value}: expected one of {', '.join(MODES)}.")
+        near = difflib.get_close_matches(MODE.value, MODES, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UserError(f"--mode {MODE.value}: expected one of {', '.join(MODES)}.{hint}")
 
 
-def _with_packaged_config(arguments: list[str]) -> list[str]:
-    """Takes `configs/NAME.py` from the package, which brings them along, where there is none."""
+def packaged_names() -> list[str]:
+    """Names of the configs that come with the package."""
+    return sorted(path.stem for path in PACKAGED_CONFIGS.glob("*.py"))
+
+
+def _with_path_of_config(arguments: list[str]) -> list[str]:
+    """Replaces the name of a config by its path.
+
+    NAME is `configs/NAME.py`, and where there is none, that is the one which the package brings.
+    """
     named = _named_config(arguments)
-    path = Path(named.partition(":")[0])
-    if path.parts[:1] != ("configs",) or path.exists() or not (_PACKAGE / path).is_file():
+    name, _, variant = named.partition(":")
+    path = Path(name)
+    if name and not path.suffix and len(path.parts) == 1 and not path.exists():
+        path = Path("configs") / f"{name}.py"
+    if path.parts[:1] == ("configs",) and not path.exists() and (_PACKAGE / path).is_file():
+        path = _PACKAGE / path
+        print(f"config: {path}, which came with vfseg")
+    there = f"{path}:{variant}" if variant else str(path)
+    if path == Path(name):
         return arguments
-    packaged = f"{_PACKAGE / named}"
-    print(f"config: {packaged}, which came with vfseg")
-    return [
-        a.replace(named, packaged) if a in (named, f"--config={named}") else a for a in arguments
-    ]
+    return [a.replace(named, there) if a in (named, f"--config={named}") else a for a in arguments]
 
 
 def _config_path() -> str:
@@ -136,9 +170,8 @@ def _with_underscores(argument: str) -> str:
 
 def _key_message(arguments: Sequence[str], error: Exception) -> str:
     """Names the key that does not fit, and its nearest relative."""
-    from vfseg.config.config import setting_names
-
-    keys = setting_names()
+    # The one that names all settings: to ask their classes is to import all that they set.
+    keys = list(_keys(load(PACKAGED_CONFIGS / "quickstart.py")))
     for argument in arguments:
         name = argument.partition("=")[0]
         if name.startswith("--config.") and name[9:] not in keys:
@@ -148,6 +181,14 @@ def _key_message(arguments: Sequence[str], error: Exception) -> str:
         if name.startswith("--config.") and isinstance(error, AttributeError | KeyError):
             return f"{name}: this config leaves the setting at its default. Set it in the file."
     return f"the config cannot be read ({error}). See --help."
+
+
+def _keys(config: ConfigDict, before: str = "") -> Iterator[str]:
+    """Dotted keys of all settings and sections of a config."""
+    for name, value in config.items():
+        yield before + name
+        if isinstance(value, ConfigDict):
+            yield from _keys(value, f"{before}{name}.")
 
 
 def folds(number: int) -> range:
@@ -177,20 +218,21 @@ def check() -> None:
     if FOLDS.value and (COORDINATOR.value or COMPARE.value or FUSIONS.value):
         raise UserError("--folds goes without --coordinator, --compare and --fusions.")
     for holder, modes in (
-        *((holder, ("predict",)) for holder in (INPUT, VERTEBRAE, BOXES, CHECKPOINT)),
+        *((holder, CT_MODES) for holder in (INPUT, VERTEBRAE, BOXES, POINTS)),
+        (CHECKPOINT, ("predict",)),
         *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
-        (OUTPUT, ("predict", "ship")),
-        (OVERWRITE, ("predict",)),
+        (OUTPUT, ("predict", "ship", "show")),
+        (OVERWRITE, CT_MODES),
         (EVERYWHERE, ("predict",)),
-        (DATA, tuple(name for name in MODES if name != "predict")),
+        (DATA, tuple(name for name in MODES if name not in CT_MODES)),
     ):
         if holder.value and mode not in modes:
             raise UserError(f"--{holder.name} goes with --mode {', '.join(modes)}.")
 
 
 def request() -> "Request":
-    """What `--mode predict` is asked for."""
-    from vfseg.commands.predict import Request
+    """What `predict` or `show` is asked for."""
+    from vfseg.commands.request import Request
     from vfseg.data.spine import SpineReading
 
     model = path_of(CHECKPOINT)
@@ -200,6 +242,7 @@ def request() -> "Request":
         input=_required(INPUT),
         vertebrae=path_of(VERTEBRAE),
         boxes=path_of(BOXES),
+        points=path_of(POINTS),
         output=_required(OUTPUT),
         model=model,
         reading=SpineReading(vertebra_scheme=SCHEME.value or "", boxes_inclusive=INCLUSIVE.value),
@@ -245,7 +288,7 @@ def _workdir_path() -> Path:
 
 def _required(holder: flags.FlagHolder) -> Path:
     if not holder.value:
-        raise UserError(f"--mode predict needs --{holder.name}.")
+        raise UserError(f"--mode {MODE.value} needs --{holder.name}.")
     return Path(holder.value)
 
 

@@ -6,23 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
+from tqdm import tqdm
 
 from vfseg import RESEARCH_USE, processes
+from vfseg.commands.case_result import TAKES_LESS, finish, predict_maps
+from vfseg.commands.request import AUTO, Request, cases_of, without_vertebrae
 from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.cases import Case
-from vfseg.data.discovery import case_of_ct, find_cases
-from vfseg.data.outputs import NOTE
-from vfseg.data.spine import SpineReading
 from vfseg.data.vertebra_labels import segment_vertebrae
-from vfseg.data.volume import read_geometry, write_boxed_labels
+from vfseg.data.volume import read_geometry
 from vfseg.devices import enough_memory
 from vfseg.errors import CannotWrite, UserError, quantity
-from vfseg.evaluation.findings import LISTED_ML, Findings, list_findings
-from vfseg.evaluation.lists import LESION_COLUMNS
+from vfseg.evaluation.findings import LISTED_ML, Findings
 from vfseg.evaluation.sentences import sentences, table
-from vfseg.files import make_sure_of, make_sure_of_room, write_table
+from vfseg.files import make_sure_of, make_sure_of_room, read_table, write_table
 from vfseg.inference.case import (
     LESION_MAP,
     LESIONS,
@@ -31,48 +30,11 @@ from vfseg.inference.case import (
     UNCERTAINTY,
     VERTEBRAE,
     Prediction,
-    predict_case,
 )
 from vfseg.inference.estimate import estimate, result_bytes
 from vfseg.inference.model import Model
 from vfseg.inference.near_vertebrae import MARGIN_MM
-from vfseg.report.case_lists import lists_of
-from vfseg.report.scene import Scene
-from vfseg.stopping import STOP
-
-AUTO = Path("auto")
-"""In place of a label map: TotalSegmentator makes one."""
-_TAKES_LESS = (
-    "A CT that is cut to the spine takes less, and so does a model with fewer views "
-    "(config.inference) or smaller crops; JAX_PLATFORMS=cpu has the memory of the whole machine."
-)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a user asks to be predicted.
-
-    Attributes:
-        input: a CT (see `read_ct`) or a folder of cases (see `find_cases`).
-        output: folder of the results of one CT, or of a folder for each case.
-        vertebrae: label map of the one CT, or `AUTO` for every CT that has neither map nor boxes.
-        boxes: box file of the one CT.
-        model: see `open_model`; None for the one shipped with the package.
-        reading: how label maps and boxes are read.
-        overwrite: whether results that stand are replaced.
-        everywhere: whether maps show also what lies away from the vertebrae.
-        follow_links: whether links of a manifest may lead out of its folder.
-    """
-
-    input: Path
-    output: Path
-    vertebrae: Path | None = None
-    boxes: Path | None = None
-    model: Path | None = None
-    reading: SpineReading = dataclasses.field(default_factory=SpineReading)
-    overwrite: bool = False
-    everywhere: bool = False
-    follow_links: bool = False
+from vfseg.stopping import STOP, Stopped
 
 
 def predict(request: Request) -> None:
@@ -85,12 +47,33 @@ def predict(request: Request) -> None:
             not be written.
         Stopped: the program was asked to end; the case at hand is finished first.
     """
-    cases, one = _cases(request)
+    cases, one = cases_of(request)
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
     if processes.is_first():
         make_sure_of(request.output)
     with alone_in(request.output, *(at.name for _, at in wanted if at != request.output)):
-        _predict_all(request, wanted, one)
+        try:
+            _predict_all(request, wanted, one)
+        except Stopped:
+            _list_all(request.output, wanted, one)
+            raise
+        processes.wait()
+        _list_all(request.output, wanted, one)
+
+
+def _list_all(output: Path, wanted: Sequence[tuple[Case, Path]], one: bool) -> None:
+    """Writes the vertebrae of all cases of a folder whose results stand as one table."""
+    if one or not processes.is_first():
+        return
+    tables = [read_table(at / VERTEBRAE) for _, at in wanted if _stands(at)]
+    if not tables:
+        return
+    # Of another version, a table may have other columns.
+    columns = list(dict.fromkeys(column for names, _ in tables for column in names))
+    rows = [{c: row.cells.get(c, "") for c in columns} for _, rows in tables for row in rows]
+    write_table(output / VERTEBRAE, rows, columns)
+    vertebrae = quantity(len(rows), "vertebra", "vertebrae")
+    print(f"{vertebrae} of {quantity(len(tables), 'case')}: {output / VERTEBRAE}")
 
 
 def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: bool) -> None:
@@ -105,16 +88,17 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
         return
     model = open_model(request.model or SHIPPED)
     name = request.model or "shipped with vfseg"
-    print(f"model: {name}, step {model.step}, trained on {_fractures_of(model)} fractures")
+    print(f"model: {name}, step {model.step}, trained on {model.fractures} fractures")
     print(f"threshold {model.thresholds.fused:.3f}, chosen on validation. {RESEARCH_USE}")
     _make_sure_of_room(request.output, [case for case, _ in todo], model)
     tried, failed = 0, []
-    for case, directory in todo:
+    several = None if len(todo) > 1 else True
+    for case, directory in tqdm(todo, "cases", unit="case", disable=several):
         if STOP.asked:
             break
         tried += 1
         try:
-            with enough_memory(_TAKES_LESS):
+            with enough_memory(TAKES_LESS):
                 known = _with_vertebrae(case, request, directory)
                 _predict(known, model, request, directory)
         except CannotWrite:  # nor could the next one be
@@ -149,86 +133,37 @@ def _make_sure_of_room(output: Path, cases: Sequence[Case], model: Model) -> Non
     make_sure_of_room(output, needed, f"the results of {quantity(len(cases), 'case')}")
 
 
-def _cases(request: Request) -> tuple[tuple[Case, ...], bool]:
-    """The cases, and whether there is one CT, which was named itself."""
-    vertebrae, boxes = request.vertebrae, request.boxes
-    if vertebrae is not None and boxes is not None:
-        raise UserError("--vertebrae and --boxes: both name the vertebrae. Give one of them.")
-    if boxes is not None or vertebrae not in (None, AUTO):
-        read_geometry(request.input)
-        return (case_of_ct(request.input, vertebrae=vertebrae, boxes=boxes),), True
-    cases, notes = find_cases(request.input, follow_links=request.follow_links)
-    for note in notes:
-        logging.warning("%s", note)
-    return cases, len(cases) == 1 and cases[0].ct == request.input
-
-
 def _stands(folder: Path) -> bool:
     return all((folder / name).exists() for name in (PROBABILITY, MASK, VERTEBRAE))
 
 
 def _with_vertebrae(case: Case, request: Request, directory: Path) -> Case:
     """The case with a label map or boxes; TotalSegmentator makes a map where it is asked to."""
-    if case.vertebrae is not None or case.boxes is not None:
+    if any((case.vertebrae, case.boxes, case.points)):
         return case
     if request.vertebrae != AUTO:
-        raise UserError(
-            f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE, or "
-            "--vertebrae auto (TotalSegmentator)."
-        )
+        raise without_vertebrae(case)
     made = directory / "vertebrae.nii.gz"
     if request.overwrite or not made.exists():
         segment_vertebrae(case.ct, made)
     return dataclasses.replace(case, vertebrae=made)
 
 
-def _fractures_of(model: Model) -> str:
-    return "synthetic" if model.synthetic else "the user's"
-
-
 def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
-    """Predicts one case and writes maps, lists and pictures to `output`."""
+    """Predicts one case, writes maps, lists and pictures to `output`, and says what was found."""
     geometry = read_geometry(case.ct)
-    for remark in geometry.remarks:
-        logging.warning("%s: %s", case.ct, remark)
     seconds, memory = estimate(geometry, model, labelled=case.vertebrae is not None)
     size = "x".join(map(str, geometry.stored_shape[:3]))
-    print(
-        f"{case.case_id}: {size} voxels, at most about {seconds:.0f} s and {memory / 1e9:.2g} GB "
-        "of memory"
-    )
-    make_sure_of(output)
-    everywhere = request.everywhere
-    found = predict_case(case, model, request.reading, output, everywhere=everywhere)
-    listed = list_findings(case.case_id, found, model.thresholds)
-    provenance = {"trained_on": _fractures_of(model), "use": "research only"}
-    rows, columns = [row | provenance for row in listed.lesions], (*LESION_COLUMNS, *provenance)
-    box, geometry = found.probability.box, found.ct.geometry
-    write_boxed_labels(output / LESION_MAP, listed.numbers, box, geometry, NOTE)
-    write_table(output / LESIONS, rows, columns)
-    for picture in output.glob("place-*.png"):
-        picture.unlink()
-    if found.outside:
-        logging.warning(
-            "%s: %s: outside the range on which the model was trained; its scores may mean little",
-            *(case.case_id, found.outside),
+    with tqdm.external_write_mode():  # of the cases
+        print(
+            f"{case.case_id}: {size} voxels, at most about {seconds:.0f} s and "
+            f"{memory / 1e9:.2g} GB of memory"
         )
-    trained = f"model trained on {_fractures_of(model)} fractures"
-    if found.outside:
-        trained += f"; outside its range: {found.outside}"
-    title = f"{case.case_id} ({trained})"
-    scene = Scene(
-        *(title, found.ct, found.spine, found.probability, model.thresholds.fused),
-        uncertainty=found.uncertainty,
-    )
-    # A second, in which a CT may already be refused.
-    from vfseg.report.case import draw_case
-    from vfseg.report.case_page import About
-
-    draw_case(scene, About(case.case_id, lists_of(listed), model.synthetic, found.outside), output)
-    # The list of vertebrae comes last: where it stands, everything does, and of one model.
-    write_table(output / VERTEBRAE, [row | provenance for row in listed.vertebrae])
-    _print(case, found, listed, output, everywhere=everywhere)
+    make_sure_of(output)
+    result = predict_maps(case, model, request.reading, output, everywhere=request.everywhere)
+    finish(result, output)
+    with tqdm.external_write_mode():
+        _print(case, result.found, result.listed, output, everywhere=request.everywhere)
 
 
 def _print(
@@ -236,7 +171,7 @@ def _print(
 ) -> None:
     print(f"{case.case_id}: {'; '.join(found.spine.notes)}")
     print("\n".join([*sentences(listed), "", *table(listed.vertebrae), ""]))
-    lesions = "1 lesion" if len(listed.lesions) == 1 else f"{len(listed.lesions)} lesions"
+    lesions = quantity(len(listed.lesions), "lesion")
     print(f"{lesions} of at least {LISTED_ML:g} mL: {LESIONS}, numbered as in {LESION_MAP}")
     if found.views > 1:
         print(f"{UNCERTAINTY}: standard deviation over {found.views} views of each crop")

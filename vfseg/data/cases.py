@@ -31,6 +31,8 @@ class Case:
         fractures: mask of fracture instances.
         grades: table of grades by vertebra.
         split: "train", "validation", "test", or "" where not decided.
+        points: middles of the vertebral bodies, an alternative to `boxes`; of a CT that is named
+            itself, no manifest names them.
     """
 
     case_id: str
@@ -41,6 +43,7 @@ class Case:
     fractures: Path | None = None
     grades: Path | None = None
     split: str = ""
+    points: Path | None = None
 
 
 def check_manifest(

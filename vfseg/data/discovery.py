@@ -79,16 +79,23 @@ def find_cases(
     return cases, notes
 
 
-def case_of_ct(path: Path, *, vertebrae: Path | None = None, boxes: Path | None = None) -> Case:
+def case_of_ct(
+    path: Path,
+    *,
+    vertebrae: Path | None = None,
+    boxes: Path | None = None,
+    points: Path | None = None,
+) -> Case:
     """The case of one CT, which is named after it: its id does not depend on what else is known.
 
     Args:
         path: NIfTI file, or DICOM series.
         vertebrae: its label map.
         boxes: its box file.
+        points: middles of its vertebral bodies.
     """
     name = _id_of(_without_ct(stem_of(path)) or path.resolve().parent.name)
-    return Case(name, name, path, vertebrae, boxes)
+    return Case(name, name, path, vertebrae, boxes, points=points)
 
 
 def is_left_out(note: str) -> bool:

@@ -5,6 +5,7 @@ Voxels are read and written in slabs of a few MiB, so the peak is the array itse
 
 import contextlib
 import gzip
+import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from vfseg.files import atomic_file
 
 SLAB_VOXELS = 4 * 2**20
 _LONGEST_HEADER = 540  # of NIfTI-2
+_UNHEARD = logging.Logger("nibabel, when it mends a header")
+_UNHEARD.addHandler(logging.NullHandler())
 _UNREADABLE = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
 
 
@@ -174,7 +177,8 @@ def _headers(path: Path, start: bytes) -> tuple[Any, Any]:
         raise ValueError("the header is not NIfTI")
     (kind,) = classes
     block = start[: kind.sizeof_hdr]
-    header = kind(block)
+    header = kind(block, check=False)
+    header.check_fix(logger=_UNHEARD)  # what matters of it is said by `geometry_of_header`
     if not header.is_single:
         raise UserError(
             f"{path}: the header of a pair of files, not NIfTI in one file. Convert it to .nii.gz."

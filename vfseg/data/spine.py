@@ -1,4 +1,4 @@
-"""The spine of a case: its vertebrae from a label map, or else from boxes."""
+"""The spine of a case: its vertebrae from a label map, or else from boxes or points."""
 
 import dataclasses
 from collections.abc import Collection
@@ -9,8 +9,9 @@ from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry, check_same_geometry
 from vfseg.data.levels import SCHEMES, Vertebra
-from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.data.volume import Volume
+from vfseg.data.points import vertebrae_from_points
+from vfseg.data.vertebra_labels import label_files, read_vertebra_labels
+from vfseg.data.volume import Volume, read_geometry
 from vfseg.errors import UserError
 from vfseg.settings import Settings, one_of
 
@@ -35,7 +36,7 @@ class Spine(NamedTuple):
 
     Attributes:
         vertebrae: T4..L5, cranial to caudal.
-        labels: the label volume, without islands; None where only boxes were given.
+        labels: the label volume, without islands; None where only boxes or points were given.
         ids: all ids of the map that are spine: also sacrum and cervical vertebrae, but no organ, no
             disc and no id that the scheme does not know.
         notes: how the map was read, and what is odd or left out.
@@ -47,11 +48,21 @@ class Spine(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_spine(case: Case, geometry: Geometry, settings: SpineReading) -> Spine:
-    """Reads the label map of a case, or else its boxes.
+def check_grid(case: Case, geometry: Geometry) -> None:
+    """Refuses a label map that does not lie on the grid of its CT, by the headers of their files.
 
     Raises:
-        UserError: neither is there, it cannot be read, or does not lie on the grid of the CT.
+        UserError: it does not, or cannot be read.
+    """
+    for path in label_files(case.vertebrae) if case.vertebrae is not None else ():
+        check_same_geometry(geometry, read_geometry(path), str(case.ct), str(path))
+
+
+def read_spine(case: Case, geometry: Geometry, settings: SpineReading) -> Spine:
+    """Reads the label map of a case, or else its boxes or points.
+
+    Raises:
+        UserError: none is there, it cannot be read, or does not lie on the grid of the CT.
     """
     if case.vertebrae is not None:
         labels = read_vertebra_labels(case.vertebrae)
@@ -69,6 +80,10 @@ def read_spine(case: Case, geometry: Geometry, settings: SpineReading) -> Spine:
             scheme=settings.vertebra_scheme or None,
         )
         return Spine(boxes, None, (), ("boxes only: no vertebra mask",))
+    if case.points is not None:
+        vertebrae, notes = vertebrae_from_points(case.points, geometry)
+        usual = "points only: boxes of usual size around the bodies, no vertebra mask"
+        return Spine(vertebrae, None, (), (usual, *notes))
     raise UserError(
         f"{case.case_id}: neither a vertebra label map nor a box file. Name one in the columns "
         "'vertebrae' or 'boxes' of the manifest."

@@ -97,7 +97,8 @@ def predict_case(
     crops = place_crops(spine.vertebrae, ct.geometry, settings)
     crops = tuple(sorted(crops, key=lambda crop: crop.start))  # so that none waits for its turn
     views = model.predictor.views
-    with tqdm(total=len(crops) * len(views), desc="predict", unit="view", disable=None) as bar:
+    total = len(crops) * len(views)
+    with tqdm(total=total, desc="predict", unit="view", disable=None, leave=None) as bar:
         fused = fuse_case(
             model.predictor.stream(model.g_params, cut_ct(ct, crops, settings), done=bar.update),
             [crop.start for crop in crops],
@@ -150,7 +151,7 @@ def write_maps(
                 files.enter_context(probability_writer(folder / UNCERTAINTY, geometry, note))
             )
         pending: Sequence = ()
-        for part in tqdm(slabs(geometry), "write", unit="slab", disable=None):
+        for part in tqdm(slabs(geometry), "write", unit="slab", disable=None, leave=None):
             slab = fused.part_on_ct(geometry, part)
             mask: np.ndarray = np.zeros(slab.region.shape, np.uint8)
             if slab.region.any():  # most slabs lie outside every crop

@@ -31,3 +31,8 @@ class Model:
     prepare: PrepareSettings
     finest_features: int
     synthetic: bool
+
+    @property
+    def fractures(self) -> str:
+        """Those that it was trained on, as every output says."""
+        return "synthetic" if self.synthetic else "the user's"

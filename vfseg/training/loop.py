@@ -152,9 +152,9 @@ def _begin(plan: TrainingPlan, workdir: Path, records: Sequence[CaseRecord]) -> 
     if newest is None:
         g_params = plan.pretrained(state.g_params)
         state = dataclasses.replace(state, g_params=g_params, ema_params=g_params)
-        overview = parameter_overview.get_parameter_overview
-        logging.info("generator\n%s", overview(state.g_params, include_stats=False))
-        logging.info("discriminator\n%s", overview(state.d_params, include_stats=False))
+        params = {"generator": state.g_params, "discriminator": state.d_params}
+        overview = parameter_overview.get_parameter_overview(params, include_stats=False)
+        logging.info("parameters\n%s", overview)
         crops = sum(len(record.crops) for record in records)
         logging.info("training on %d crops of %d cases", crops, len(records))
     else:

@@ -1,0 +1,71 @@
+"""Sub-commands: their words as flags, and what is said of those that there are not."""
+
+import re
+
+import pytest
+
+from vfseg.commands.flags import FLAGS, MODES
+from vfseg.commands.subcommands import COMMANDS, as_flags, help_of
+from vfseg.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("words", "flags"),
+    [
+        ("predict ct -o out --vertebrae l", "--mode=predict -o out --vertebrae l --input=ct"),
+        ("predict -o out ct", "--mode=predict -o out --input=ct"),
+        ("predict --overwrite ct --output=o", "--mode=predict --overwrite --output=o --input=ct"),
+        ("predict --vertebra-scheme verse ct", "--mode=predict --vertebra-scheme verse --input=ct"),
+        ("predict --input ct", "--mode=predict --input ct"),
+        ("run quickstart -q", "--mode=run -q --config=quickstart"),
+        ("run a.py:tiny --config.seed 3", "--mode=run --config.seed 3 --config=a.py:tiny"),
+        ("train -v a --config.seed=3", "--mode=train -v --config.seed=3 --config=a"),
+        ("--config a --mode run stray", "--config a --mode run stray"),
+        ("", ""),
+    ],
+)
+def test_words_are_flags_in_short(words, flags):
+    assert as_flags(["vfseg", *words.split()]) == ["vfseg", *flags.split()]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("predcit ct", "no command 'predcit'. Did you mean vfseg predict?"),
+        ("evalute quickstart", "Did you mean vfseg evaluate?"),
+        ("xyz", "no command 'xyz'. There are predict, show, run"),
+        ("predict a b", "vfseg predict takes one CT, and found 'a', 'b'"),
+        ("run a b", "vfseg run takes one CONFIG, and found 'a', 'b'"),
+        ("predict ct --mode=train", "goes without --mode"),
+        ("predict ct --mode train", "goes without --mode"),
+    ],
+)
+def test_what_is_mistyped_is_answered_with_what_was_meant(words, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        as_flags(["vfseg", *words.split()])
+
+
+def test_every_mode_has_its_command():
+    assert {name for name, command in COMMANDS.items() if command.takes} == {*MODES}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_says_what_it_does_with_an_example(name):
+    command = COMMANDS[name]
+    said = help_of(command)
+    assert said.startswith(f"vfseg {name} {command.usage}\n  {command.line}\n")
+    assert f"vfseg {name} " in command.example
+    assert command.example in said
+    for flag in command.flags:
+        assert f"--{flag.replace('_', '-')} " in said
+    assert len(said.splitlines()) < 35, "short"
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if COMMANDS[name].takes])
+def test_the_examples_are_words_that_are_understood(name):
+    """Each flag of an example is one of its command, or a key of its config."""
+    program, *words = COMMANDS[name].example.split()
+    for flag in as_flags([program, *words])[1:]:
+        if flag.startswith("-") and not flag.startswith("--config."):
+            key = FLAGS[flag.lstrip("-").partition("=")[0]].name
+            assert key in (*COMMANDS[name].flags, "mode", COMMANDS[name].takes)

@@ -1,0 +1,200 @@
+"""`vfseg.predict`: a CT in a program of others, through a trained model."""
+
+import dataclasses
+import functools
+import os
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from vfseg.api.inputs import BOX_EDGES, POINT_AXES, Image, Places, image_file, table_file
+from vfseg.commands.case_result import TAKES_LESS, CaseResult, finish, predict_maps
+from vfseg.commands.start import prepare_jax_within_program
+from vfseg.commands.workdir import alone_in
+from vfseg.config.model import open_model
+from vfseg.config.shipped import SHIPPED
+from vfseg.data.discovery import case_of_ct
+from vfseg.data.spine import SpineReading, check_grid
+from vfseg.data.vertebra_labels import segment_vertebrae
+from vfseg.data.volume import read_geometry
+from vfseg.devices import enough_memory
+from vfseg.errors import UserError
+from vfseg.evaluation.sentences import sentences, table
+from vfseg.files import atomic_file, make_sure_of
+from vfseg.inference.case import LESION_MAP, LESIONS, MASK, PROBABILITY, UNCERTAINTY, VERTEBRAE
+from vfseg.inference.model import Model
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(SpineReading):
+    """How a CT is read and what its maps show.
+
+    Attributes:
+        vertebra_scheme: label scheme of the label map; "" lets the anatomy decide.
+        boxes_inclusive: boxes name the last voxel, not the one after it.
+        everywhere: maps show also what lies away from the vertebrae.
+    """
+
+    everywhere: bool = False
+
+
+_DEFAULT = Options()
+
+
+def load_model(path: str | os.PathLike | None = None) -> Model:
+    """A trained model, for `predict`.
+
+    Args:
+        path: a workdir, its checkpoints, or a model that was passed on; None is the model that
+            comes with the package.
+
+    Raises:
+        UserError: there is none, it is damaged or of another version, or was not evaluated.
+    """
+    prepare_jax_within_program()
+    return open_model(SHIPPED if path is None else Path(path))
+
+
+def predict(
+    ct: Image,
+    vertebrae: Image | None = None,
+    *,
+    boxes: Places | None = None,
+    points: Places | None = None,
+    model: Model | str | os.PathLike | None = None,
+    options: Options = _DEFAULT,
+) -> "CasePrediction":
+    """Predicts where the vertebrae of a CT are fractured. Research use only.
+
+    One of `vertebrae`, `boxes` and `points` says where they are.
+
+    Args:
+        ct: in Hounsfield units.
+        vertebrae: label map on the grid of the CT; "auto" asks TotalSegmentator.
+        boxes: (x0, x1, y0, y1, z0, z1) of each level, voxel indices of the array, half-open.
+        points: (x, y, z) of the middle of each body, mm in RAS+; or a file, see
+            `vertebrae_from_points`. Without a label map no heights are measured.
+        model: from `load_model`, or what that takes.
+        options: see `Options`.
+
+    Raises:
+        UserError: whatever is wrong with CT, vertebrae or model.
+    """
+    known = {"vertebrae": vertebrae, "boxes": boxes, "points": points}
+    given = [name for name, value in known.items() if value is not None]
+    if len(given) != 1:
+        raise UserError(
+            f"vfseg.predict: got {' and '.join(given) or 'nothing that says where they are'}. Give "
+            f"one of {', '.join(known)}."
+        )
+    model = model if isinstance(model, Model) else load_model(model)
+    folder = Path(tempfile.mkdtemp(prefix="vfseg-"))
+    try:
+        automatic = isinstance(vertebrae, str) and vertebrae == "auto"
+        case = case_of_ct(image_file(ct, folder / "case.nii"))
+        files: dict[str, Path] = {}
+        if automatic:
+            files["vertebrae"] = folder / "vertebrae.nii.gz"
+            segment_vertebrae(case.ct, files["vertebrae"])
+        elif vertebrae is not None:
+            files["vertebrae"] = image_file(vertebrae, folder / "vertebrae.nii")
+        if boxes is not None:
+            files["boxes"] = table_file(boxes, BOX_EDGES, folder / "boxes.csv")
+        if points is not None:
+            files["points"] = table_file(points, POINT_AXES, folder / "points.csv")
+        case = dataclasses.replace(case, **files)  # type: ignore[arg-type]
+        check_grid(case, read_geometry(case.ct))
+        with enough_memory(TAKES_LESS):
+            result = predict_maps(case, model, options, folder, everywhere=options.everywhere)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return CasePrediction(result, folder)
+
+
+class CasePrediction:
+    """What a model says of one CT.
+
+    Attributes:
+        case_id: name of the case: of the file of the CT, "case" where it came from memory.
+        vertebrae: records as in `vertebrae.csv`, cranial to caudal; None is an empty cell.
+        lesions: records as in `lesions.csv`.
+        notes: how the vertebrae were read, and what is odd or left out.
+        threshold: probability from which a voxel belongs to the mask, 0..1.
+        fractures: that the model was trained on, "synthetic" or "the user's".
+        result: all that was found, for `vfseg.evaluate`.
+    """
+
+    def __init__(self, result: CaseResult, folder: Path):
+        """Takes over a folder with the maps; it goes when this object does.
+
+        Args:
+            result: of `predict_maps`.
+            folder: that it wrote to.
+        """
+        self.result = result
+        self.case_id: str = result.case.case_id
+        self.vertebrae: list[dict[str, Any]] = result.listed.vertebrae
+        self.lesions: list[dict[str, Any]] = result.listed.lesions
+        self.notes: tuple[str, ...] = result.found.spine.notes
+        self.threshold: float = result.model.thresholds.fused
+        self.fractures: str = result.model.fractures
+        self._folder = folder
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+    def __str__(self) -> str:
+        """The sentences and the table that the command prints."""
+        return "\n".join([*sentences(self.result.listed), "", *table(self.vertebrae)])
+
+    @functools.cached_property
+    def probability(self) -> nib.Nifti1Image:
+        """Map of the probability of fracture, float32 in 0..1 on the grid of the CT."""
+        return self._image(PROBABILITY, np.float32)
+
+    @functools.cached_property
+    def mask(self) -> nib.Nifti1Image:
+        """1 where the map reaches the threshold, uint8."""
+        return self._image(MASK, np.uint8)
+
+    @functools.cached_property
+    def uncertainty(self) -> nib.Nifti1Image | None:
+        """Standard deviation over the views, float32; None where the model has one view."""
+        return self._image(UNCERTAINTY, np.float32) if self.result.found.views > 1 else None
+
+    @functools.cached_property
+    def lesion_map(self) -> nib.Nifti1Image:
+        """Numbers of the lesions as in `lesions`, uint16; 0 is none."""
+        return self._image(LESION_MAP, np.uint16)
+
+    def save(self, folder: str | os.PathLike) -> Path:
+        """Writes maps, lists and pictures, the files of `vfseg predict`; replaces what stands.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UserError: it cannot be written, or another run works there.
+        """
+        folder = Path(folder)
+        make_sure_of(folder, stays=True)
+        with alone_in(folder):
+            for name in (VERTEBRAE, LESIONS, LESION_MAP, UNCERTAINTY):
+                (folder / name).unlink(missing_ok=True)
+            # The lists after the maps, of which one more is there with several views.
+            for name in (UNCERTAINTY, MASK, PROBABILITY, LESION_MAP, LESIONS):
+                if (self._folder / name).exists():
+                    with atomic_file(folder / name) as file, open(self._folder / name, "rb") as own:
+                        shutil.copyfileobj(own, file)
+            finish(self.result, folder)
+        return folder
+
+    def _image(self, name: str, dtype: type) -> nib.Nifti1Image:
+        stored = nib.load(self._folder / name)
+        assert isinstance(stored, nib.Nifti1Image)
+        array: np.ndarray = np.asarray(stored.dataobj).astype(dtype)
+        return nib.Nifti1Image(array, stored.affine, dtype=dtype)

@@ -1,0 +1,103 @@
+"""One predicted CT, its maps, lists and pictures: for `--mode predict` and Python's `predict`."""
+
+import dataclasses
+from pathlib import Path
+
+from absl import logging
+
+from vfseg.data.cases import Case
+from vfseg.data.outputs import NOTE
+from vfseg.data.spine import SpineReading
+from vfseg.data.volume import read_geometry, write_boxed_labels
+from vfseg.evaluation.findings import Findings, list_findings
+from vfseg.evaluation.lists import LESION_COLUMNS
+from vfseg.files import write_table
+from vfseg.inference.case import LESION_MAP, LESIONS, VERTEBRAE, Prediction, predict_case
+from vfseg.inference.model import Model
+from vfseg.report.case_lists import lists_of
+from vfseg.report.scene import Scene
+
+TAKES_LESS = (
+    "A CT that is cut to the spine takes less, and so does a model with fewer views "
+    "(config.inference) or smaller crops; JAX_PLATFORMS=cpu has the memory of the whole machine."
+)
+"""What to do where a prediction finds too little memory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CaseResult:
+    """What a model says of a CT.
+
+    Attributes:
+        case: that was predicted.
+        model: that did it.
+        found: its maps.
+        listed: its vertebrae and lesions; every row says what the model was trained on.
+    """
+
+    case: Case
+    model: Model
+    found: Prediction
+    listed: Findings
+
+
+def predict_maps(
+    case: Case, model: Model, reading: SpineReading, folder: Path, *, everywhere: bool = False
+) -> CaseResult:
+    """Predicts a CT; writes its maps and its list of lesions.
+
+    Args:
+        case: with a label map, boxes or points.
+        model: that predicts it.
+        reading: how the label map or the boxes are read.
+        folder: of the files.
+        everywhere: whether maps show also what lies away from the vertebrae.
+
+    Raises:
+        UserError: as `predict_case`.
+    """
+    for remark in read_geometry(case.ct).remarks:
+        logging.warning("%s: %s", case.ct, remark)
+    found = predict_case(case, model, reading, folder, everywhere=everywhere)
+    listed = list_findings(case.case_id, found, model.thresholds)
+    provenance = {"trained_on": model.fractures, "use": "research only"}
+    listed = listed._replace(
+        vertebrae=[row | provenance for row in listed.vertebrae],
+        lesions=[row | provenance for row in listed.lesions],
+    )
+    box, geometry = found.probability.box, found.ct.geometry
+    write_boxed_labels(folder / LESION_MAP, listed.numbers, box, geometry, NOTE)
+    write_table(folder / LESIONS, listed.lesions, (*LESION_COLUMNS, *provenance))
+    if found.outside:
+        logging.warning(
+            "%s: %s: outside the range on which the model was trained; its scores may mean little",
+            *(case.case_id, found.outside),
+        )
+    return CaseResult(case, model, found, listed)
+
+
+def finish(result: CaseResult, folder: Path) -> None:
+    """Draws the pictures of a result beside its maps, and writes its list of vertebrae.
+
+    The list comes last: where it stands, everything does, and of one model.
+    """
+    for picture in folder.glob("place-*.png"):
+        picture.unlink()
+    found, model = result.found, result.model
+    trained = f"model trained on {model.fractures} fractures"
+    if found.outside:
+        trained += f"; outside its range: {found.outside}"
+    title = f"{result.case.case_id} ({trained})"
+    scene = Scene(
+        *(title, found.ct, found.spine, found.probability, model.thresholds.fused),
+        uncertainty=found.uncertainty,
+    )
+    # A second, in which a CT may already be refused.
+    from vfseg.report.case import draw_case
+    from vfseg.report.case_page import About
+
+    about = About(
+        result.case.case_id, lists_of(result.listed), model.synthetic, outside=found.outside
+    )
+    draw_case(scene, about, folder)
+    write_table(folder / VERTEBRAE, result.listed.vertebrae)

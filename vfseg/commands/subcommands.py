@@ -1,0 +1,213 @@
+"""The sub-commands: one table, what each says of itself, and how its words become flags.
+
+absl's flags stay underneath: a config file and its `--config.KEY=VALUE` are theirs, and so every
+command line from before still means what it meant. A sub-command is a mode whose main argument
+needs no name: `vfseg predict CT -o OUT` is `--mode=predict --input=CT --output=OUT`.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from vfseg import RESEARCH_USE
+from vfseg.commands.flags import FLAGS
+from vfseg.errors import UserError
+
+_ALWAYS = ("quiet", "verbose", "log_file")
+_RUN = ("workdir", "data", "follow_links", "vertebra_scheme", "boxes_inclusive")
+_TOGETHER = ("distributed", "coordinator", "processes", "process")
+_CT = ("vertebrae", "boxes", "points", "vertebra_scheme", "boxes_inclusive")
+
+
+class Subcommand(NamedTuple):
+    """A sub-command.
+
+    Attributes:
+        name: of the command, and of its mode where it has one.
+        line: what it does.
+        usage: what follows the name.
+        example: a whole command.
+        flags: that go with it, beside `_ALWAYS`.
+        takes: the flag that a word alone stands for; "" where it has no mode and no flags.
+    """
+
+    name: str
+    line: str
+    usage: str
+    example: str
+    flags: tuple[str, ...] = ()
+    takes: str = "config"
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Subcommand(
+            "predict",
+            "a CT, or a folder of cases -> maps, masks, lists, pictures",
+            "CT --vertebrae LABELS -o OUT",
+            "vfseg predict ct.nii.gz --vertebrae labels.nii.gz -o out",
+            (
+                *(*_CT, "output", "checkpoint", "workdir", "overwrite", "everywhere"),
+                *("follow_links", *_TOGETHER),
+            ),
+            takes="input",
+        ),
+        Subcommand(
+            "show",
+            "a picture of where the vertebrae of a CT are, before any prediction",
+            "CT --vertebrae LABELS -o PICTURE.png",
+            "vfseg show ct.nii.gz --points points.csv -o understood.png",
+            (*_CT, "output", "overwrite"),
+            takes="input",
+        ),
+        Subcommand(
+            "run",
+            "prepare, train, evaluate and report; what stands is kept",
+            "CONFIG [--config.KEY=VALUE ...]",
+            "vfseg run quickstart --workdir runs/first",
+            (*_RUN, "folds", *_TOGETHER),
+        ),
+        Subcommand(
+            "audit",
+            "what is wrong with a data set",
+            "CONFIG [--config.manifest=CSV]",
+            "vfseg audit quickstart --config.manifest=data/manifest.csv --workdir runs/mine",
+            _RUN,
+        ),
+        Subcommand(
+            "prepare",
+            "cases -> crops of the vertebrae, in a store",
+            "CONFIG [--config.KEY=VALUE ...]",
+            "vfseg prepare quickstart --workdir runs/first",
+            (*_RUN, "folds", *_TOGETHER),
+        ),
+        Subcommand(
+            "train",
+            "trains, or goes on from the newest checkpoint",
+            "CONFIG [--config.KEY=VALUE ...]",
+            "vfseg train quickstart --workdir runs/first",
+            (*_RUN, "folds", *_TOGETHER),
+        ),
+        Subcommand(
+            "evaluate",
+            "thresholds from validation cases, figures from test cases",
+            "CONFIG [--compare WORKDIR]",
+            "vfseg evaluate quickstart --workdir runs/first",
+            (*_RUN, "folds", "compare", "fusions", *_TOGETHER),
+        ),
+        Subcommand(
+            "report",
+            "the offline page of an evaluated run",
+            "CONFIG [--workdir DIR]",
+            "vfseg report quickstart --workdir runs/first",
+            (*_RUN, "folds"),
+        ),
+        Subcommand(
+            "ship",
+            "a run on virtual fractures -> a model to pass on, with its card",
+            "CONFIG -o FOLDER",
+            "vfseg ship real_bone -o model",
+            (*_RUN, "output"),
+        ),
+        Subcommand(
+            "configs",
+            "the configs that come with vfseg",
+            "list | show NAME | copy NAME [FOLDER]",
+            "vfseg configs copy quickstart",
+            takes="",
+        ),
+        Subcommand(
+            "completion",
+            "a script that has a shell complete all of this",
+            "bash | zsh",
+            'eval "$(vfseg completion bash)"',
+            takes="",
+        ),
+    )
+}
+
+
+def as_flags(arguments: Sequence[str]) -> list[str]:
+    """The arguments of the program with a sub-command as flags; those without one as they are.
+
+    >>> as_flags(["vfseg", "predict", "ct.nii", "--vertebrae", "labels.nii", "-o", "out"])[1:]
+    ['--mode=predict', '--vertebrae', 'labels.nii', '-o', 'out', '--input=ct.nii']
+
+    Raises:
+        UserError: there is no such command, it is named twice over by `--mode`, or there are
+            several words where it takes one.
+    """
+    program, *words = arguments
+    if not words or words[0].startswith("-"):
+        return list(arguments)
+    command = COMMANDS.get(words[0])
+    if command is None or not command.takes:
+        raise UserError(f"no command {words[0]!r}.{meant(words[0])}")
+    flags, alone, is_value = [f"--mode={command.name}"], [], False
+    for word in words[1:]:
+        if is_value or word.startswith("-"):
+            flags.append(word)
+            is_value = not is_value and _waits_for_value(word)
+        else:
+            alone.append(word)
+    if any(re.match(r"--?mode\b", word) for word in flags[1:]):
+        raise UserError(f"vfseg {command.name} goes without --mode: the command says it.")
+    if len(alone) > 1:
+        raise UserError(
+            f"vfseg {command.name} takes one {command.usage.split()[0]}, and found "
+            f"{', '.join(map(repr, alone))}. See vfseg {command.name} --help."
+        )
+    return [program, *flags, *(f"--{command.takes}={word}" for word in alone)]
+
+
+def _waits_for_value(word: str) -> bool:
+    """Whether the next word is the value of this flag."""
+    name = word.lstrip("-").replace("-", "_")
+    if "=" in name:
+        return False
+    return name.startswith("config.") or (name in FLAGS and not FLAGS[name].boolean)
+
+
+def meant(word: str) -> str:
+    """Which command was meant, as the rest of a message."""
+    near = difflib.get_close_matches(word, COMMANDS, 1)
+    hint = f" Did you mean vfseg {near[0]}?" if near else ""
+    return f"{hint} There are {', '.join(COMMANDS)}; vfseg COMMAND --help says more of each."
+
+
+def overview(version: str) -> str:
+    """What one can do, on one screen."""
+    lines = [f"  {command.name:<12}{command.line}" for command in COMMANDS.values()]
+    return "\n".join([
+        f"vfseg {version}: where the vertebrae of a CT are fractured, as a 3D map. {RESEARCH_USE}",
+        "",
+        *lines,
+        "",
+        *(f"  {COMMANDS[name].example}" for name in ("predict", "run")),
+        "",
+        "vfseg COMMAND --help says more of each; vfseg --help lists all flags.",
+    ])  # fmt: skip
+
+
+def help_of(command: Subcommand) -> str:
+    """Usage, example and flags of a sub-command."""
+    lines = [
+        f"vfseg {command.name} {command.usage}",
+        f"  {command.line}",
+        "",
+        "for example",
+        f"  {command.example}",
+    ]
+    if not command.takes:
+        return "\n".join(lines)
+    shown = [FLAGS[name] for name in (*command.flags, *_ALWAYS)]
+    named = [(_spelt(flag), re.sub(r"^[a-z, ]+: ", "", flag.help)) for flag in shown]
+    width = max(len(name) for name, _ in named) + 2
+    return "\n".join([*lines, "", *(f"  {name:<{width}}{text}" for name, text in named)])
+
+
+def _spelt(flag) -> str:
+    short = f"-{flag.short_name}, " if flag.short_name else ""
+    return f"{short}--{flag.name.replace('_', '-')}"
