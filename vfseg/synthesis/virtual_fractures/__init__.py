@@ -1,9 +1,9 @@
 """Virtual fractures in real bone: healthy labelled CT becomes training data with truth.
 
 `body` finds the vertebral body in the label map, `collapse` maps its columns onto shorter ones
-without folding, `render` resamples the CT and paints the signs, `fracture` joins them for one
-vertebra, `cohort` writes variants of whole cases with a manifest. Fractures are drawn as in the
-phantom.
+without folding and leaves all else in place, `render` resamples the CT and paints the signs,
+`fracture` joins them for one vertebra, `cohort` writes variants of whole cases with a manifest.
+Fractures are drawn as in the phantom.
 """
 
 from vfseg.synthesis.phantom.fractures import FractureSpec

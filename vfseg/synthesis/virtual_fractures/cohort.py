@@ -37,7 +37,7 @@ from vfseg.synthesis.virtual_fractures.fracture import (
 )
 
 # Raise it when the same settings begin to give other voxels, so that old variants are made again.
-VERSION = 1
+VERSION = 2
 
 _MANIFEST = "manifest.csv"
 

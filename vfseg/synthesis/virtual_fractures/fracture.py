@@ -19,21 +19,21 @@ from vfseg.synthesis.phantom.spine import Size
 from vfseg.synthesis.seeds import fresh
 from vfseg.synthesis.virtual_fractures.body import (
     BodyMap,
-    along,
+    look_around,
     measure_body,
-    soft_tissue,
     voxel_grid,
 )
-from vfseg.synthesis.virtual_fractures.collapse import (
-    ABOVE_MM,
-    BEHIND_MM,
-    BELOW_MM,
-    FRONT_MM,
-    Collapse,
-    collapse,
+from vfseg.synthesis.virtual_fractures.collapse import Collapse, collapse
+from vfseg.synthesis.virtual_fractures.render import (
+    disc_hu,
+    fresh_noise,
+    measure_noise,
+    paint_sheet,
+    seen_bone,
+    warp_ct,
 )
-from vfseg.synthesis.virtual_fractures.render import Moved, measure_noise, paint_sheet, warp_ct
 
+_HALO_MM = 1.5  # bone is seen this far beyond its label
 THICKEST_MM = 3.0
 CONDENSATION_HU = (100.0, 250.0)
 
@@ -97,11 +97,10 @@ def fracture_vertebra(
 ) -> tuple[LabelledCT, FractureFacts]:
     """Breaks one vertebra of a real CT.
 
-    The body loses height along its own axis. What lies above follows: the neighbour comes down
-    by a part of the loss (tilting forward over a wedge), the rest widens the disc; the discs
-    further up take the settling back, up to `ABOVE_MM`. Arch and processes stay. An inferior
-    endplate rises and widens the disc below it. Voxels further away than `ABOVE_MM`, `BELOW_MM`,
-    `FRONT_MM` (also sideways) and `BEHIND_MM` from the body are untouched.
+    The body loses height along its own axis; the disc follows the endplate that gives way. Arch,
+    processes and neighbours stay as they are to the bit: the disc becomes as much higher as the
+    body becomes lower. Voxels further from the body than a voxel, in front `FRONT_MM`, are
+    untouched.
 
     Args:
         scan: the CT with its label map; fractures that are there move along and keep their ids.
@@ -135,10 +134,10 @@ def fracture_vertebra(
     trabecular = trabecular_hu(ct, labels, vertebra, body)
     width = float(np.abs(body.frame.axes[0]) @ ct.voxel_spacing)
     fracture = draw_in_body(shape_rng, spec, body, trabecular, width)
-    up = along(body.bottom.min() - BELOW_MM - 2, body.top.max() + ABOVE_MM + 2)
-    soft, inside = soft_tissue(labels, reading.spine_ids, body, up)
-    fallen = collapse(body, fracture, soft, inside, up)
-    return _render(scan, vertebra, fracture, fallen, trabecular, noise_rng)
+    around = look_around(labels, reading.spine_ids, vertebra.label, body)
+    fallen = collapse(body, fracture, around, max(_HALO_MM, 0.6 * float(ct.voxel_spacing.max())))
+    others = np.array(sorted(set(reading.spine_ids) - {vertebra.label}))
+    return _render(scan, vertebra, others, fracture, fallen, noise_rng)
 
 
 def breakable_levels(reading: LabelReading) -> tuple[str, ...]:
@@ -213,9 +212,9 @@ def draw_in_body(
 def _render(
     scan: LabelledCT,
     vertebra: Vertebra,
+    others: np.ndarray,
     fracture: Fracture,
     fallen: Collapse,
-    trabecular: float,
     rng: np.random.Generator,
 ) -> tuple[LabelledCT, FractureFacts]:
     ct, labels, masks = scan.ct, scan.labels, np.zeros(scan.ct.shape, np.uint8)
@@ -223,37 +222,41 @@ def _render(
         masks = instances_as_uint8(scan.fractures.array, "the fracture mask")
     body, spacing = fallen.body, ct.voxel_spacing
     grid = voxel_grid(ct)
-    edge_f = (-body.depth / 2 - BEHIND_MM - 3, body.depth / 2 + FRONT_MM + 3)
-    edge_r = body.width / 2 + FRONT_MM + 3
-    corners = np.array([[u, f, r] for u in fallen.up[[0, -1]] for f in edge_f
-                        for r in (-edge_r, edge_r)])  # fmt: skip
+    corners = np.array([[u, f, r] for u in fallen.up[[0, -1]] for f in body.front[[0, -1]]
+                        for r in body.right[[0, -1]]])  # fmt: skip
     box = grid.box(body.frame.to_patient(corners), 1)
     assert box is not None
     local = grid.local(box, body.frame)
-    rise, forth = fallen.backward(local)
-    shape = rise.shape
+    width = float(np.abs(body.frame.axes[0]) @ spacing)
+    rise, forth, opened = fallen.backward(local, width)
+    fixed = np.isin(labels.array[box], others)
+    moved = ((rise != 0) | (forth != 0)) & ~fixed
+    # Only where bone was seen: under an overhanging rim there may be lung.
+    opened = np.where(fixed, 0, opened) * seen_bone(
+        labels.array[box] == vertebra.label, spacing, fallen.halo
+    )
     source = [
-        np.arange(n, dtype=np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-        + (rise * np.float32(body.frame.axes[0, axis])
-           + forth * np.float32(body.frame.axes[1, axis])) / np.float32(spacing[axis])
-        for axis, n in enumerate(shape)
+        places[moved] + (rise[moved] * np.float32(body.frame.axes[0, axis])
+                         + forth[moved] * np.float32(body.frame.axes[1, axis]))
+        / np.float32(spacing[axis])
+        for axis, places in enumerate(np.indices(rise.shape, np.float32))
     ]  # fmt: skip
-    moved = (rise != 0) | (forth != 0)
 
     old = ct.array[box]
     noise = measure_noise(old, ~ndimage.binary_dilation(labels.array[box] != 0))
+    fresh = fresh_noise(old.shape, noise, rng)
     hu = old.astype(np.float32)
     new_labels, new_masks = labels.array[box].copy(), masks[box].copy()
     if moved.any():
-        source = [places[moved] for places in source]
-        u, f, r = (axis[moved] for axis in np.broadcast_arrays(*local))
-        hu[moved] = warp_ct(old, Moved(moved, (u, f, r), source), fallen, noise, rng)
+        hu[moved] = warp_ct(old, source, noise, fresh[moved])
         nearest = tuple(
-            np.clip(np.rint(s), 0, n - 1).astype(np.int32) for s, n in zip(source, shape)
+            np.clip(np.rint(s), 0, n - 1).astype(np.int32) for s, n in zip(source, old.shape)
         )
         new_labels[moved], new_masks[moved] = new_labels[nearest], new_masks[nearest]
+    hu += opened * (disc_hu(old, labels.array[box] == 0, local, body) + fresh - hu)
+    gone = (opened >= 0.5) & (new_labels == vertebra.label)
+    new_labels[gone], new_masks[gone] = 0, 0
 
-    width = float(np.abs(body.frame.axes[0]) @ spacing)
     bone = new_labels == vertebra.label
     instances = []
     highest = int(masks.max())
@@ -267,7 +270,7 @@ def _render(
                 raise UserError("more than 255 fracture instances in one CT. Ask for fewer.")
             new_masks[found] = highest
             instances.append(highest)
-    changed = moved | (painted != hu)
+    changed = (moved | (opened > 0) | (painted != hu)) & ~fixed
     low, high = int(ct.array.min()), int(ct.array.max())
     result = np.where(changed, np.clip(np.rint(painted), low, high), old).astype(np.int16)
 
@@ -282,7 +285,8 @@ def _render(
     facts = FractureFacts(
         vertebra.level, vertebra.label, fracture.spec, tuple(instances),
         tuple(body.heights().tolist()), tuple(fallen.heights().tolist()),
-        float(np.abs(rise).max()), trabecular, noise.sd, start, stop,
+        float(np.abs(rise).max()), trabecular_hu(ct, labels, vertebra, body),
+        noise.sd, start, stop,
     )  # fmt: skip
     broken = LabelledCT(
         Volume(pasted(ct.array, result), ct.geometry),
