@@ -11,12 +11,8 @@ from vfseg.synthesis.virtual_fractures.cohort import (
     VirtualFractureSettings,
     make_virtual_cohort,
 )
-from vfseg.synthesis.virtual_fractures.fracture import (
-    FractureFacts,
-    LabelledCT,
-    breakable_levels,
-    fracture_vertebra,
-)
+from vfseg.synthesis.virtual_fractures.fracture import FractureFacts, fracture_vertebra
+from vfseg.synthesis.virtual_fractures.site import LabelledCT, breakable_levels
 
 __all__ = [
     "FractureFacts",

@@ -62,7 +62,6 @@ class Collapse:
         high, low: [f, r] where the body ended above and below, before.
         sink, lift: [f, r] how far these ends came down and up.
         buckle: bulge of the anterior wall, the height of its step, and where it ends above.
-        halo: how far beyond its label bone is seen in the CT; it moves with the bone.
     """
 
     body: BodyMap
@@ -75,7 +74,6 @@ class Collapse:
     sink: np.ndarray
     lift: np.ndarray
     buckle: tuple[float, float, float]
-    halo: float
 
     def heights(self) -> np.ndarray:
         """Anterior, middle and posterior height after the fracture, [3]."""
@@ -124,7 +122,7 @@ def collapse(body: BodyMap, fracture: Fracture, around: Surroundings, halo: floa
         fracture: its shape; the loss is scaled so that the heights of *this* body fall by
             `spec.height_loss`.
         around: what stands in the columns.
-        halo: how far beyond its label bone is seen in the CT, mm.
+        halo: how far beyond its label bone is seen in the CT, mm; it moves with the bone.
     """
     up = around.up
     high, upper = _end(body.top, around, halo)
@@ -150,8 +148,7 @@ def collapse(body: BodyMap, fracture: Fracture, around: Surroundings, halo: floa
         middle = int(np.argmin(np.abs(body.right)))
         height = float(new_top[wall, middle] - fracture.sheets[0].depth)
         buckle = fracture.buckle, height, max(float(high[wall, middle]), height + 3)
-    return Collapse(body, up, shift, new_top, body.bottom + rise, high, low, sink, rise, buckle,
-                    halo)  # fmt: skip
+    return Collapse(body, up, shift, new_top, body.bottom + rise, high, low, sink, rise, buckle)
 
 
 def _end(surface: np.ndarray, around: Surroundings, halo: float) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,7 @@ from scipy import ndimage
 
 from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.box import triple
-from vfseg.data.geometry import check_same_geometry
 from vfseg.data.instances import instances_as_uint8
-from vfseg.data.levels import SPINE_IDS, Vertebra
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom.fractures import Fracture, FractureSpec, draw_fracture
@@ -17,12 +15,7 @@ from vfseg.synthesis.phantom.shapes import Local
 from vfseg.synthesis.phantom.sheets import Sheet
 from vfseg.synthesis.phantom.spine import Size
 from vfseg.synthesis.seeds import fresh
-from vfseg.synthesis.virtual_fractures.body import (
-    BodyMap,
-    look_around,
-    measure_body,
-    voxel_grid,
-)
+from vfseg.synthesis.virtual_fractures.body import BodyMap, voxel_grid
 from vfseg.synthesis.virtual_fractures.collapse import Collapse, collapse
 from vfseg.synthesis.virtual_fractures.render import (
     disc_hu,
@@ -32,8 +25,14 @@ from vfseg.synthesis.virtual_fractures.render import (
     seen_bone,
     warp_ct,
 )
+from vfseg.synthesis.virtual_fractures.site import (
+    LabelledCT,
+    Site,
+    box_around,
+    open_site,
+    pasted,
+)
 
-_HALO_MM = 1.5  # bone is seen this far beyond its label
 THICKEST_MM = 3.0
 CONDENSATION_HU = (100.0, 250.0)
 
@@ -72,21 +71,6 @@ class FractureFacts:
         return float(np.max(1 - after / before))
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledCT:
-    """A CT and what is known about it, on one grid.
-
-    Attributes:
-        ct: int16 HU.
-        labels: label map of the vertebrae, any scheme.
-        fractures: instances; None where there are none.
-    """
-
-    ct: Volume
-    labels: Volume
-    fractures: Volume | None = None
-
-
 def fracture_vertebra(
     scan: LabelledCT,
     level: str,
@@ -116,53 +100,11 @@ def fracture_vertebra(
         UserError: volumes that do not lie on one grid, a level that is absent or cannot be
             broken, a body that cannot be found.
     """
-    ct, labels = scan.ct, scan.labels
-    check_same_geometry(ct.geometry, labels.geometry, "the CT", "the label map")
-    reading = reading or read_vertebrae(labels, None, "the label map")
-    vertebra = next((v for v in reading.vertebrae if v.level == level), None)
-    if vertebra is None or level not in breakable_levels(reading):
-        raise UserError(
-            f"{level} cannot be broken: it needs a whole body and a labelled neighbour above. "
-            f"Choose one of {', '.join(breakable_levels(reading)) or '(none)'}."
-        )
-    place = reading.vertebrae.index(vertebra)
-    above = reading.vertebrae[place - 1] if place else None
-    below = reading.vertebrae[place + 1] if place + 1 < len(reading.vertebrae) else None
+    reading = reading or read_vertebrae(scan.labels, None, "the label map")
+    site = open_site(scan, level, reading)
     shape_rng, noise_rng = map(np.random.default_rng, fresh(seed).spawn(2))
-
-    body = measure_body(labels, vertebra, above, below)
-    trabecular = trabecular_hu(ct, labels, vertebra, body)
-    width = float(np.abs(body.frame.axes[0]) @ ct.voxel_spacing)
-    fracture = draw_in_body(shape_rng, spec, body, trabecular, width)
-    around = look_around(labels, reading.spine_ids, vertebra.label, body)
-    fallen = collapse(body, fracture, around, max(_HALO_MM, 0.6 * float(ct.voxel_spacing.max())))
-    others = np.array(sorted(set(reading.spine_ids) - {vertebra.label}))
-    return _render(scan, vertebra, others, fracture, fallen, noise_rng)
-
-
-def breakable_levels(reading: LabelReading) -> tuple[str, ...]:
-    """Levels that are whole and have a labelled neighbour above, which shows where the disc is."""
-    names = SPINE_IDS[reading.scheme]
-    labelled = {names[label] for label, _, _ in reading.left_out if label in names}
-    labelled |= {v.level for v in reading.vertebrae}
-    order = [f"{part}{n}" for part, count in (("C", 7), ("T", 12), ("L", 5))
-             for n in range(1, count + 1)]  # fmt: skip
-    return tuple(
-        v.level
-        for v in reading.vertebrae
-        if not v.flags and order[order.index(v.level) - 1] in labelled
-    )
-
-
-def trabecular_hu(ct: Volume, labels: Volume, vertebra: Vertebra, body: BodyMap) -> float:
-    """Median HU of the inner half of a body."""
-    box = vertebra.box
-    up, front, right = voxel_grid(ct).local(box, body.frame)
-    height = float(body.heights().mean())
-    core = np.square(up * 3 / height) + np.square(front * 3 / body.depth)
-    core = core + np.square(right * 3 / body.width)
-    values = ct.array[box][(core < 1) & (labels.array[box] == vertebra.label)]
-    return float(np.median(values)) if values.size else 100.0
+    fracture = draw_in_body(shape_rng, spec, site.body, site.trabecular, site.width)
+    return break_body(scan, site, fracture, noise_rng)
 
 
 def draw_in_body(
@@ -209,37 +151,28 @@ def draw_in_body(
     return replace(fracture, sheets=tuple(fitted(sheet) for sheet in fracture.sheets))
 
 
-def _render(
-    scan: LabelledCT,
-    vertebra: Vertebra,
-    others: np.ndarray,
-    fracture: Fracture,
-    fallen: Collapse,
-    rng: np.random.Generator,
+def break_body(
+    scan: LabelledCT, site: Site, fracture: Fracture, rng: np.random.Generator
 ) -> tuple[LabelledCT, FractureFacts]:
+    """Lets a body collapse, and paints the signs of its fracture; `rng` is of the noise."""
     ct, labels, masks = scan.ct, scan.labels, np.zeros(scan.ct.shape, np.uint8)
     if scan.fractures is not None:
         masks = instances_as_uint8(scan.fractures.array, "the fracture mask")
-    body, spacing = fallen.body, ct.voxel_spacing
-    grid = voxel_grid(ct)
-    corners = np.array([[u, f, r] for u in fallen.up[[0, -1]] for f in body.front[[0, -1]]
-                        for r in body.right[[0, -1]]])  # fmt: skip
-    box = grid.box(body.frame.to_patient(corners), 1)
-    assert box is not None
-    local = grid.local(box, body.frame)
-    width = float(np.abs(body.frame.axes[0]) @ spacing)
-    rise, forth, opened = fallen.backward(local, width)
-    fixed = np.isin(labels.array[box], others)
+    vertebra, body, spacing = site.vertebra, site.body, ct.voxel_spacing
+    fallen = collapse(body, fracture, site.around, site.halo)
+    box = box_around(ct, site)
+    local = voxel_grid(ct).local(box, body.frame)
+    rise, forth, opened = fallen.backward(local, site.width)
+    fixed = np.isin(labels.array[box], site.others)
     moved = ((rise != 0) | (forth != 0)) & ~fixed
     # Only where bone was seen: under an overhanging rim there may be lung.
     opened = np.where(fixed, 0, opened) * seen_bone(
-        labels.array[box] == vertebra.label, spacing, fallen.halo
+        labels.array[box] == vertebra.label, spacing, site.halo
     )
     source = [
-        places[moved] + (rise[moved] * np.float32(body.frame.axes[0, axis])
-                         + forth[moved] * np.float32(body.frame.axes[1, axis]))
-        / np.float32(spacing[axis])
-        for axis, places in enumerate(np.indices(rise.shape, np.float32))
+        places + (rise[moved] * np.float32(body.frame.axes[0, axis])
+                  + forth[moved] * np.float32(body.frame.axes[1, axis])) / np.float32(spacing[axis])
+        for axis, places in enumerate(np.nonzero(moved))
     ]  # fmt: skip
 
     old = ct.array[box]
@@ -263,7 +196,7 @@ def _render(
     painted = hu.copy()
     _raise_density(painted, fracture, local, fallen, bone)
     for sheet in fracture.sheets:
-        found = paint_sheet(painted, sheet, local, fallen, bone, width) & (new_masks == 0)
+        found = paint_sheet(painted, sheet, local, fallen, bone, site.width) & (new_masks == 0)
         if found.any():
             highest += 1
             if highest > 255:
@@ -274,26 +207,16 @@ def _render(
     low, high = int(ct.array.min()), int(ct.array.max())
     result = np.where(changed, np.clip(np.rint(painted), low, high), old).astype(np.int16)
 
-    def pasted(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
-        out = whole.copy()
-        out[box] = part
-        return out
-
     ends = [np.flatnonzero(changed.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
     start = triple(part.start + e[0] if e.size else 0 for part, e in zip(box, ends))
     stop = triple(part.start + e[-1] + 1 if e.size else 0 for part, e in zip(box, ends))
     facts = FractureFacts(
         vertebra.level, vertebra.label, fracture.spec, tuple(instances),
         tuple(body.heights().tolist()), tuple(fallen.heights().tolist()),
-        float(np.abs(rise).max()), trabecular_hu(ct, labels, vertebra, body),
-        noise.sd, start, stop,
+        float(np.abs(rise).max()), site.trabecular, noise.sd, start, stop,
     )  # fmt: skip
-    broken = LabelledCT(
-        Volume(pasted(ct.array, result), ct.geometry),
-        Volume(pasted(labels.array, new_labels), ct.geometry),
-        Volume(pasted(masks, new_masks), ct.geometry),
-    )
-    return broken, facts
+    whole = LabelledCT(ct, labels, Volume(masks, ct.geometry))
+    return pasted(whole, box, result, new_labels, new_masks), facts
 
 
 def _raise_density(
