@@ -12,7 +12,8 @@ from vfseg.synthesis.phantom.spine import SPINE, draw_patient, draw_spine
 
 # Without noise, kernel apart, so that a difference is what was painted.
 CALM = {
-    "levels": ("L1", "L2"), "levels_per_case": (2, 2), "voxel_spacing": 1.5, "noise_sd": (0.0, 0.0), "transitional_probability": 0.0,
+    "levels": ("L1", "L2"), "levels_per_case": (2, 2), "voxel_spacing": 1.5,
+    "noise_sd": (0.0, 0.0), "transitional_probability": 0.0,
     "hardware_probability": 0.0, "old_deformity_probability": 0.0,
 }  # fmt: skip
 SEED = 4

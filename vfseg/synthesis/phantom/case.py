@@ -134,8 +134,12 @@ def make_case(
         rng["hard_negatives"], painter, grid, spine, whole, settings.hard_negatives
     )
     curved = ("scoliosis",) if curve else ()
-    facts = [replace(f, lookalikes=(*f.lookalikes, *added.get(f.level, ()), *curved))
-             for f in facts]  # fmt: skip
+    facts = [
+        replace(
+            f, lookalikes=tuple(dict.fromkeys((*f.lookalikes, *added.get(f.level, ()), *curved)))
+        )
+        for f in facts
+    ]
     metal = draw_hardware(rng["rare"], spine, specs, settings.hardware_probability)
     paint_metal(rng["rare"], painter.hu, grid, spine, metal)
 

@@ -129,7 +129,7 @@ def paint_hard_negatives(
                 paint(rng, painter, grid, pair, labels)
                 names[upper.level].append(name)
                 names[lower.level].append(name)
-    return names
+    return {level: list(dict.fromkeys(found)) for level, found in names.items()}
 
 
 def _vessels(

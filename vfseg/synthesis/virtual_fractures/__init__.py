@@ -2,8 +2,9 @@
 
 `body` finds the vertebral body in the label map, `collapse` maps its columns onto shorter ones
 without folding and leaves all else in place, `render` resamples the CT and paints the signs,
-`fracture` joins them for one vertebra, `cohort` writes variants of whole cases with a manifest.
-Fractures are drawn as in the phantom.
+`fracture` joins them for one vertebra, `lookalikes` gives whole vertebrae what resembles a fracture
+(`canvas` holds the voxels that it paints), `cohort` writes variants of whole cases with a manifest.
+Fractures are drawn as in the phantom; `site` measures the vertebra where something is to happen.
 """
 
 from vfseg.synthesis.phantom.fractures import FractureSpec
