@@ -30,6 +30,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.phantom.test = 8
     config.phantom.levels_per_case = (5, 5)
     config.phantom.fracture_probability = 0.4
+    config.phantom.hard_negatives = 0.0  # of further look-alikes, each
 
     config.virtual_fractures = ConfigDict()
     config.virtual_fractures.variants = 0  # of each CT of the manifest; 0 takes them as they are
@@ -37,6 +38,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.virtual_fractures.fracture_probability = 0.26
     config.virtual_fractures.fracture_rates = "clinical"
     config.virtual_fractures.fewest = 1
+    config.virtual_fractures.hard_negatives = 0.0  # share of the others that get a look-alike
     config.virtual_fractures.vertebra_scheme = ""
 
     config.prepare = ConfigDict()

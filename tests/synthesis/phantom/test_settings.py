@@ -36,6 +36,7 @@ def test_fracture_rates_by_level():
         ({"train": -1}, "train"),
         ({"hardware_probability": 2}, "hardware_probability"),
         ({"transitional_probability": -0.1}, "transitional_probability"),
+        ({"hard_negatives": 1.1}, "hard_negatives"),
         ({"split_fraction": "often"}, "split_fraction"),
         ({"split_fraction": 0.6, "burst_fraction": 0.6}, "burst_fraction"),
         ({"fracture_rates": "real"}, "fracture_rates"),

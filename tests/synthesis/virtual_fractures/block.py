@@ -8,7 +8,7 @@ from vfseg.synthesis.virtual_fractures import FractureSpec
 from vfseg.synthesis.virtual_fractures.body import measure_body
 
 HEIGHT, DISC, DEPTH, WIDTH = 26.0, 9.0, 32.0, 44.0
-TRABECULAR, NOISE = 120, 15
+TRABECULAR, DISC_VALUE, NOISE = 120, 85, 15
 SPECS = (
     FractureSpec("wedge", 0.12),
     FractureSpec("wedge", 0.35),
@@ -38,7 +38,7 @@ def block(spacing=(1.25, 1.0, 1.0)):
         labels[bone] = label
         hu[bone] = 450
         hu[core] = TRABECULAR
-        hu[(radius < 1) & (u > HEIGHT / 2) & (u < HEIGHT / 2 + DISC)] = 85
+        hu[(radius < 1) & (u > HEIGHT / 2) & (u < HEIGHT / 2 + DISC)] = DISC_VALUE
     hu += np.random.default_rng(0).normal(0, NOISE, hu.shape)
     stored = geometry_from(tuple(int(n) for n in shape[::-1]), np.diag([*spacing[::-1], 1]))
     return (

@@ -1,5 +1,6 @@
 """Variants of healthy cases on disk: made, continued, left out."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from vfseg.data.discovery import find_cases
 from vfseg.data.volume import read_ct, read_labels, write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.synthesis.virtual_fractures import VirtualFractureSettings
+from vfseg.synthesis.virtual_fractures.lookalikes import NAMES
 
 
 @pytest.fixture
@@ -59,6 +61,32 @@ def test_cohort_continues_and_is_the_same(stored, tmp_path):
     assert kept.stat().st_mtime_ns != stamp
 
 
+def test_hard_negatives_are_added_to_the_same_fractures(stored, tmp_path):
+    """Of L3 and L4, which have a neighbour above, one is broken; the other gets a look-alike."""
+    settings = {**SETTINGS, "variants": 1, "fracture_probability": 0.0}
+    made = []
+    for share in (0.0, 1.0):
+        manifest = make_virtual_cohort(
+            [stored], tmp_path / str(share), {**settings, "hard_negatives": share}, progress=False
+        )
+        made.append(find_cases(manifest)[0])
+    for plain, full in zip(*made):
+        before, after = (
+            json.loads((case.ct.parent / "facts.json").read_text()) for case in (plain, full)
+        )
+        assert before["fractures"] == after["fractures"]
+        assert before["lookalikes"] == []
+        (fracture,), (lookalike,) = after["fractures"], after["lookalikes"]
+        assert {fracture["level"], lookalike["level"]} == {"L3", "L4"}
+        assert lookalike["name"] in NAMES
+        np.testing.assert_array_equal(*(read_labels(c.fractures).array for c in (plain, full)))
+        assert (read_ct(plain.ct).array != read_ct(full.ct).array).any()
+        with open(full.grades) as file:
+            grades = {row["vertebra"]: int(row["genant_grade"]) for row in csv.DictReader(file)}
+        assert grades[fracture["level"]] == fracture["grade"]
+        assert grades[lookalike["level"]] == lookalike["grade"]
+
+
 def test_a_case_that_cannot_be_used_is_left_out(stored, tmp_path):
     bare = replace(stored, case_id="bare", vertebrae=None)
     manifest = make_virtual_cohort(
@@ -88,3 +116,5 @@ def test_marked_vertebrae_are_left_alone(stored, tmp_path):
 def test_wrong_settings_are_named():
     with pytest.raises(UserError, match="fracture_rates='often': expected one of uniform"):
         VirtualFractureSettings(fracture_rates="often")
+    with pytest.raises(UserError, match=r"hard_negatives=1\.5: expected a number from 0 to 1"):
+        VirtualFractureSettings(hard_negatives=1.5)

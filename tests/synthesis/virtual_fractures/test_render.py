@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tests.synthesis.virtual_fractures.block import DISC, HEIGHT, measure
+from tests.synthesis.virtual_fractures.block import DISC_VALUE, HEIGHT, measure
 from vfseg.synthesis.virtual_fractures import FractureSpec, LabelledCT, fracture_vertebra
 from vfseg.synthesis.virtual_fractures.body import voxel_grid
 from vfseg.synthesis.virtual_fractures.render import measure_noise
@@ -12,17 +12,21 @@ from vfseg.synthesis.virtual_fractures.render import measure_noise
 
 def test_sampling_keeps_the_noise(whole):
     ct, labels, reading, level = whole
-    scan, spec = LabelledCT(ct, labels), FractureSpec("crush", 0.3)
+    scan, spec = LabelledCT(ct, labels), FractureSpec("crush", 0.3, acute=False)
     case, _ = fracture_vertebra(scan, level, spec, 5, reading=reading)
-    # In the widened disc and in the neighbour that came down.
     up, front, right = voxel_grid(ct).local((slice(None),) * 3, measure(whole).frame)
     core = (np.abs(front) < 8) & (np.abs(right) < 14)
-    for low, high in ((HEIGHT / 2 + DISC + 4, HEIGHT / 2 + DISC + 14), (8, 15)):
-        part = core & (up > low) & (up < high)
-        residual = case.ct.array - ndimage.gaussian_filter(case.ct.array.astype(float), 2)
-        reference = ct.array - ndimage.gaussian_filter(ct.array.astype(float), 2)
-        calm = core & (up > -4) & (up < 4)
+    residual = case.ct.array - ndimage.gaussian_filter(case.ct.array.astype(float), 2)
+    reference = ct.array - ndimage.gaussian_filter(ct.array.astype(float), 2)
+    calm = core & (up > -4) & (up < 4)
+    # In the gap that the endplate leaves behind, which is disc now, and in the crushed bone.
+    sunk = 0.3 * HEIGHT
+    gap = core & (up > HEIGHT / 2 - sunk + 3) & (up < HEIGHT / 2)
+    crushed = core & (up > HEIGHT / 2 - 3 * sunk + 2) & (up < HEIGHT / 2 - sunk - 4)
+    for part in (gap, crushed):
+        assert part.sum() > 1000
         assert residual[part].std() == pytest.approx(reference[calm].std(), rel=0.25)
+    assert case.ct.array[gap].mean() == pytest.approx(DISC_VALUE, abs=8)
 
 
 def test_noise_is_measured():

@@ -3,8 +3,9 @@
 A case is drawn from the inside out: `plan` (levels and their fractures), `spine` (sizes, curve,
 place of each vertebra), `fractures` and `lookalikes` (how a vertebra differs from a healthy one),
 `vertebra` (its bone as a signed distance), `tissue` (everything around), `painter` (from shapes to
-HU, labels and mask), `hardware` (metal and its streaks), `scanner` (slice thickness, kernel, noise,
-orientation). `case` joins them, `cohort` writes many as NIfTI with a manifest.
+HU, labels and mask), `hard_negatives` (further look-alikes, on request), `hardware` (metal and its
+streaks), `scanner` (slice thickness, kernel, noise, orientation). `case` joins them, `cohort`
+writes many as NIfTI with a manifest.
 """
 
 from vfseg.synthesis.phantom.case import DrawnVertebra, PhantomCase, make_case

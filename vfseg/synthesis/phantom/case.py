@@ -10,6 +10,7 @@ from vfseg.data.geometry import geometry_from
 from vfseg.data.levels import SCHEMES
 from vfseg.data.volume import Volume
 from vfseg.synthesis.phantom.fractures import Fracture, FractureSpec, draw_fracture
+from vfseg.synthesis.phantom.hard_negatives import draw_curve, paint_hard_negatives
 from vfseg.synthesis.phantom.hardware import draw_hardware, paint_metal
 from vfseg.synthesis.phantom.painter import Painter
 from vfseg.synthesis.phantom.plan import draw_plan, random_streams
@@ -108,7 +109,8 @@ def make_case(
     first, last = SPINE.index(levels[0]), SPINE.index(levels[-1])
     visible = with_transitional(SPINE[first - 1 : last + 2], extra)
     labelled = with_transitional(levels, extra)
-    spine, drawn = _draw_anatomy(rng, visible, specs, patient)
+    curve = draw_curve(rng["hard_negatives"], settings.hard_negatives)
+    spine, drawn = _draw_anatomy(rng, visible, specs, patient, curve)
     grid, spine = _field_of_view(rng["scanner"], spine, labelled, scanner)
 
     hu = paint_surroundings(rng["tissue"], grid, spine, patient)
@@ -127,6 +129,17 @@ def make_case(
             )
     for vertebra in spine:
         painter.ribs(vertebra, rng["lookalikes"])
+    whole = {fact.level: fact.label for fact in facts if fact.spec is None}
+    added = paint_hard_negatives(
+        rng["hard_negatives"], painter, grid, spine, whole, settings.hard_negatives
+    )
+    curved = ("scoliosis",) if curve else ()
+    facts = [
+        replace(
+            f, lookalikes=tuple(dict.fromkeys((*f.lookalikes, *added.get(f.level, ()), *curved)))
+        )
+        for f in facts
+    ]
     metal = draw_hardware(rng["rare"], spine, specs, settings.hardware_probability)
     paint_metal(rng["rare"], painter.hu, grid, spine, metal)
 
@@ -163,10 +176,11 @@ def _draw_anatomy(
     visible: Sequence[str],
     specs: Mapping[str, FractureSpec | None],
     patient: Patient,
+    curve: float,
 ) -> tuple[list[PlacedVertebra], dict[str, Fracture]]:
     """Draws the spine twice from one stream: sizes for the fractures, then with them settled."""
     state = rng["spine"].bit_generator.state
-    intact = draw_spine(rng["spine"], visible, patient, {})
+    intact = draw_spine(rng["spine"], visible, patient, {}, curve)
     drawn = {}
     for vertebra in intact:
         spec = specs.get(vertebra.level)
@@ -176,7 +190,7 @@ def _draw_anatomy(
             )
     settling = {v.level: drawn[v.level].settling(v.size) for v in intact if v.level in drawn}
     rng["spine"].bit_generator.state = state
-    return draw_spine(rng["spine"], visible, patient, settling), drawn
+    return draw_spine(rng["spine"], visible, patient, settling, curve), drawn
 
 
 def _field_of_view(

@@ -15,7 +15,7 @@ from vfseg.synthesis.seeds import fresh
 # One stream of random numbers per purpose; new ones go to the end, so that old ones stay.
 _STREAMS = (
     *("plan", "spine", "fractures", "lookalikes", "tissue", "texture", "scanner", "noise"),
-    *("rare", "pattern"),
+    *("rare", "pattern", "hard_negatives"),
 )
 
 

@@ -86,6 +86,9 @@ class PhantomSettings(Settings, section="phantom"):
         transitional_probability: cases with a T13 or an L6 where the field of view holds its place.
             It is labelled (VerSe 28 and 25) and never fractured.
         hardware_probability: cases with pedicle screws and rods, and the streaks of metal.
+        hard_negatives: probability of further look-alikes, each by itself: bridging osteophytes and
+            a worn disc (dense endplates, gas) at every disc, contrast in the vessels of every
+            vertebra, marked scoliosis in every case. They carry no label.
         noise_sd: (low, high) of the noise in HU after the reconstruction kernel.
         orientations: stored orientations, one drawn per case.
         oblique_degrees: largest rotation of the stored grid against the world.
@@ -106,6 +109,7 @@ class PhantomSettings(Settings, section="phantom"):
     burst_fraction: Annotated[float, _PROBABILITY] = 0.07
     transitional_probability: Annotated[float, _PROBABILITY] = 0.03
     hardware_probability: Annotated[float, _PROBABILITY] = 0.03
+    hard_negatives: Annotated[float, _PROBABILITY] = 0.0
     noise_sd: Annotated[tuple[float, float], _NOISE] = (15.0, 40.0)
     orientations: Annotated[tuple[str, ...], _ORIENTATIONS] = ("RAS", "LPS", "PIR", "LAS")
     oblique_degrees: Annotated[float, between(0, 30, "a number of degrees")] = 0.0
@@ -135,6 +139,8 @@ class PhantomSettings(Settings, section="phantom"):
         shaping = dataclasses.asdict(self)
         for count in ("train", "validation", "test"):
             del shaping[count]
+        if not self.hard_negatives:  # cohorts from before it was there are the same cohorts
+            del shaping["hard_negatives"]
         text = json.dumps([VERSION, shaping], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

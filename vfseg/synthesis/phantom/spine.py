@@ -114,6 +114,7 @@ def draw_spine(
     levels: Sequence[str],
     patient: Patient,
     settling: Mapping[str, tuple[float, float]],
+    curve: float = 0.0,
 ) -> list[PlacedVertebra]:
     """Stacks the vertebrae of `levels` (cranial to caudal) from below along a drawn curve.
 
@@ -123,6 +124,7 @@ def draw_spine(
         patient: degeneration narrows the discs.
         settling: fractured level -> how far the spine above comes down (mm) and tips forward
             (degrees).
+        curve: degrees by which vertebrae lean more to the side than a straight spine's do, at most.
 
     Returns:
         The vertebrae in the order of `levels`; the lowest lies at the origin.
@@ -131,7 +133,7 @@ def draw_spine(
     flat = rng.uniform(0.6, 1.3, 2)  # of the lordosis and of the kyphosis
     lean = rng.normal(0, 3)
     waist = rng.uniform(0.07, 0.13)
-    scoliosis = np.abs(rng.normal(0, 3.5)) * rng.choice((-1, 1))
+    scoliosis = (np.abs(rng.normal(0, 3.5)) + curve) * rng.choice((-1, 1))
     bend = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 0.7)
     sizes = {level: _draw_size(rng, level, scale, waist) for level in SPINE}
     jitter = {level: rng.normal(0, (1.2, 0.8, 1.5), 3) for level in SPINE}

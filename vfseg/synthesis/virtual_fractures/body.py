@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -15,6 +16,9 @@ from vfseg.synthesis.phantom.shapes import Frame, Grid
 
 STEP_MM = 1.0
 """Spacing of the grids in a vertebra's frame."""
+
+SEEN_MM = 14.0
+"""How far beyond the endplates neighbours are looked for."""
 
 _TALLEST_MM = 40.0
 _CORE_MM = 8.0
@@ -181,29 +185,39 @@ def measure_body(labels: Volume, vertebra: Vertebra, above: Vertebra | None,
     )
 
 
-def soft_tissue(
-    labels: Volume, ids: Collection[int], body: BodyMap, up: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Soft tissue, where the spine gives way.
+class Surroundings(NamedTuple):
+    """What stands in and around the columns of a body.
+
+    Attributes:
+        up: [u] coordinates along the axis, mm.
+        own: [u, f, r] bool, bone of the vertebra itself, arch and processes included.
+        others: [u, f, r] bool, bone of other labelled vertebrae.
+        inside: [u, f, r] bool, inside the volume.
+    """
+
+    up: np.ndarray
+    own: np.ndarray
+    others: np.ndarray
+    inside: np.ndarray
+
+
+def look_around(labels: Volume, ids: Collection[int], label: int, body: BodyMap) -> Surroundings:
+    """What stands in the columns of a body, and up to `SEEN_MM` beyond its endplates.
 
     Args:
         labels: label map.
         ids: the labels of all vertebrae.
+        label: of this one.
         body: its frame and columns.
-        up: coordinates along the axis, mm.
-
-    Returns:
-        [u, f, r] fraction of soft tissue (discs, and all that is no vertebra), smoothed, 0..1; and
-        [u, f, r] bool, inside the volume.
     """
+    up = along(body.bottom.min() - SEEN_MM, body.top.max() + SEEN_MM)
     axes = (up, body.front, body.right)
     box, frame = _box_of(labels, body.frame, axes)
-    found = np.isin(labels.array[box], np.array(sorted(ids))).astype(np.uint8) + 1
-    cut = sample(found, labels.voxel_spacing, frame, axes, 0)
-    bone = ndimage.gaussian_filter(
-        (cut == 2).astype(np.float32), np.array([1.2, 2.5, 2.5]) / STEP_MM
-    )
-    return 1 - bone, cut > 0
+    part = labels.array[box]
+    kind = np.isin(part, np.array(sorted(ids))).astype(np.uint8) + 1
+    kind[part == label] = 3
+    cut = sample(kind, labels.voxel_spacing, frame, axes, 0)
+    return Surroundings(up, cut == 3, cut == 2, cut > 0)
 
 
 def _box_of(volume: Volume, frame: Frame, axes: tuple[np.ndarray, ...]) -> tuple[Box, Frame]:

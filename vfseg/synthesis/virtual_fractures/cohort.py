@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,15 +29,12 @@ from vfseg.stopping import STOP
 from vfseg.synthesis.case_files import case_in, is_written, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
 from vfseg.synthesis.phantom.settings import RATES, rate_at
-from vfseg.synthesis.virtual_fractures.fracture import (
-    FractureFacts,
-    LabelledCT,
-    breakable_levels,
-    fracture_vertebra,
-)
+from vfseg.synthesis.virtual_fractures.fracture import FractureFacts, fracture_vertebra
+from vfseg.synthesis.virtual_fractures.lookalikes import NAMES, LookAlikeFacts, add_lookalike
+from vfseg.synthesis.virtual_fractures.site import LabelledCT, breakable_levels
 
 # Raise it when the same settings begin to give other voxels, so that old variants are made again.
-VERSION = 1
+VERSION = 2
 
 _MANIFEST = "manifest.csv"
 
@@ -53,6 +50,8 @@ class VirtualFractureSettings(Settings, section="virtual_fractures"):
         fracture_rates: "clinical" for the level-dependent rates of a clinical series scaled to the
             same mean (the thoracolumbar junction leads), or "uniform".
         fewest: fractures in every variant, as far as there are vertebrae to break.
+        hard_negatives: share of the other vertebrae that are given a look-alike of a fracture, of
+            a kind drawn evenly (`lookalikes.NAMES`); their truth stays empty.
         vertebra_scheme: label scheme of the maps, "" lets the anatomy decide.
     """
 
@@ -61,6 +60,7 @@ class VirtualFractureSettings(Settings, section="virtual_fractures"):
     fracture_probability: Annotated[float, between(0, 1)] = 0.26
     fracture_rates: Annotated[str, one_of(RATES)] = "clinical"
     fewest: Annotated[int, whole(0)] = 1
+    hard_negatives: Annotated[float, between(0, 1)] = 0.0
     vertebra_scheme: Annotated[str, SCHEME] = ""
 
     def rate(self, level: str) -> float:
@@ -143,14 +143,19 @@ class _Source:
         reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
         return cls(case, LabelledCT(ct, reading.labels, fractures), reading)
 
-    def choose(self, rng: np.random.Generator, settings: VirtualFractureSettings) -> list[str]:
-        """Levels to break, caudal to cranial: a fracture moves what lies above it."""
+    def healthy(self) -> list[str]:
+        """Levels that may be changed: whole, unmarked, with a labelled neighbour above."""
         levels = list(breakable_levels(self.reading))
         labels, fractures = self.scan.labels, self.scan.fractures
         if fractures is not None:
             marked = set(np.unique(labels.array[fractures.array > 0]).tolist())
             known = {v.level: v.label for v in self.reading.vertebrae}
             levels = [level for level in levels if known[level] not in marked]
+        return levels
+
+    def choose(self, rng: np.random.Generator, settings: VirtualFractureSettings) -> list[str]:
+        """Levels to break, caudal to cranial."""
+        levels = self.healthy()
         if not levels:
             raise UserError(
                 f"{self.case.case_id}: no vertebra of T4 to L5 is whole, healthy and has a "
@@ -195,14 +200,12 @@ def _write_variant(
     rng = np.random.default_rng(plan)
     scan = source.scan
     facts: list[FractureFacts] = []
-    for level in source.choose(rng, settings):
+    broken = source.choose(rng, settings)
+    for level in broken:
         spec = draw_spec(rng, 0.0)
-        reading = source.reading
-        if facts:
-            reading = read_vertebrae(scan.labels, reading.scheme, source.case.case_id)
         try:
             scan, done = fracture_vertebra(
-                scan, level, spec, seeds[LEVELS.index(level)], reading=reading
+                scan, level, spec, seeds[LEVELS.index(level)], reading=source.reading
             )
         except UserError as error:
             logging.warning("%s: %s left whole: %s", source.case.case_id, level, error)
@@ -211,16 +214,43 @@ def _write_variant(
     if not facts and settings.fewest:
         raise UserError(f"{source.case.case_id}: none of its vertebrae could be broken.")
     masks = np.zeros(scan.ct.shape, np.uint8) if scan.fractures is None else scan.fractures.array
+    scan, lookalikes = _with_lookalikes(source, scan, set(broken), settings, seed.spawn(1)[0])
     drawn = {fact.level: fact.spec.grade for fact in facts}
+    drawn |= {fact.level: fact.grade for fact in lookalikes}
     grades = {v.level: drawn.get(v.level, 0) for v in source.reading.vertebrae}
     described = {
         "fingerprint": fingerprint,
         "source": source.case.case_id,
         "scheme": source.reading.scheme,
         "fractures": [_described(fact) for fact in reversed(facts)],
+        "lookalikes": [dataclasses.asdict(fact) for fact in lookalikes],
     }
     write_case_files(folder, scan.ct, scan.labels.array, masks, grades, described)
     return case_in(folder, source.case.patient_id, source.case.split)
+
+
+def _with_lookalikes(
+    source: _Source,
+    scan: LabelledCT,
+    broken: Collection[str],
+    settings: VirtualFractureSettings,
+    seed: np.random.SeedSequence,
+) -> tuple[LabelledCT, list[LookAlikeFacts]]:
+    """Gives a share of the vertebrae that were not broken a look-alike each."""
+    facts: list[LookAlikeFacts] = []
+    for level, branch in zip(LEVELS, seed.spawn(len(LEVELS))):
+        plan, shape = branch.spawn(2)
+        rng = np.random.default_rng(plan)
+        chance, name = rng.random(), str(rng.choice(NAMES))
+        if chance >= settings.hard_negatives or level in broken or level not in source.healthy():
+            continue
+        try:
+            scan, done = add_lookalike(scan, level, name, shape, source.reading)
+        except UserError as error:
+            logging.warning("%s: %s without %s: %s", source.case.case_id, level, name, error)
+            continue
+        facts.append(done)
+    return scan, facts
 
 
 def _described(fact: FractureFacts) -> dict[str, Any]:

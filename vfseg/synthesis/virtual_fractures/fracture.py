@@ -7,9 +7,7 @@ from scipy import ndimage
 
 from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.box import triple
-from vfseg.data.geometry import check_same_geometry
 from vfseg.data.instances import instances_as_uint8
-from vfseg.data.levels import SPINE_IDS, Vertebra
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom.fractures import Fracture, FractureSpec, draw_fracture
@@ -17,22 +15,23 @@ from vfseg.synthesis.phantom.shapes import Local
 from vfseg.synthesis.phantom.sheets import Sheet
 from vfseg.synthesis.phantom.spine import Size
 from vfseg.synthesis.seeds import fresh
-from vfseg.synthesis.virtual_fractures.body import (
-    BodyMap,
-    along,
-    measure_body,
-    soft_tissue,
-    voxel_grid,
+from vfseg.synthesis.virtual_fractures.body import BodyMap, voxel_grid
+from vfseg.synthesis.virtual_fractures.collapse import Collapse, collapse
+from vfseg.synthesis.virtual_fractures.render import (
+    disc_hu,
+    fresh_noise,
+    measure_noise,
+    paint_sheet,
+    seen_bone,
+    warp_ct,
 )
-from vfseg.synthesis.virtual_fractures.collapse import (
-    ABOVE_MM,
-    BEHIND_MM,
-    BELOW_MM,
-    FRONT_MM,
-    Collapse,
-    collapse,
+from vfseg.synthesis.virtual_fractures.site import (
+    LabelledCT,
+    Site,
+    box_around,
+    open_site,
+    pasted,
 )
-from vfseg.synthesis.virtual_fractures.render import Moved, measure_noise, paint_sheet, warp_ct
 
 THICKEST_MM = 3.0
 CONDENSATION_HU = (100.0, 250.0)
@@ -72,21 +71,6 @@ class FractureFacts:
         return float(np.max(1 - after / before))
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledCT:
-    """A CT and what is known about it, on one grid.
-
-    Attributes:
-        ct: int16 HU.
-        labels: label map of the vertebrae, any scheme.
-        fractures: instances; None where there are none.
-    """
-
-    ct: Volume
-    labels: Volume
-    fractures: Volume | None = None
-
-
 def fracture_vertebra(
     scan: LabelledCT,
     level: str,
@@ -97,11 +81,10 @@ def fracture_vertebra(
 ) -> tuple[LabelledCT, FractureFacts]:
     """Breaks one vertebra of a real CT.
 
-    The body loses height along its own axis. What lies above follows: the neighbour comes down
-    by a part of the loss (tilting forward over a wedge), the rest widens the disc; the discs
-    further up take the settling back, up to `ABOVE_MM`. Arch and processes stay. An inferior
-    endplate rises and widens the disc below it. Voxels further away than `ABOVE_MM`, `BELOW_MM`,
-    `FRONT_MM` (also sideways) and `BEHIND_MM` from the body are untouched.
+    The body loses height along its own axis; the disc follows the endplate that gives way. Arch,
+    processes and neighbours stay as they are to the bit: the disc becomes as much higher as the
+    body becomes lower. Voxels further from the body than a voxel, in front `FRONT_MM`, are
+    untouched.
 
     Args:
         scan: the CT with its label map; fractures that are there move along and keep their ids.
@@ -117,53 +100,11 @@ def fracture_vertebra(
         UserError: volumes that do not lie on one grid, a level that is absent or cannot be
             broken, a body that cannot be found.
     """
-    ct, labels = scan.ct, scan.labels
-    check_same_geometry(ct.geometry, labels.geometry, "the CT", "the label map")
-    reading = reading or read_vertebrae(labels, None, "the label map")
-    vertebra = next((v for v in reading.vertebrae if v.level == level), None)
-    if vertebra is None or level not in breakable_levels(reading):
-        raise UserError(
-            f"{level} cannot be broken: it needs a whole body and a labelled neighbour above. "
-            f"Choose one of {', '.join(breakable_levels(reading)) or '(none)'}."
-        )
-    place = reading.vertebrae.index(vertebra)
-    above = reading.vertebrae[place - 1] if place else None
-    below = reading.vertebrae[place + 1] if place + 1 < len(reading.vertebrae) else None
+    reading = reading or read_vertebrae(scan.labels, None, "the label map")
+    site = open_site(scan, level, reading)
     shape_rng, noise_rng = map(np.random.default_rng, fresh(seed).spawn(2))
-
-    body = measure_body(labels, vertebra, above, below)
-    trabecular = trabecular_hu(ct, labels, vertebra, body)
-    width = float(np.abs(body.frame.axes[0]) @ ct.voxel_spacing)
-    fracture = draw_in_body(shape_rng, spec, body, trabecular, width)
-    up = along(body.bottom.min() - BELOW_MM - 2, body.top.max() + ABOVE_MM + 2)
-    soft, inside = soft_tissue(labels, reading.spine_ids, body, up)
-    fallen = collapse(body, fracture, soft, inside, up)
-    return _render(scan, vertebra, fracture, fallen, trabecular, noise_rng)
-
-
-def breakable_levels(reading: LabelReading) -> tuple[str, ...]:
-    """Levels that are whole and have a labelled neighbour above, which shows where the disc is."""
-    names = SPINE_IDS[reading.scheme]
-    labelled = {names[label] for label, _, _ in reading.left_out if label in names}
-    labelled |= {v.level for v in reading.vertebrae}
-    order = [f"{part}{n}" for part, count in (("C", 7), ("T", 12), ("L", 5))
-             for n in range(1, count + 1)]  # fmt: skip
-    return tuple(
-        v.level
-        for v in reading.vertebrae
-        if not v.flags and order[order.index(v.level) - 1] in labelled
-    )
-
-
-def trabecular_hu(ct: Volume, labels: Volume, vertebra: Vertebra, body: BodyMap) -> float:
-    """Median HU of the inner half of a body."""
-    box = vertebra.box
-    up, front, right = voxel_grid(ct).local(box, body.frame)
-    height = float(body.heights().mean())
-    core = np.square(up * 3 / height) + np.square(front * 3 / body.depth)
-    core = core + np.square(right * 3 / body.width)
-    values = ct.array[box][(core < 1) & (labels.array[box] == vertebra.label)]
-    return float(np.median(values)) if values.size else 100.0
+    fracture = draw_in_body(shape_rng, spec, site.body, site.trabecular, site.width)
+    return break_body(scan, site, fracture, noise_rng)
 
 
 def draw_in_body(
@@ -210,71 +151,61 @@ def draw_in_body(
     return replace(fracture, sheets=tuple(fitted(sheet) for sheet in fracture.sheets))
 
 
-def _render(
-    scan: LabelledCT,
-    vertebra: Vertebra,
-    fracture: Fracture,
-    fallen: Collapse,
-    trabecular: float,
-    rng: np.random.Generator,
+def break_body(
+    scan: LabelledCT, site: Site, fracture: Fracture, rng: np.random.Generator
 ) -> tuple[LabelledCT, FractureFacts]:
+    """Lets a body collapse, and paints the signs of its fracture; `rng` is of the noise."""
     ct, labels, masks = scan.ct, scan.labels, np.zeros(scan.ct.shape, np.uint8)
     if scan.fractures is not None:
         masks = instances_as_uint8(scan.fractures.array, "the fracture mask")
-    body, spacing = fallen.body, ct.voxel_spacing
-    grid = voxel_grid(ct)
-    edge_f = (-body.depth / 2 - BEHIND_MM - 3, body.depth / 2 + FRONT_MM + 3)
-    edge_r = body.width / 2 + FRONT_MM + 3
-    corners = np.array([[u, f, r] for u in fallen.up[[0, -1]] for f in edge_f
-                        for r in (-edge_r, edge_r)])  # fmt: skip
-    box = grid.box(body.frame.to_patient(corners), 1)
-    assert box is not None
-    local = grid.local(box, body.frame)
-    rise, forth = fallen.backward(local)
-    shape = rise.shape
+    vertebra, body, spacing = site.vertebra, site.body, ct.voxel_spacing
+    fallen = collapse(body, fracture, site.around, site.halo)
+    box = box_around(ct, site)
+    local = voxel_grid(ct).local(box, body.frame)
+    rise, forth, opened = fallen.backward(local, site.width)
+    fixed = np.isin(labels.array[box], site.others)
+    moved = ((rise != 0) | (forth != 0)) & ~fixed
+    # Only where bone was seen: under an overhanging rim there may be lung.
+    opened = np.where(fixed, 0, opened) * seen_bone(
+        labels.array[box] == vertebra.label, spacing, site.halo
+    )
     source = [
-        np.arange(n, dtype=np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-        + (rise * np.float32(body.frame.axes[0, axis])
-           + forth * np.float32(body.frame.axes[1, axis])) / np.float32(spacing[axis])
-        for axis, n in enumerate(shape)
+        places + (rise[moved] * np.float32(body.frame.axes[0, axis])
+                  + forth[moved] * np.float32(body.frame.axes[1, axis])) / np.float32(spacing[axis])
+        for axis, places in enumerate(np.nonzero(moved))
     ]  # fmt: skip
-    moved = (rise != 0) | (forth != 0)
 
     old = ct.array[box]
     noise = measure_noise(old, ~ndimage.binary_dilation(labels.array[box] != 0))
+    fresh = fresh_noise(old.shape, noise, rng)
     hu = old.astype(np.float32)
     new_labels, new_masks = labels.array[box].copy(), masks[box].copy()
     if moved.any():
-        source = [places[moved] for places in source]
-        u, f, r = (axis[moved] for axis in np.broadcast_arrays(*local))
-        hu[moved] = warp_ct(old, Moved(moved, (u, f, r), source), fallen, noise, rng)
+        hu[moved] = warp_ct(old, source, noise, fresh[moved])
         nearest = tuple(
-            np.clip(np.rint(s), 0, n - 1).astype(np.int32) for s, n in zip(source, shape)
+            np.clip(np.rint(s), 0, n - 1).astype(np.int32) for s, n in zip(source, old.shape)
         )
         new_labels[moved], new_masks[moved] = new_labels[nearest], new_masks[nearest]
+    hu += opened * (disc_hu(old, labels.array[box] == 0, local, body) + fresh - hu)
+    gone = (opened >= 0.5) & (new_labels == vertebra.label)
+    new_labels[gone], new_masks[gone] = 0, 0
 
-    width = float(np.abs(body.frame.axes[0]) @ spacing)
     bone = new_labels == vertebra.label
     instances = []
     highest = int(masks.max())
     painted = hu.copy()
     _raise_density(painted, fracture, local, fallen, bone)
     for sheet in fracture.sheets:
-        found = paint_sheet(painted, sheet, local, fallen, bone, width) & (new_masks == 0)
+        found = paint_sheet(painted, sheet, local, fallen, bone, site.width) & (new_masks == 0)
         if found.any():
             highest += 1
             if highest > 255:
                 raise UserError("more than 255 fracture instances in one CT. Ask for fewer.")
             new_masks[found] = highest
             instances.append(highest)
-    changed = moved | (painted != hu)
+    changed = (moved | (opened > 0) | (painted != hu)) & ~fixed
     low, high = int(ct.array.min()), int(ct.array.max())
     result = np.where(changed, np.clip(np.rint(painted), low, high), old).astype(np.int16)
-
-    def pasted(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
-        out = whole.copy()
-        out[box] = part
-        return out
 
     ends = [np.flatnonzero(changed.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
     start = triple(part.start + e[0] if e.size else 0 for part, e in zip(box, ends))
@@ -282,14 +213,10 @@ def _render(
     facts = FractureFacts(
         vertebra.level, vertebra.label, fracture.spec, tuple(instances),
         tuple(body.heights().tolist()), tuple(fallen.heights().tolist()),
-        float(np.abs(rise).max()), trabecular, noise.sd, start, stop,
+        float(np.abs(rise).max()), site.trabecular, noise.sd, start, stop,
     )  # fmt: skip
-    broken = LabelledCT(
-        Volume(pasted(ct.array, result), ct.geometry),
-        Volume(pasted(labels.array, new_labels), ct.geometry),
-        Volume(pasted(masks, new_masks), ct.geometry),
-    )
-    return broken, facts
+    whole = LabelledCT(ct, labels, Volume(masks, ct.geometry))
+    return pasted(whole, box, result, new_labels, new_masks), facts
 
 
 def _raise_density(

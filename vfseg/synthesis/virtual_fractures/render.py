@@ -1,19 +1,21 @@
 """From a collapse to voxels: the CT resampled with its noise kept, and the signs of a fracture."""
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from vfseg.synthesis.phantom.shapes import Local, ramp
 from vfseg.synthesis.phantom.sheets import Sheet
-from vfseg.synthesis.virtual_fractures.body import STEP_MM
+from vfseg.synthesis.virtual_fractures.body import STEP_MM, BodyMap
 from vfseg.synthesis.virtual_fractures.collapse import Collapse
 
 _TAPS = 11
 _SOFT_HU = (-60.0, 140.0)
-_MEDIAN_VARIANCE = 0.15  # fraction of the noise's variance that a median of 27 voxels leaves
+_DISC_MM = 5.0
+
+DISC_HU = (60.0, 110.0)
+"""Of healthy and worn discs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +32,16 @@ def measure_noise(ct: np.ndarray, seen: np.ndarray) -> Noise:
     With noise of SD s and correlation c, c^4 (a Gaussian) of first and second neighbours along an
     axis, differences have variances 2 s² (1 - c) and 2 s² (1 - c^4); their ratio
     1 + c + c² + c³ gives c, negative where the kernel was sharp. The SD is the smallest of the
-    axes' estimates, as anatomy only adds to it. Soft tissue is chosen by the smoothed CT: by their
-    own values, voxels with much noise would be left out.
+    axes' estimates, as anatomy only adds to it. Soft tissue is chosen by the smoothed CT, the
+    evenest quarter of it: by their own values, voxels with much noise would be left out, and where
+    fat meets muscle, differences are not noise.
     """
     values = ct.astype(np.float32)
     level = ndimage.gaussian_filter(values, 2)
     soft = seen & (level > _SOFT_HU[0]) & (level < _SOFT_HU[1])
+    if soft.any():
+        slope = ndimage.gaussian_gradient_magnitude(values, 2)
+        soft &= slope <= np.quantile(slope[soft], 0.25)
     correlation, sds = np.zeros(3), []
     steps = np.linspace(-0.6, 0.95, 156)
     ratios = 1 + steps + steps**2 + steps**3
@@ -55,67 +61,60 @@ def measure_noise(ct: np.ndarray, seen: np.ndarray) -> Noise:
     return Noise(float(min(sds)), correlation)
 
 
-class Moved(NamedTuple):
-    """The voxels of a box that come from elsewhere.
-
-    Attributes:
-        mask: bool `d h w`, which they are.
-        place: [n] coordinates of each in the frame of the body, mm.
-        source: [n] index of the place that each comes from, per axis of the box.
-    """
-
-    mask: np.ndarray
-    place: Local
-    source: list[np.ndarray]
-
-
-def warp_ct(
-    ct: np.ndarray,
-    moved: Moved,
-    collapse: Collapse,
-    noise: Noise,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """The CT at its source places, with the noise it had before.
-
-    Interpolation averages noise away, and where tissue is pulled apart it would draw noise out to
-    streaks. There a median takes its place. Then the noise that is lacking is added.
-
-    Args:
-        ct: int16 box `d h w`.
-        moved: voxels of the box.
-        collapse: for where tissue is stretched.
-        noise: of this CT.
-        rng: of the noise.
-
-    Returns:
-        float32 [n].
-    """
-    values, source = ct.astype(np.float32), moved.source
-    hu = ndimage.map_coordinates(values, source, order=3, mode="nearest")
-    axes = (collapse.up, collapse.body.front, collapse.body.right)
-    index = [(p - axis[0]) / STEP_MM for p, axis in zip(moved.place, axes)]
-    stretch = ndimage.gaussian_filter(collapse.stretch(), 1 / STEP_MM)
-    stretch = ndimage.map_coordinates(stretch, index, order=1, mode="constant", cval=1)
-    plain = ramp(stretch, 0.85, 0.5)
-    kept = np.square(1 - plain)
-    if plain.any():
-        ends = [(int(p.min()), int(p.max()) + 2) for p in (s[plain > 0] for s in source)]
-        part = tuple(slice(max(low - 1, 0), high + 1) for low, high in ends)
-        smooth = values.copy()
-        smooth[part] = ndimage.median_filter(values[part], 3, mode="nearest")
-        smooth = ndimage.map_coordinates(smooth, source, order=1, mode="nearest")
-        hu += plain * (smooth - hu)
-    kept = kept * _kept_variance(source, noise) + (1 - kept) * _MEDIAN_VARIANCE
-    fresh = rng.standard_normal(ct.shape, np.float32)
+def fresh_noise(shape: tuple[int, ...], noise: Noise, rng: np.random.Generator) -> np.ndarray:
+    """Noise of this SD and correlation, float32 of this shape, HU."""
+    fresh = rng.standard_normal(shape, np.float32)
     for axis, c in enumerate(noise.correlation):
         if c > 0.02:
             fresh = ndimage.gaussian_filter1d(fresh, 0.5 / np.sqrt(-np.log(c)), axis, mode="wrap")
         elif c < -0.02:  # taps a, 1, a: correlation 2 a / (1 + 2 a²)
             a = (1 - np.sqrt(1 - 2 * c * c)) / (2 * c)
             fresh = ndimage.correlate1d(fresh, [a, 1, a], axis, mode="wrap")
-    fresh *= noise.sd / max(float(fresh.std()), 1e-6)
-    return hu + fresh[moved.mask] * np.sqrt(np.clip(1 - kept, 0, 1))
+    return fresh * np.float32(noise.sd / max(float(fresh.std()), 1e-6))
+
+
+def warp_ct(
+    ct: np.ndarray, source: list[np.ndarray], noise: Noise, fresh: np.ndarray
+) -> np.ndarray:
+    """The CT at its source places, with the noise it had before.
+
+    Interpolation averages noise away; what is lacking is added.
+
+    Args:
+        ct: int16 box `d h w`.
+        source: [n] index of the place that each voxel comes from, per axis of the box.
+        noise: of this CT.
+        fresh: [n] noise like it.
+
+    Returns:
+        float32 [n].
+    """
+    hu = ndimage.map_coordinates(ct.astype(np.float32), source, order=3, mode="nearest")
+    return hu + fresh * np.sqrt(np.clip(1 - _kept_variance(source, noise), 0, 1))
+
+
+def seen_bone(bone: np.ndarray, spacing: np.ndarray, halo: float) -> np.ndarray:
+    """How much of a bone a voxel shows, 0..1: 1 up to a halo (mm) beyond its label."""
+    return ramp(ndimage.distance_transform_edt(~bone, sampling=spacing), halo + 1, halo)
+
+
+def disc_hu(ct: np.ndarray, free: np.ndarray, local: Local, body: BodyMap) -> float:
+    """HU of the disc above a body, within what discs have: `DISC_HU`.
+
+    The median of what is close above the endplate, where the noise and the endplates of thin discs
+    leave no better estimate.
+
+    Args:
+        ct: int16 box `d h w`.
+        free: bool, voxels of the box that belong to no vertebra.
+        local: coordinates of its voxels in the frame of the body.
+        body: before the fracture.
+    """
+    up, front, right = local
+    core = np.square(front * 3 / body.depth) + np.square(right * 3 / body.width) < 1
+    top = float(np.median(body.top[body.outline]))
+    values = ct[free & core & (up > top) & (up < top + _DISC_MM)]
+    return float(np.clip(np.median(values), *DISC_HU)) if values.size else float(np.mean(DISC_HU))
 
 
 def _kept_variance(source: list[np.ndarray], noise: Noise) -> np.ndarray:
