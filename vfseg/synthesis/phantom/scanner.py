@@ -51,7 +51,7 @@ def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner
     angle = np.radians(rng.uniform(-1, 1) * settings.oblique_degrees)
     return Scanner(
         voxel_spacing=spacing,
-        layers=np.ceil(spacing / _FINEST_MM).astype(int),
+        layers=layers_of(spacing),
         blur=float(rng.uniform(0.4, 0.75)),
         sharpness=float(rng.uniform(0, 0.6)),
         noise_sd=float(rng.uniform(*settings.noise_sd)),
@@ -60,6 +60,11 @@ def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner
         rotation=rotation_about(axis / np.linalg.norm(axis), angle),
         offset=rng.uniform(-200, 200, 3).round(2),
     )
+
+
+def layers_of(spacing: np.ndarray) -> np.ndarray:
+    """Sublayers in which voxels of this spacing (mm) are drawn along each axis."""
+    return np.ceil(spacing / _FINEST_MM).astype(int)
 
 
 def acquire(rng: np.random.Generator, hu: np.ndarray, scanner: Scanner) -> np.ndarray:
