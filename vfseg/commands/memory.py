@@ -15,7 +15,7 @@ from vfseg.training.checkpoints import Checkpoints
 _FREE = ("train.patience", "train.log_every", "train.save_every")
 """Settings that change nothing that is learnt."""
 
-_SHARED = ("manifest", "add_phantoms", "phantom", "virtual_fractures", "prepare")
+_SHARED = ("manifest", "add_phantoms", "phantom", "virtual_fractures", "painted", "prepare")
 """Settings on which cohorts and store of a data folder depend."""
 
 _OF_A_RUN = ("config.json", "splits.csv", "checkpoints")
@@ -120,6 +120,10 @@ def claim_data(config: Config, folder: Path) -> None:
     path, values = folder / "shared.json", config.to_dict()
     wanted = {name: values[name] for name in _SHARED}
     begun = read_checked(path, Table(ANY))
+    if begun is not None:  # settings that have defaults may be newer than the folder
+        with contextlib.suppress(UserError):
+            read = read_config(values | begun).to_dict()
+            begun = {name: read[name] for name in _SHARED}
     if begun is None:
         write_json(path, wanted)
     elif begun != wanted:

@@ -55,18 +55,18 @@ def settle(frames: Sequence[Frame], settlings: Sequence[tuple[float, float] | No
         here = total.frame(frames[number])
         if tilt and number:
             joint = (frames[number].centre + frames[number - 1].centre) / 2
-            back = _about(total.point(joint), here.axes[2], (1 - _KEPT) * tilt)
+            back = _about(total.point(joint), here.axes[2], -(1 - _KEPT) * tilt)
             total, tilt = back.after(total), _KEPT * tilt
         settling = settlings[number]
         if settling is not None:
             down, forward = settling
             sunk = Rigid(np.eye(3), -down * here.axes[0])
-            total = sunk.after(_about(here.centre, here.axes[2], -forward)).after(total)
+            total = sunk.after(_about(here.centre, here.axes[2], forward)).after(total)
             tilt += forward
     return found[::-1]
 
 
 def _about(centre: np.ndarray, axis: np.ndarray, degrees: float) -> Rigid:
-    """Turns the top back (positive) or forward about an axis to the right through a point."""
+    """Turns the top forward by an angle about an axis to the right through a point."""
     turn = rotation_about(axis, np.radians(degrees))
     return Rigid(turn, centre - turn @ centre)
