@@ -4,7 +4,7 @@ Of each label map of a folder `painted.variants` CTs are painted in the workdir:
 its real shape and place, with drawn tissue, scanner and fractures, all from ranges wider than real
 ones (domain randomisation), and more on the device while it trains. A vertebra with a deformity of
 its own is painted but not labelled. All CTs of a map stay in one split; at least three patients are
-needed.
+needed. The shapes are those of patients, so the workdir holds patient data.
 
     python -m vfseg.main --config configs/painted.py --config.painted.label_maps=FOLDER
 """

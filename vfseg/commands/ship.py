@@ -131,10 +131,11 @@ def card_text(
         step: of the checkpoint.
     """
     test = f"{summary['cases']} virtual cases of {summary['voxel']['dice']['n']} unseen CT(s)"
+    painted = ", on CTs painted from label maps" if config.painted.label_maps else ""
     lines = [
         "# Model card",
-        f"**{RESEARCH_USE}** Trained on **synthetic fractures** only: on phantoms, and on virtual "
-        "fractures in the bone of real CTs. It has never seen a real fracture.",
+        f"**{RESEARCH_USE}** Trained on **synthetic fractures** only: on phantoms{painted}, and on "
+        "virtual fractures in the bone of real CTs. It has never seen a real fracture.",
         f"Step {step}; windows of {config.windows.length} {', '.join(config.windows.planes)} "
         f"slices {config.windows.stride_mm} mm apart, voxels of {config.prepare.voxel_spacing} mm; "
         f"threshold of the map {summary['threshold']['value']:.3f}, of a vertebra's score "

@@ -76,12 +76,11 @@ def test_what_stands_is_kept_and_what_is_damaged_is_made_again(made, maps):
 
 
 def test_maps_of_which_none_can_be_painted_are_named(maps, tmp_path):
+    empty = tmp_path / "maps" / "odd_vertebrae.nii.gz"
+    empty.parent.mkdir()
+    empty.write_bytes((maps / "odd_vertebrae.nii.gz").read_bytes())
     with pytest.raises(UserError, match=r"no label map can be painted:\n  odd: .*empty"):
-        (tmp_path / "maps").mkdir()
-        (tmp_path / "maps" / "odd_vertebrae.nii.gz").write_bytes(
-            (maps / "odd_vertebrae.nii.gz").read_bytes()
-        )
-        make_painted_cohort(tmp_path / "out", settings(tmp_path / "maps"), progress=False)
+        make_painted_cohort(tmp_path / "out", settings(empty.parent), progress=False)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,8 @@ def shape_vertebra(
     half = np.maximum(top - bottom, _THINNEST_MM) / 2
     s = np.clip((up - (top + bottom) / 2) / half, -1, 1)
 
-    distance = bone.distance[inner]
+    # Real surfaces are rough at a scale that no label map shows.
+    distance = bone.distance[inner] + extras.wall_relief(up, front, right)
     if fracture is not None:
         distance = distance - _bulges(fracture, size, local, s, half)
     sunk = [

@@ -23,6 +23,7 @@ class Appearance:
         shell: HU of solid cortex.
         grain: factor on the contrast of the trabecular grain.
         coarseness: factor on the size of the trabecular grain.
+        uneven: SD of the thickness of a body's cortex, as a fraction of its mean.
     """
 
     fat: float = -100.0
@@ -34,6 +35,7 @@ class Appearance:
     shell: float = 1080.0
     grain: float = 1.0
     coarseness: float = 1.0
+    uneven: float = 0.28
 
 
 COMMON = Appearance()
@@ -48,6 +50,7 @@ RANGES = {
     "shell": (750.0, 1500.0),
     "grain": (0.3, 2.2),
     "coarseness": (0.7, 1.8),
+    "uneven": (0.2, 0.7),
 }
 """Attribute of `Appearance` -> (low, high), uniform."""
 

@@ -34,4 +34,5 @@ def draw_substance(
     density = patient.trabecular * (1.18 - 0.18 * size.lumbar) * rng.normal(1, 0.06)
     density += fracture.oedema if fracture is not None else 0.0
     healed = fracture is not None and not fracture.spec.acute
-    return Substance(density, patches, Cortex(patient.cortex, roughness, healed))
+    cortex = Cortex(patient.cortex, roughness, healed, patient.look.uneven)
+    return Substance(density, patches, cortex)

@@ -65,11 +65,13 @@ class Cortex:
         thickness: mm, where it is even.
         roughness: field by which it is uneven.
         healed: after a fracture it is thicker.
+        uneven: how much, SD as a fraction of the thickness.
     """
 
     thickness: float
     roughness: Ripple
     healed: bool
+    uneven: float
 
 
 def shape_body(
@@ -175,7 +177,7 @@ def arch_shell(cortex: Cortex, relief: np.ndarray) -> np.ndarray:
 def body_shell(cortex: Cortex, body: BodyShape) -> np.ndarray:
     """Thickness of the cortex of a body, mm."""
     up, front, right = body.local
-    uneven = np.clip(1 + 0.28 * cortex.roughness.at(up, front, right), 0.35, 1.8)
+    uneven = np.clip(1 + cortex.uneven * cortex.roughness.at(up, front, right), 0.35, 1.8)
     shell = np.float32(cortex.thickness * (1.7 if cortex.healed else 1)) * uneven
     # Endplates are a little thicker than the anterior and lateral walls.
     return shell * (0.8 + 0.6 * ramp(np.minimum(body.below_top, body.above_bottom), 3, 1))
