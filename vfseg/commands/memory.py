@@ -121,8 +121,9 @@ def claim_data(config: Config, folder: Path) -> None:
     wanted = {name: values[name] for name in _SHARED}
     begun = read_checked(path, Table(ANY))
     if begun is not None:  # settings that have defaults may be newer than the folder
+        rest = {name: value for name, value in values.items() if name not in _SHARED}
         with contextlib.suppress(UserError):
-            read = read_config(values | begun).to_dict()
+            read = read_config(rest | begun).to_dict()
             begun = {name: read[name] for name in _SHARED}
     if begun is None:
         write_json(path, wanted)

@@ -80,7 +80,7 @@ def shape_vertebra(
         for f in (-size.depth / 2 - _AROUND_MM, size.depth / 2 + _AROUND_MM)
         for r in (-size.width / 2 - _AROUND_MM, size.width / 2 + _AROUND_MM)
     ]
-    box = grid.box(frame.to_patient(corners), 0)
+    box = grid.box(frame.to_patient(np.array(corners)), 0)
     if bone is None or box is None:
         return None
     box = intersection(box, bone.box)
