@@ -31,6 +31,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.phantom.levels_per_case = (5, 5)
     config.phantom.fracture_probability = 0.4
     config.phantom.hard_negatives = 0.0  # of further look-alikes, each
+    config.phantom.randomised = False  # tissue, kernel and noise from ranges wider than real ones
 
     config.virtual_fractures = ConfigDict()
     config.virtual_fractures.variants = 0  # of each CT of the manifest; 0 takes them as they are
@@ -40,6 +41,14 @@ def get_config(variant: str = "") -> ConfigDict:
     config.virtual_fractures.fewest = 1
     config.virtual_fractures.hard_negatives = 0.0  # share of the others that get a look-alike
     config.virtual_fractures.vertebra_scheme = ""
+
+    config.painted = ConfigDict()
+    config.painted.label_maps = ""  # folder of label maps from which CTs are painted
+    config.painted.variants = 8  # of each
+    config.painted.seed = 0
+    config.painted.fracture_probability = 0.26
+    config.painted.fracture_rates = "clinical"
+    config.painted.vertebra_scheme = ""
 
     config.prepare = ConfigDict()
     config.prepare.voxel_spacing = 1.25
@@ -73,6 +82,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.augment.blur = 0.0
     config.augment.low_resolution = 0.0
     config.augment.hu_shift = 0.0
+    config.augment.thickness = 0.0
+    config.augment.sharpness = 0.0
 
     config.network = "attention_unet"
     config.generator = ConfigDict()

@@ -1,15 +1,21 @@
 """A run finds out once what it is made from; a data folder serves runs that agree."""
 
+import json
+
 import pytest
 
 from tests.cohort import tiny_config, write_store
+from tests.synthesis.painted.made_spine import label_map
 from vfseg.commands import report as report_mode
 from vfseg.commands import workdir as module
 from vfseg.commands.memory import claim_data
-from vfseg.commands.workdir import Run
+from vfseg.commands.workdir import Run, beside
 from vfseg.crops import prepare
 from vfseg.data.cases import Case
+from vfseg.data.discovery import is_left_out
+from vfseg.data.volume import write_labels
 from vfseg.errors import UserError
+from vfseg.synthesis.painted import field
 
 
 @pytest.fixture
@@ -60,6 +66,46 @@ def test_runs_with_the_same_cases_share_a_data_folder(tmp_path):
         claim_data(tiny_config(**{"prepare.voxel_spacing": 2.0}), tmp_path)
     with pytest.raises(UserError, match=r"config\.phantom\.seed.* --data"):
         claim_data(tiny_config(**{"phantom.seed": 5}), tmp_path)
+
+
+def test_a_data_folder_of_before_there_was_a_setting_is_still_shared(tmp_path):
+    claim_data(tiny_config(), tmp_path)
+    shared = tmp_path / "shared.json"
+    values = json.loads(shared.read_text())
+    del values["painted"], values["phantom"]["randomised"]
+    shared.write_text(json.dumps(values))
+    claim_data(tiny_config(), tmp_path)
+    with pytest.raises(UserError, match=r"config\.painted\.seed"):
+        claim_data(tiny_config(**{"painted.seed": 3}), tmp_path)
+
+
+def test_painted_cases_train_beside_a_manifest_and_none_of_a_patient_who_does_not(tmp_path):
+    def case(patient, split, number=0):
+        return Case(f"{patient}_{number}", patient, tmp_path, split=split)
+
+    own = (case("P01", "test"), case("P02", "train"), case("P03", ""))
+    painted = tuple(case(patient, "", 1) for patient in ("p1", "P2", "P3", "P4"))
+    kept, notes = beside(painted, own)
+    assert [(c.case_id, c.split) for c in kept] == [("P2_1", "train"), ("P4_1", "train")]
+    assert ["'test'" in note for note in notes] == [True, False]
+    assert all(is_left_out(note) for note in notes)
+
+
+def test_a_run_paints_its_cases_from_label_maps(tmp_path, monkeypatch):
+    monkeypatch.setattr(field, "IN_PLANE_MM", (1.5, 1.6))
+    monkeypatch.setattr(field, "SLICE_MM", (2.5, 3.0))
+    made = label_map(spacing=(2.0, 1.6, 1.6))
+    for patient in ("one", "two"):
+        write_labels(tmp_path / "maps" / f"{patient}_vertebrae.nii.gz", made.array, made.geometry)
+    values = {"painted.label_maps": str(tmp_path / "maps"), "painted.variants": 1}
+    run = Run(tiny_config(**values), tmp_path / "run")
+    run.workdir.mkdir()
+    assert [(c.case_id, c.patient_id, c.split) for c in run.found.cases] == [
+        ("one_painted_000", "one", ""),
+        ("two_painted_000", "two", ""),
+    ]
+    assert run.standing_cases() == run.found.cases
+    assert not (run.workdir / "cohort").exists()  # no phantoms unless asked for
 
 
 @pytest.mark.parametrize("of_a_run", ["config.json", "splits.csv", "checkpoints"])

@@ -107,7 +107,7 @@ def test_a_bad_value_is_named(key, value, said):
 
 def test_every_setting_has_a_bad_value():
     """The settings of the synthetic cases and of the augmentation have theirs beside them."""
-    elsewhere = ("phantom", "virtual_fractures", "augment")
+    elsewhere = ("phantom", "virtual_fractures", "painted", "augment")
     sections = [(name, kind) for name, (kind, rule) in fields_of(Config).items() if not rule]
     keys = {
         f"{section}.{name}" if section else name
@@ -173,6 +173,7 @@ def test_what_does_not_fit_together_is_named(changes, named, said):
         {"windows.length": 1},
         {"stages.adversarial": 0, "windows.positive_share": 0.0, "losses.adversarial": 0.0},
         {"manifest": "cases.csv", "phantom.train": 0},
+        {"painted.label_maps": "maps", "phantom.train": 0},
         {"compute_dtype": "bfloat16", "parallel": "pmap", "inference.fusion": "vote"},
     ],
 )

@@ -24,6 +24,8 @@ ALL = AugmentSettings(
     blur=0.8,
     low_resolution=0.7,
     hu_shift=30,
+    thickness=3,
+    sharpness=0.8,
 )
 SPATIAL = ["rotation", "scaling", "translation", "elastic"]
 

@@ -29,7 +29,8 @@ def test_a_part_that_is_off_is_not_in_the_program():
         return compiled(settings).lower(jax.random.key(0), ct, target).as_text()
 
     no_spatial = dataclasses.replace(ALL, **dict.fromkeys(SPATIAL, 0.0))
-    no_products = dataclasses.replace(ALL, elastic=0.0, blur=0.0, low_resolution=0.0)
+    products = ("elastic", "blur", "low_resolution", "thickness", "sharpness")
+    no_products = dataclasses.replace(ALL, **dict.fromkeys(products, 0.0))
     assert "gather" in program(ALL)
     assert "dot_general" in program(ALL)
     assert "gather" not in program(no_spatial)

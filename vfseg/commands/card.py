@@ -74,10 +74,11 @@ def card_text(
         about: on the data: where they come from, under which licence.
         step: of the checkpoint.
     """
+    painted = ", on CTs painted from label maps" if config.painted.label_maps else ""
     lines = [
         "# Model card",
-        f"**{RESEARCH_USE}** Trained on **synthetic fractures** only: on phantoms, and on virtual "
-        "fractures in the bone of real CTs. It has never seen a real fracture.",
+        f"**{RESEARCH_USE}** Trained on **synthetic fractures** only: on phantoms{painted}, and on "
+        "virtual fractures in the bone of real CTs. It has never seen a real fracture.",
         f"Step {step}; windows of {config.windows.length} {', '.join(config.windows.planes)} "
         f"slices {config.windows.stride_mm} mm apart, voxels of {config.prepare.voxel_spacing} mm. "
         f"Threshold of the map {thresholds.fused:.3f}; {_points(thresholds)}.",

@@ -15,7 +15,7 @@ from vfseg.training.checkpoints import Checkpoints
 _FREE = ("train.patience", "train.log_every", "train.save_every")
 """Settings that change nothing that is learnt."""
 
-_SHARED = ("manifest", "add_phantoms", "phantom", "virtual_fractures", "prepare")
+_SHARED = ("manifest", "add_phantoms", "phantom", "virtual_fractures", "painted", "prepare")
 """Settings on which cohorts and store of a data folder depend."""
 
 _SHARED_BY = "shared.json"
@@ -128,6 +128,11 @@ def claim_data(config: Config, folder: Path) -> None:
     path, values = folder / _SHARED_BY, config.to_dict()
     wanted = {name: values[name] for name in _SHARED}
     begun = read_checked(path, Table(ANY))
+    if begun is not None:  # settings that have defaults may be newer than the folder
+        rest = {name: value for name, value in values.items() if name not in _SHARED}
+        with contextlib.suppress(UserError):
+            read = read_config(rest | begun).to_dict()
+            begun = {name: read[name] for name in _SHARED}
     if begun is None:
         write_json(path, wanted)
     elif begun != wanted:

@@ -20,13 +20,15 @@ from vfseg.crops.splits import assign_splits
 from vfseg.crops.store import CaseRecord
 from vfseg.data.cases import SPLITS, Case
 from vfseg.data.discovery import find_cases, is_left_out
+from vfseg.data.patients import person
 from vfseg.errors import UserError
 from vfseg.files import sweep
 from vfseg.locks import kept_for_run, locked
+from vfseg.synthesis.painted import make_painted_cohort
 from vfseg.synthesis.phantom import make_cohort
 from vfseg.synthesis.virtual_fractures import make_virtual_cohort
 
-_COHORT, _VIRTUAL = "cohort", "virtual_cohort"
+_COHORT, _VIRTUAL, _PAINTED = "cohort", "virtual_cohort", "painted_cohort"
 _RESULTS = ("evaluation", "predictions", "report", "audit", "healthy", "model")
 """Folders of a workdir that are written to, beside those of the data; checkpoints have a care of
 their own."""
@@ -59,7 +61,8 @@ class Cases(NamedTuple):
     """The cases of a run.
 
     Attributes:
-        cases: of the manifest, virtual fractures of them, phantoms: as the config asks.
+        cases: of the manifest, virtual fractures of them, painted ones, phantoms: as the config
+            asks.
         notes: what was assumed or left out.
     """
 
@@ -133,7 +136,7 @@ class Run:
         if not self.workdir.resolve().is_relative_to(self.data.resolve()):  # as those of folds are
             refuse_workdir(self.data)
         with locked(self.data):
-            for cohort in (_COHORT, _VIRTUAL):
+            for cohort in (_COHORT, _VIRTUAL, _PAINTED):
                 sweep(self.data / cohort, "cases")
             if self.data != self.workdir or is_shared(self.data):
                 claim_data(self.config, self.data)
@@ -208,7 +211,18 @@ class Run:
                 manifest = make_virtual_cohort(cases, self.data / _VIRTUAL, virtual)
             cases, more = find_cases(manifest)
             notes += more
-        if not config.manifest or config.add_phantoms:
+        placed = (replace(c, split=self.split_of.get(c.patient_id, c.split)) for c in cases)
+        cases = tuple(placed)
+        if config.painted.label_maps:
+            manifest = self.data / _PAINTED / "manifest.csv"
+            if make:
+                manifest = make_painted_cohort(self.data / _PAINTED, config.painted)
+            painted, more = find_cases(manifest)
+            if config.manifest:
+                painted, kept_apart = beside(painted, cases)
+                more += kept_apart
+            cases, notes = (*cases, *painted), (*notes, *more)
+        if config.add_phantoms or not (config.manifest or config.painted.label_maps):
             manifest = self.data / _COHORT / "manifest.csv"
             if make:
                 manifest = make_cohort(self.data / _COHORT, config.phantom)
@@ -218,9 +232,32 @@ class Run:
             both = {case.case_id for case in cases} & {case.case_id for case in phantoms}
             if both:
                 raise UserError(
-                    f"{config.manifest}: {', '.join(sorted(both))}: names that phantoms have, too. "
-                    "Rename these cases, or set config.add_phantoms=False."
+                    f"{config.manifest or config.painted.label_maps}: {', '.join(sorted(both))}: "
+                    "names that phantoms have, too. Rename these cases, or set "
+                    "config.add_phantoms=False."
                 )
             cases, notes = (*cases, *phantoms), (*notes, *more)
-        placed = (replace(c, split=self.split_of.get(c.patient_id, c.split)) for c in cases)
-        return Cases(tuple(placed), notes)
+        return Cases(cases, notes)
+
+
+def beside(
+    painted: tuple[Case, ...], cases: tuple[Case, ...]
+) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+    """Painted cases beside those of a manifest, and notes on those that are left out.
+
+    They train: what is validated and tested is the user's. So none is kept of a patient of the
+    manifest who does not train, or of whom that is still open.
+    """
+    splits = {person(case.patient_id): case.split for case in cases}
+    kept, notes = [], []
+    for case in painted:
+        split = splits.get(person(case.patient_id), "train")
+        if split == "train":
+            kept.append(replace(case, split="train"))
+        else:
+            where = f"in the split {split!r}" if split else "in a split that is still open"
+            notes.append(
+                f"{case.case_id}: left out, since the manifest has its patient {case.patient_id} "
+                f"{where}; painted cases train"
+            )
+    return tuple(kept), tuple(notes)

@@ -21,6 +21,7 @@ from vfseg.models.settings import (
     PretrainedSettings,
 )
 from vfseg.settings import Rule, Settings, build, fields_of, one_of, read, whole
+from vfseg.synthesis.painted import PaintedSettings
 from vfseg.synthesis.phantom import PhantomSettings
 from vfseg.synthesis.virtual_fractures import VirtualFractureSettings
 from vfseg.training.parallel import RUNNERS
@@ -28,6 +29,7 @@ from vfseg.training.settings import LossSettings, StageSettings, TrainSettings
 
 DTYPES = ("auto", "float32", "bfloat16")
 
+_NOTHING_PAINTED = PaintedSettings()
 _HU_WINDOWS = Rule(
     lambda windows: len(windows) > 0 and all(-1e5 < low < high < 1e5 for low, high in windows),
     "pairs (low, high) in HU, low below high, at least one",
@@ -42,12 +44,14 @@ class Config(Settings):
         seed: of parameters, batches, splits and intervals.
         parallel: how the devices share a step, one of `RUNNERS`.
         compute_dtype: of the activations; "auto" is bfloat16 on accelerators, float32 on CPUs.
-        manifest: CSV of the cases, or their folder; empty makes the cohort of `phantom`.
+        manifest: CSV of the cases, or their folder; empty makes the cohort of `phantom`, or of
+            `painted` where label maps are named.
         add_phantoms: train and validate on that cohort, too, beside the cases of the manifest.
         hu_windows: (low, high) in HU, one a channel.
         network: one of `NETWORKS`.
         phantom: the synthetic cohort.
         virtual_fractures: what is made of the healthy CTs of the manifest.
+        painted: the cohort that is painted from label maps; beside a manifest it trains only.
         prepare: how crops are cut.
         split: how the patients are divided that the manifest leaves open.
         windows: how windows of slices are drawn.
@@ -81,6 +85,7 @@ class Config(Settings):
     stages: StageSettings
     train: TrainSettings
     inference: InferenceSettings
+    painted: PaintedSettings = _NOTHING_PAINTED  # configs of before do not have it
 
     @property
     def synthetic(self) -> bool:

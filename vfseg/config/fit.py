@@ -146,7 +146,7 @@ def _something_to_learn(config: Any) -> Iterator[str]:
 
 def _phantoms(config: Any) -> Iterator[str]:
     """Where phantoms are all there is, every split has some."""
-    for split in () if config.manifest else SPLITS:
+    for split in () if config.manifest or config.painted.label_maps else SPLITS:
         if getattr(config.phantom, split) < 1:
             found = getattr(config.phantom, split)
             yield f"config.phantom.{split}={found}: expected a whole number from 1."
@@ -182,7 +182,10 @@ TOGETHER: tuple[tuple[tuple[str, ...], Callable[[Any], Iterator[str]]], ...] = (
         _pretrained,
     ),
     (("network", "windows.length", "stages.adversarial"), _one_slice),
-    (("manifest", *(f"phantom.{split}" for split in SPLITS)), _phantoms),
+    (
+        ("manifest", "painted.label_maps", *(f"phantom.{split}" for split in SPLITS)),
+        _phantoms,
+    ),
 )
 """Settings that belong together, and what compares them once each of them is right by itself."""
 

@@ -55,6 +55,7 @@ def export_model(
     flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, g_params), sep="/")
     values = {**config.to_dict(), "step": step, "manifest": Path(config.manifest).name}
     values["pretrained"]["weights"] = Path(config.pretrained.weights).name
+    values["painted"]["label_maps"] = Path(config.painted.label_maps).name
     (folder / DIGESTS).unlink(missing_ok=True)
     write_json(folder / CONFIG, values)
     save_thresholds(folder, step, thresholds, config.inference.fusion)

@@ -2,8 +2,8 @@
 
 A sample is a run of r consecutive slices with the fracture masks of its k middle slices. One
 spatial transform in the plane of the slice, sampled once, moves all its slices and masks; then the
-CT alone goes through blur, low resolution, gamma, contrast, HU shift and noise, in this order. A
-strength of 0 leaves its part out of the compiled program.
+CT alone goes through thickness, blur, low resolution, gamma, contrast, HU shift, noise and
+sharpening, in this order. A strength of 0 leaves its part out of the compiled program.
 """
 
 import dataclasses
@@ -13,9 +13,16 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 
+from vfseg.crops.resolution import (
+    blur_matrix,
+    low_resolution_matrix,
+    matmul,
+    separable,
+    sharpened,
+    thickness_matrix,
+)
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.settings import Settings, at_least, between
 
@@ -25,7 +32,10 @@ ELASTIC_LIMIT = ELASTIC_GRID / 2.046
 # Water stays water: scanners are calibrated to it and differ in bone, so gamma and contrast are
 # anchored at 0 HU. Above this range gamma changes nothing.
 GAMMA_RANGE = 1800.0  # HU
+KERNEL_MM = 1.25  # what kernels sharpen and soften
 
+# Drawn apart, so that the numbers of the others stay as they were before there were these.
+_DRAWN_APART = ("thickness", "sharpness")
 
 _STRENGTH = at_least(0)
 
@@ -50,6 +60,10 @@ class AugmentSettings(Settings, section="augment"):
         low_resolution: averaging over pixels 1..1 + low_resolution times as large, uniform, drawn
             for each axis (scans are thicker than their pixels), interpolated back.
         hu_shift: uniform in +-hu_shift HU.
+        thickness: averaging along one axis, drawn of the three (across the slices, h, w), over
+            0..thickness mm, uniform: the partial volume of thick slices in any orientation.
+        sharpness: of the kernel: the CT, its noise included, gains uniformly
+            -sharpness / 2..sharpness times what a Gaussian of `KERNEL_MM` in the plane takes away.
 
     Raises:
         UserError: a strength outside its range.
@@ -66,6 +80,8 @@ class AugmentSettings(Settings, section="augment"):
     blur: Annotated[float, _STRENGTH] = 0.0
     low_resolution: Annotated[float, _STRENGTH] = 0.0
     hu_shift: Annotated[float, _STRENGTH] = 0.0
+    thickness: Annotated[float, _STRENGTH] = 0.0
+    sharpness: Annotated[float, _STRENGTH] = 0.0
 
 
 def augment(
@@ -99,6 +115,9 @@ def augment(
     ) -> tuple[jax.Array, jax.Array]:
         numbers_key, noise_key = keys
         numbers = _draw(numbers_key, 2 * grid[0].shape[1] * grid[1].shape[1])
+        if settings.thickness or settings.sharpness:
+            apart = jax.random.uniform(jax.random.fold_in(numbers_key, 1), (2, 2))
+            numbers |= dict(zip(_DRAWN_APART, apart))
         if settings.left_right_flip:
             flip = numbers["left_right_flip"][0] < settings.left_right_flip
             ct, target = (jnp.where(flip, mirror(x, plane), x) for x in (ct, target))
@@ -199,29 +218,6 @@ def elastic_basis(size: int, spacing: float) -> np.ndarray:
     return np.where(u < 1, near, far).astype(np.float32)
 
 
-def blur_matrix(size: int, sigma: ArrayLike) -> jax.Array:
-    """Gaussian of standard deviation `sigma` pixels as a matrix `size size`, rows summing to 1."""
-    distance = np.subtract.outer(np.arange(size), np.arange(size)).astype(np.float32)
-    weights = jnp.exp(-0.5 * (distance / jnp.maximum(sigma, 1e-3)) ** 2)
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def low_resolution_matrix(size: int, factor: ArrayLike) -> jax.Array:
-    """Averages over cells of `factor` pixels and interpolates back, linearly: `size size`.
-
-    The number of cells depends on `factor`; cells beyond the last one have no weight.
-    """
-    pixel = np.arange(size, dtype=np.float32)[None]
-    cell = pixel.T
-    overlap = jnp.minimum(pixel + 1, (cell + 1) * factor) - jnp.maximum(pixel, cell * factor)
-    overlap = jnp.maximum(overlap, 0)
-    average = overlap / jnp.maximum(overlap.sum(axis=1, keepdims=True), 1e-6)
-    last = jnp.ceil(size / jnp.asarray(factor, jnp.float32) - 1e-3) - 1
-    position = jnp.clip((cell + 0.5) / factor - 0.5, 0, last)  # of each pixel, in cells
-    interpolate = jnp.maximum(1 - jnp.abs(position - pixel), 0)
-    return _matmul(interpolate, average)
-
-
 def apply_gamma(ct: jax.Array, exponent: ArrayLike) -> jax.Array:
     """``GAMMA_RANGE (HU / GAMMA_RANGE) ** exponent`` within 0..GAMMA_RANGE, unchanged outside."""
     inside = (ct > 0) & (ct < GAMMA_RANGE)
@@ -234,7 +230,11 @@ def _draw(key: jax.Array, control_points: int) -> dict[str, jax.Array]:
 
     All in one draw, since each costs half a second of compilation on a CPU.
     """
-    names = [field.name for field in dataclasses.fields(AugmentSettings)]
+    names = [
+        field.name
+        for field in dataclasses.fields(AugmentSettings)
+        if field.name not in _DRAWN_APART
+    ]
     ends = np.cumsum([control_points if name == "elastic" else 2 for name in names])
     drawn = jax.random.uniform(key, (int(ends[-1]),))
     return dict(zip(names, jnp.split(drawn, ends[:-1])))
@@ -252,7 +252,7 @@ def _draw_coordinates(
     if settings.elastic:
         control = numbers["elastic"].reshape(2, rows.shape[1], columns.shape[1])
         control = _symmetric(control, settings.elastic / voxel_spacing)
-        displacement = _separable(rows, control, columns)
+        displacement = separable(rows, control, columns)
     return source_coordinates(
         (rows.shape[0], columns.shape[0]),
         angle=_symmetric(numbers["rotation"][0], math.radians(settings.rotation)),
@@ -270,6 +270,11 @@ def _change_intensity(
     voxel_spacing: float,
 ) -> jax.Array:
     """Transforms the CT `r h w` alone, by numbers and a key for the noise."""
+    if settings.thickness:
+        width, axis = numbers["thickness"] * jnp.array([settings.thickness / voxel_spacing, 3])
+        for number, size in enumerate(ct.shape):
+            matrix = thickness_matrix(size, jnp.where(jnp.floor(axis) == number, width, 1))
+            ct = jnp.moveaxis(matmul(matrix, jnp.moveaxis(ct, number, 1)), 1, number)
     # Blur and low resolution are both linear along each axis: one product of matrices an axis.
     matrices: list[jax.Array] = []
     if settings.blur:
@@ -278,9 +283,9 @@ def _change_intensity(
     if settings.low_resolution:
         factors = 1 + settings.low_resolution * numbers["low_resolution"]
         coarse = [low_resolution_matrix(n, f) for n, f in zip(ct.shape[1:], factors)]
-        matrices = [_matmul(c, m) for c, m in zip(coarse, matrices)] if matrices else coarse
+        matrices = [matmul(c, m) for c, m in zip(coarse, matrices)] if matrices else coarse
     if matrices:
-        ct = _separable(matrices[0], ct, matrices[1])
+        ct = separable(matrices[0], ct, matrices[1])
     if settings.gamma:
         ct = apply_gamma(ct, _factor(numbers["gamma"][0], settings.gamma))
     if settings.contrast:
@@ -290,6 +295,9 @@ def _change_intensity(
     if settings.noise:
         deviation = settings.noise * numbers["noise"][0]
         ct = ct + deviation * jax.random.normal(key, ct.shape)
+    if settings.sharpness:
+        strength = settings.sharpness * (1.5 * numbers["sharpness"][0] - 0.5)
+        ct = sharpened(ct, strength, KERNEL_MM / voxel_spacing)
     return ct
 
 
@@ -301,13 +309,3 @@ def _symmetric(number: jax.Array, limit: float) -> jax.Array:
 def _factor(number: jax.Array, strength: float) -> jax.Array:
     """From 0..1 to 1 / (1 + strength)..1 + strength, log-uniformly."""
     return jnp.exp(_symmetric(number, math.log1p(strength)))
-
-
-def _matmul(a: ArrayLike, b: ArrayLike) -> jax.Array:
-    """Matrix product in full float32 on every backend."""
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
-
-
-def _separable(rows: ArrayLike, images: jax.Array, columns: ArrayLike) -> jax.Array:
-    """``rows image columns^T`` for images `n h w`."""
-    return _matmul(_matmul(rows, images), jnp.asarray(columns).T)

@@ -14,6 +14,7 @@ from vfseg.synthesis.phantom.hard_negatives import draw_curve, paint_hard_negati
 from vfseg.synthesis.phantom.hardware import draw_hardware, paint_metal
 from vfseg.synthesis.phantom.painter import Painter
 from vfseg.synthesis.phantom.plan import draw_plan, random_streams
+from vfseg.synthesis.phantom.randomise import randomise_patient, randomise_scanner
 from vfseg.synthesis.phantom.scanner import (
     Scanner,
     acquire,
@@ -106,6 +107,9 @@ def make_case(
     levels, specs, extra = draw_plan(rng, settings, fractures)
     patient = draw_patient(rng["spine"], sum(s is not None and s.acute for s in specs.values()))
     scanner = draw_scanner(rng["scanner"], settings)
+    if settings.randomised:
+        patient = randomise_patient(rng["randomised"], patient)
+        scanner = randomise_scanner(rng["randomised"], scanner)
     first, last = SPINE.index(levels[0]), SPINE.index(levels[-1])
     visible = with_transitional(SPINE[first - 1 : last + 2], extra)
     labelled = with_transitional(levels, extra)
@@ -144,7 +148,7 @@ def make_case(
     paint_metal(rng["rare"], painter.hu, grid, spine, metal)
 
     ct = acquire(rng["noise"], painter.hu, scanner)
-    mask, facts = _renumbered(average_labels(painter.mask, scanner.layers), facts)
+    mask, facts = renumbered(average_labels(painter.mask, scanner.layers), facts)
     geometry = geometry_from(*stored_affine(scanner, ct.shape))
     return PhantomCase(
         ct=Volume(ct, geometry),
@@ -157,7 +161,7 @@ def make_case(
     )
 
 
-def _renumbered(
+def renumbered(
     mask: np.ndarray, facts: Sequence[DrawnVertebra]
 ) -> tuple[np.ndarray, list[DrawnVertebra]]:
     """Numbers the instances 1..n anew: a thin sheet can be lost in thick slices."""

@@ -21,6 +21,7 @@ from vfseg.processes import cores
 from vfseg.schemas import TEXT, read_checked
 from vfseg.stopping import STOP
 from vfseg.synthesis.case_files import FILES, case_in, is_written, write_case_files
+from vfseg.synthesis.phantom.appearance import COMMON
 from vfseg.synthesis.phantom.case import PhantomCase, make_case
 from vfseg.synthesis.phantom.settings import PhantomSettings
 
@@ -141,14 +142,17 @@ def _write_case(folder: Path, settings: PhantomSettings, split: str, number: int
         if fact.level in LEVELS  # T13 and L6 are not graded
     }
     write_case_files(
-        folder, case.ct, case.vertebrae.array, case.fractures.array, grades, _facts(case)
+        folder, case.ct, case.vertebrae.array, case.fractures.array, grades, facts_of(case)
     )
 
 
-def _facts(case: PhantomCase) -> dict[str, Any]:
+def facts_of(case: PhantomCase) -> dict[str, Any]:
     """What was drawn, for tables by type and grade; training never reads it."""
+    patient = dataclasses.asdict(case.patient)
+    if case.patient.look == COMMON:
+        del patient["look"]
     return {
-        "patient": dataclasses.asdict(case.patient),
+        "patient": patient,
         "voxel_spacing": case.scanner.voxel_spacing.tolist(),
         "orientation": case.scanner.orientation,
         "noise_sd": case.scanner.noise_sd,

@@ -4,15 +4,15 @@ import numpy as np
 
 from vfseg.data.box import Box, shape_of, within
 from vfseg.synthesis.phantom.fractures import Fracture
-from vfseg.synthesis.phantom.lookalikes import draw_lookalikes
+from vfseg.synthesis.phantom.lookalikes import LookAlikes, draw_lookalikes
 from vfseg.synthesis.phantom.scanner import filter_axis
-from vfseg.synthesis.phantom.shapes import Grid, Ripple, coverage, ramp
+from vfseg.synthesis.phantom.shapes import Grid, coverage, ramp
 from vfseg.synthesis.phantom.sheets import Sheet, UprightSheet
 from vfseg.synthesis.phantom.spine import Patient, PlacedVertebra
+from vfseg.synthesis.phantom.substance import Substance, draw_substance
 from vfseg.synthesis.phantom.vertebra import (
     BodyShape,
     Bone,
-    Cortex,
     carve,
     posterior_rods,
     rib_rods,
@@ -48,7 +48,7 @@ class Painter:
         self._flecks = flecks
         self._instances = 0
         self._bones: list[Bone] = []
-        self._tile = _trabecular_tile(rng, grid.spacing)
+        self._tile = _trabecular_tile(rng, grid.spacing, patient.look.coarseness)
 
     def vertebra(
         self,
@@ -68,28 +68,53 @@ class Painter:
         Returns:
             Ids of its fracture instances, names of its look-alikes, HU of its trabecular bone.
         """
-        size, patient = vertebra.size, self._patient
+        size = vertebra.size
         healed = fracture is not None and not fracture.spec.acute
-        extras = draw_lookalikes(rng, size, patient, healed, self._flecks)
+        extras = draw_lookalikes(rng, size, self._patient, healed, self._flecks)
         sacrum = vertebra.level == "S1"
         rods = sacral_rods(size) if sacrum else posterior_rods(rng, vertebra.level, size)
-        roughness = Ripple.draw(rng, (8, 25), 3, 6)
-        patches = Ripple.draw(rng, (9, 30), 3, 6)
-        density = patient.trabecular * (1.18 - 0.18 * size.lumbar) * rng.normal(1, 0.06)
-        density += fracture.oedema if fracture is not None else 0.0
+        substance = draw_substance(rng, self._patient, size, fracture)
 
         body = shape_body(self._grid, vertebra, fracture, extras)
         if body is None:
-            return (), extras.names, density
+            return (), extras.names, substance.density
         rods += seat_spurs(extras.spurs, size, fracture)
-        cortex = Cortex(patient.cortex, roughness, healed)
-        bone = shape_bone(self._grid, vertebra, body, rods, cortex)
+        bone = shape_bone(self._grid, vertebra, body, rods, substance.cortex)
+        instances = self.shaped(body, bone, label, fracture, extras, substance)
+        return instances, extras.names, substance.density
+
+    def shaped(
+        self,
+        body: BodyShape,
+        bone: Bone,
+        label: int,
+        fracture: Fracture | None,
+        extras: LookAlikes,
+        substance: Substance,
+    ) -> tuple[int, ...]:
+        """Paints a vertebra whose shape is given.
+
+        Args:
+            body: with the fracture in it.
+            bone: the whole vertebra, in a box that holds that of the body; changed in place where
+                it touches the bones before it.
+            label: its id; 0 leaves it without label.
+            fracture: its fracture or old deformity; None where it is whole.
+            extras: its look-alikes; those that change the shape are in it already.
+            substance: what it is made of.
+
+        Returns:
+            Ids of its fracture instances.
+        """
+        density, patches, roughness = (
+            substance.density, substance.patches, substance.cortex.roughness,
+        )  # fmt: skip
         carve(bone, self._bones[-2:], 1.0)
         self._bones.append(bone)
 
         inner = within(body.box, bone.box)
         spongy = self._spongiosa(bone.box, density)
-        shell = 1080 + 2.0 * (spongy - np.float32(density))
+        shell = self._patient.look.shell + 2.0 * (spongy - np.float32(density))
         spongy *= 1.3
         inside = spongy[inner]  # a view: the body is less dense than the arch, and has more in it
         inside *= 1 + ramp(body.distance, 1, -2) * (0.2 * patches.at(*body.local) - 0.3 / 1.3)
@@ -98,17 +123,28 @@ class Painter:
         instances = self._break(body, fracture, inside, shell[inner])
         self._fill(bone, spongy, shell)
         for vein in extras.veins:
-            part = self._grid.box(vertebra.frame.to_patient(vein.ends), vein.reach + 1.5)
+            part = self._grid.box(body.frame.to_patient(vein.ends), vein.reach + 1.5)
             if part is not None:
                 view = self.hu[part]
                 cover = coverage(
-                    vein.distance(self._grid.local(part, vertebra.frame)), self._grid.width
+                    vein.distance(self._grid.local(part, body.frame)), self._grid.width
                 )
                 view += cover * np.minimum(_BLOOD - view, 0)
         if label:
             view = self.labels[bone.box]
             view[(bone.distance < 0) & (view == 0)] = label
-        return instances, extras.names, density
+        return instances
+
+    def plain(self, bone: Bone, label: int) -> None:
+        """Paints a bone of whose parts nothing is known; arguments as in `shaped`."""
+        carve(bone, self._bones[-2:], 1.0)
+        self._bones.append(bone)
+        density = self._patient.trabecular
+        spongy = self._spongiosa(bone.box, density)
+        self._fill(bone, spongy, self._patient.look.shell + 2.0 * (spongy - np.float32(density)))
+        if label:
+            view = self.labels[bone.box]
+            view[(bone.distance < 0) & (view == 0)] = label
 
     def ribs(self, vertebra: PlacedVertebra, rng: np.random.Generator) -> None:
         """Paints the two ribs of a thoracic vertebra; they carry no label."""
@@ -149,7 +185,8 @@ class Painter:
         """Trabecular bone: mean HU, and a grain that runs along the spine."""
         starts = self._rng.integers(0, _TILE, 3)
         index = np.ix_(*((start + np.arange(n)) % _TILE for start, n in zip(starts, shape_of(box))))
-        return np.float32(density) + np.float32(14 + 0.19 * density) * self._tile[index]
+        grain = self._patient.look.grain * (14 + 0.19 * density)
+        return np.float32(density) + np.float32(grain) * self._tile[index]
 
     def _fill(self, bone: Bone, spongy: np.ndarray, shell: np.ndarray | np.floating) -> None:
         width = self._grid.width
@@ -159,10 +196,13 @@ class Painter:
         view += outer * (shell - view) + core * (spongy - shell)
 
 
-def _trabecular_tile(rng: np.random.Generator, spacing: np.ndarray) -> np.ndarray:
+def _trabecular_tile(
+    rng: np.random.Generator, spacing: np.ndarray, coarseness: float
+) -> np.ndarray:
     """Correlated noise of SD 1 on a cube that wraps, longer along d than across."""
     tile = rng.standard_normal((_TILE, _TILE, _TILE), np.float32)
-    for axis, correlation in enumerate((1.6, 0.62, 0.62)):
+    for axis, usual in enumerate((1.6, 0.62, 0.62)):
+        correlation = coarseness * usual
         reach = np.arange(1 + int(np.ceil(2.5 * correlation / spacing[axis])))
         taps = np.exp(-0.5 * np.square(reach * spacing[axis] / correlation))
         tile = filter_axis(tile, taps, axis)

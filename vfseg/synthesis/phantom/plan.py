@@ -15,7 +15,7 @@ from vfseg.synthesis.seeds import fresh
 # One stream of random numbers per purpose; new ones go to the end, so that old ones stay.
 _STREAMS = (
     *("plan", "spine", "fractures", "lookalikes", "tissue", "texture", "scanner", "noise"),
-    *("rare", "pattern", "hard_negatives"),
+    *("rare", "pattern", "hard_negatives", "randomised"),
 )
 
 
@@ -56,7 +56,7 @@ def draw_plan(
     """
     levels = _draw_levels(streams["plan"], settings)
     if asked is None:
-        specs = _draw_fractures(streams, levels, settings)
+        specs = draw_fractures(streams, levels, settings)
     else:
         specs = _asked_fractures(levels, asked)
     return CasePlan(levels, specs, _draw_transitional(streams["rare"], settings))
@@ -81,9 +81,10 @@ def _asked_fractures(
     return {level: asked.get(level) for level in levels}
 
 
-def _draw_fractures(
+def draw_fractures(
     streams: Mapping[str, np.random.Generator], levels: Sequence[str], settings: PhantomSettings
 ) -> dict[str, FractureSpec | None]:
+    """Level -> its fracture or old deformity, None where it is whole. Arguments as `draw_plan`."""
     rng = streams["plan"]
     specs: dict[str, FractureSpec | None] = {}
     for level in levels:

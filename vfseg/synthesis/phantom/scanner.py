@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vfseg.synthesis.phantom.motion import Motion, smear
 from vfseg.synthesis.phantom.settings import PhantomSettings
 
 _FINEST_MM = 1.3  # thicker voxels are drawn in layers of at most this and averaged
@@ -24,6 +25,7 @@ class Scanner:
         orientation: code of the stored axes, such as LPS.
         rotation: [3, 3], stored axes to world.
         offset: [3] world mm.
+        motion: of the patient during the scan, or None.
     """
 
     voxel_spacing: np.ndarray
@@ -35,6 +37,7 @@ class Scanner:
     orientation: str
     rotation: np.ndarray
     offset: np.ndarray
+    motion: Motion | None = None
 
 
 def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner:
@@ -48,7 +51,7 @@ def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner
     angle = np.radians(rng.uniform(-1, 1) * settings.oblique_degrees)
     return Scanner(
         voxel_spacing=spacing,
-        layers=np.ceil(spacing / _FINEST_MM).astype(int),
+        layers=layers_of(spacing),
         blur=float(rng.uniform(0.4, 0.75)),
         sharpness=float(rng.uniform(0, 0.6)),
         noise_sd=float(rng.uniform(*settings.noise_sd)),
@@ -59,10 +62,17 @@ def draw_scanner(rng: np.random.Generator, settings: PhantomSettings) -> Scanner
     )
 
 
+def layers_of(spacing: np.ndarray) -> np.ndarray:
+    """Sublayers in which voxels of this spacing (mm) are drawn along each axis."""
+    return np.ceil(spacing / _FINEST_MM).astype(int)
+
+
 def acquire(rng: np.random.Generator, hu: np.ndarray, scanner: Scanner) -> np.ndarray:
     """The CT of drawn HU: float32 in (may be overwritten), int16 out."""
     hu = _average_layers(hu, scanner.layers)
     spacing = scanner.voxel_spacing
+    if scanner.motion is not None:
+        hu = smear(hu, scanner.motion, spacing)
     kernel = [_kernel(scanner.blur, scanner.sharpness if axis else 0, spacing[axis])
               for axis in range(3)]  # fmt: skip
     for axis in range(3):
@@ -87,12 +97,12 @@ def acquire(rng: np.random.Generator, hu: np.ndarray, scanner: Scanner) -> np.nd
     return np.rint(np.clip(hu, -2048, 3071)).astype(np.int16)
 
 
-def average_labels(labels: np.ndarray, layers: np.ndarray) -> np.ndarray:
-    """Labels of voxels from labels of their layers: set where at least half is labelled."""
+def average_labels(labels: np.ndarray, layers: np.ndarray, share: float = 0.5) -> np.ndarray:
+    """Labels of voxels from labels of their layers: set where at least a share is labelled."""
     if (layers == 1).all():
         return labels
     blocks = _blocks(labels, layers)
-    filled = (blocks > 0).mean((1, 3, 5)) >= 0.5
+    filled = (blocks > 0).mean((1, 3, 5)) >= share
     return np.where(filled, blocks.max((1, 3, 5)), 0).astype(labels.dtype)
 
 

@@ -92,6 +92,8 @@ class PhantomSettings(Settings, section="phantom"):
         noise_sd: (low, high) of the noise in HU after the reconstruction kernel.
         orientations: stored orientations, one drawn per case.
         oblique_degrees: largest rotation of the stored grid against the world.
+        randomised: tissues, vessels, cortex, texture, kernel, noise and motion from ranges wider
+            than real ones (`appearance`, `randomise`); `noise_sd` is then not used.
     """
 
     train: Annotated[int, whole(0)] = 24
@@ -113,6 +115,7 @@ class PhantomSettings(Settings, section="phantom"):
     noise_sd: Annotated[tuple[float, float], _NOISE] = (15.0, 40.0)
     orientations: Annotated[tuple[str, ...], _ORIENTATIONS] = ("RAS", "LPS", "PIR", "LAS")
     oblique_degrees: Annotated[float, between(0, 30, "a number of degrees")] = 0.0
+    randomised: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -141,6 +144,8 @@ class PhantomSettings(Settings, section="phantom"):
             del shaping[count]
         if not self.hard_negatives:  # cohorts from before it was there are the same cohorts
             del shaping["hard_negatives"]
+        if not self.randomised:  # a cohort from before there was that setting is the same
+            del shaping["randomised"]
         text = json.dumps([VERSION, shaping], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vfseg.synthesis.phantom.appearance import COMMON, Appearance
 from vfseg.synthesis.phantom.shapes import Frame
 
 # The neighbours of T4..L5, at the edge of the field of view, are drawn but never labelled.
@@ -78,6 +79,7 @@ class Patient:
         cortex: thickness of the body's cortical shell in mm.
         degeneration: 0 (none) to 1 (osteophytes, sclerosis and narrow discs are common).
         contrast: HU that contrast medium adds to blood in the aorta; bone gets 15 to 20 HU.
+        look: HU of the other tissues, and the texture of bone.
     """
 
     age: float
@@ -85,6 +87,7 @@ class Patient:
     cortex: float
     degeneration: float
     contrast: float
+    look: Appearance = COMMON
 
 
 def draw_patient(rng: np.random.Generator, fractures: int) -> Patient:
@@ -176,6 +179,27 @@ def with_transitional(levels: Sequence[str], extra: str | None) -> tuple[str, ..
     return (*levels[:at], extra, *levels[at:])
 
 
+def usual_size(level: str) -> Size:
+    """Mean size of a level of SPINE, its endplates flat."""
+    k = _row(level)
+    return Size(
+        height=_HEIGHT[k],
+        depth=_DEPTH[k],
+        width=_WIDTH[k],
+        wedge=_WEDGE[k],
+        concavity=(0.0, 0.0),
+        waist=0.1,
+        canal_width=_CANAL_WIDTH[k],
+        canal_depth=_CANAL_DEPTH[k],
+        lumbar=_lumbar(k),
+    )
+
+
+def usual_disc(level: str) -> float:
+    """Mean height of the disc above a level of SPINE, mm."""
+    return _DISC[_row(level)]
+
+
 def _row(level: str) -> int:
     """Row of a level in the tables."""
     return SPINE.index(TRANSITIONAL.get(level, level))
@@ -183,7 +207,6 @@ def _row(level: str) -> int:
 
 def _draw_size(rng: np.random.Generator, level: str, scale: float, waist: float) -> Size:
     k = SPINE.index(level)
-    lumbar = float(np.clip((k - SPINE.index("T11")) / 2, 0, 1))
     hollow = 0.6 + 0.02 * _DEPTH[k]
     size = Size(
         height=_HEIGHT[k] * scale,
@@ -194,7 +217,7 @@ def _draw_size(rng: np.random.Generator, level: str, scale: float, waist: float)
         waist=waist * rng.uniform(0.8, 1.2),
         canal_width=_CANAL_WIDTH[k] * (0.5 + 0.5 * scale),
         canal_depth=_CANAL_DEPTH[k] * (0.5 + 0.5 * scale),
-        lumbar=lumbar,
+        lumbar=_lumbar(k),
     )
     factors = rng.normal(1, 0.02, 3)
     return replace(
@@ -203,6 +226,10 @@ def _draw_size(rng: np.random.Generator, level: str, scale: float, waist: float)
         depth=size.depth * factors[1],
         width=size.width * factors[2],
     )
+
+
+def _lumbar(k: int) -> float:
+    return float(np.clip((k - SPINE.index("T11")) / 2, 0, 1))
 
 
 def turned_axes(pitch: float, roll: float, yaw: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from vfseg.synthesis.phantom.shapes import (
 )
 from vfseg.synthesis.phantom.spine import Patient, PlacedVertebra
 
-FAT, MUSCLE, ORGAN, LUNG, AIR, CANAL = -100.0, 55.0, 40.0, -850.0, -1000.0, 22.0
+AIR = -1000.0
 _COARSE_MM = 2.5
 
 
@@ -65,7 +65,7 @@ def paint_disc(
     wall = ellipse_distance(front - back, right, 0.62 * depth * bulge, width / 2 * bulge)
     wall = smooth_max(wall, -(front + np.float32(depth / 2)), 3.0)
     cover = coverage(smooth_max(wall, np.abs(up) - np.float32(half), 1.0), grid.width)
-    core = rng.uniform(62, 95)
+    core = rng.uniform(62, 95) + patient.look.disc
     values = core + 18 * ramp(wall, -8, -1)
     if rng.random() < 0.06 * patient.degeneration:  # vacuum: thin streaks of gas in a worn disc
         streaks = Ripple.draw(rng, (10, 25), 2).at(front, right)
@@ -79,6 +79,7 @@ def paint_disc(
 def _coarse_tissue(
     rng: np.random.Generator, grid: Grid, spine: Sequence[PlacedVertebra], patient: Patient
 ) -> np.ndarray:
+    look = patient.look
     z = grid.axis(0)
     order = np.argsort([v.frame.centre[0] for v in spine])
     knots = np.array([spine[i].frame.centre[0] for i in order])
@@ -96,21 +97,21 @@ def _coarse_tissue(
     zz = np.broadcast_to(z[:, None, None], (len(z), 1, 1))
     folds = Ripple.draw(rng, (18, 45), 3, 6).at(zz, y, x)
     fine = Ripple.draw(rng, (7, 16), 3, 6).at(zz, y, x)
-    hu = np.full(grid.shape, FAT, np.float32) + 6 * fine
+    hu = np.full(grid.shape, look.fat, np.float32) + 6 * fine
 
     def put(distance: np.ndarray, value: np.ndarray | float) -> None:
         hu[...] += coverage(distance, grid.width) * (value - hu)
 
     # In front: bowel and organs in fat below, heart and vessels between the lungs above.
-    put(8 - 9 * folds - (y - depth * 0.5 - 6) * 0.6 + 6 * lumbar, ORGAN + 5 * fine)
+    put(8 - 9 * folds - (y - depth * 0.5 - 6) * 0.6 + 6 * lumbar, look.organ + 5 * fine)
     put(ellipse_distance(x, y, width / 2 + 4.5, depth / 2 + 4), 20.0)  # ligament, small vessels
     # Lungs beside and behind the upper bodies.
     medial = width / 2 + 7 + 3 * folds + 0.35 * np.maximum(-y - 4, 0) + 0.25 * np.maximum(y - 18, 0)
     lung = smooth_max(medial - np.abs(x), -(y + depth / 2 + 3 + 0.24 * np.abs(x)), 10.0)
     lung = lung + 400 * np.clip(lumbar - 0.45 - 0.2 * np.tanh(folds), 0, 1)
-    put(lung, LUNG + 45 * fine)
+    put(lung, look.lung + 45 * fine)
     # Muscles: erector spinae behind, psoas beside the lumbar bodies.
-    lean = MUSCLE - 40 * patient.degeneration * np.clip(fine, 0, 2)
+    lean = look.muscle - 40 * patient.degeneration * np.clip(fine, 0, 2)
     septa = Ripple.draw(rng, (14, 30), 3, 6).at(zz / 3, y, x)  # planes of fat between fascicles
     lean = lean - (60 + 60 * patient.degeneration) * np.exp(-np.square(septa / 0.3))
     hind = depth / 2 + canal_depth
@@ -141,13 +142,13 @@ def _coarse_tissue(
     # Canal: fluid and cord or roots within a rim of fat.
     canal = ellipse_distance(x, y + depth / 2 + canal_depth / 2, canal_width / 2, canal_depth / 2)
     put(canal - 1, -40.0)
-    put(canal + 2, CANAL + 12 * lumbar)
+    put(canal + 2, look.canal + 12 * lumbar)
     cord = ellipse_distance(x, y + depth / 2 + canal_depth / 2, 4.6, 3.6) + 8 * lumbar
     put(cord, 42.0)
     # Skin, a layer of fat under it, and air.
     cushion = rng.uniform(10, 30)
     skin = y + hind + 42 + cushion - np.square(x) / 260 + folds
-    put(skin - cushion * 0.6, FAT + 6 * fine)
+    put(skin - cushion * 0.6, look.fat + 6 * fine)
     put(skin - 2.5, 20.0)
     put(skin, AIR)
     return hu

@@ -30,6 +30,7 @@ class BodyShape:
     """Signed distances of one vertebral body in its tight box.
 
     Attributes:
+        frame: of the vertebra.
         box: box of the grid.
         local: coordinates (up, front, right) of its voxels in the vertebra's frame, mm.
         distance: to the surface of the body, mm, negative inside.
@@ -37,6 +38,7 @@ class BodyShape:
         top, bottom: heights of the sunken endplates over every voxel, mm.
     """
 
+    frame: Frame
     box: Box
     local: Local
     distance: np.ndarray
@@ -63,11 +65,13 @@ class Cortex:
         thickness: mm, where it is even.
         roughness: field by which it is uneven.
         healed: after a fracture it is thicker.
+        uneven: how much, SD as a fraction of the thickness.
     """
 
     thickness: float
     roughness: Ripple
     healed: bool
+    uneven: float
 
 
 def shape_body(
@@ -126,7 +130,7 @@ def shape_body(
     plates = smooth_max(-below_top, -above_bottom, 0.5)
     rounding = 1.4 if fracture is None or fracture.spec.acute else 3.0
     distance = smooth_max(smooth_max(wall, behind, 3.0), plates, rounding)
-    return BodyShape(box, local, distance, below_top, above_bottom, top, bottom)
+    return BodyShape(vertebra.frame, box, local, distance, below_top, above_bottom, top, bottom)
 
 
 def shape_bone(
@@ -140,29 +144,43 @@ def shape_bone(
 
     The cortex is thin and uneven around the body, thicker around arch and processes.
     """
-    roughness = cortex.roughness
     placed = _place(grid, vertebra.frame, rods)
     box = _hull([body.box, *(part for _, part in placed)])
     distance = _join(grid, vertebra.frame, placed, box)
     inner = within(body.box, box)
     local, size = grid.local(box, vertebra.frame), vertebra.size
-    relief = Ripple(roughness.waves[:4] * 0.7, roughness.phases[:4]).at(*local)
+    relief = arch_relief(cortex, local)
     distance += 0.7 * relief
     canal = ellipse_distance(
         local[1] + np.float32((size.depth + size.canal_depth) / 2), local[2],
         size.canal_depth / 2, size.canal_width / 2,
     )  # fmt: skip
     distance = smooth_max(distance, -canal, 1.5)
-    thickness = np.float32(0.8 + 0.5 * cortex.thickness) * np.clip(1 - 0.35 * relief, 0.4, 1.9)
-    up, front, right = body.local
-    uneven = np.clip(1 + 0.28 * roughness.at(up, front, right), 0.35, 1.8)
-    shell = np.float32(cortex.thickness * (1.7 if cortex.healed else 1)) * uneven
-    # Endplates are a little thicker than the anterior and lateral walls.
-    shell = shell * (0.8 + 0.6 * ramp(np.minimum(body.below_top, body.above_bottom), 3, 1))
+    thickness = arch_shell(cortex, relief)
     near = np.clip(0.5 + (distance[inner] - body.distance) / 4, 0, 1)
-    thickness[inner] += near * (shell - thickness[inner])
+    thickness[inner] += near * (body_shell(cortex, body) - thickness[inner])
     distance[inner] = smooth_min(distance[inner], body.distance, 4.5)
     return Bone(box, distance, thickness)
+
+
+def arch_relief(cortex: Cortex, local: Local) -> np.ndarray:
+    """Unevenness of arch and processes, SD about 1."""
+    roughness = cortex.roughness
+    return Ripple(roughness.waves[:4] * 0.7, roughness.phases[:4]).at(*local)
+
+
+def arch_shell(cortex: Cortex, relief: np.ndarray) -> np.ndarray:
+    """Thickness of the cortex of arch and processes, mm."""
+    return np.float32(0.8 + 0.5 * cortex.thickness) * np.clip(1 - 0.35 * relief, 0.4, 1.9)
+
+
+def body_shell(cortex: Cortex, body: BodyShape) -> np.ndarray:
+    """Thickness of the cortex of a body, mm."""
+    up, front, right = body.local
+    uneven = np.clip(1 + cortex.uneven * cortex.roughness.at(up, front, right), 0.35, 1.8)
+    shell = np.float32(cortex.thickness * (1.7 if cortex.healed else 1)) * uneven
+    # Endplates are a little thicker than the anterior and lateral walls.
+    return shell * (0.8 + 0.6 * ramp(np.minimum(body.below_top, body.above_bottom), 3, 1))
 
 
 def shape_rods(grid: Grid, frame: Frame, rods: Sequence[Rod], cortex: float) -> Bone | None:

@@ -1,0 +1,133 @@
+"""CTs painted from label maps, on disk: variants of each map, and their manifest."""
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from vfseg.data.cases import Case, write_manifest
+from vfseg.data.outputs import FACTS
+from vfseg.data.vertebra_labels import read_vertebra_labels
+from vfseg.errors import CannotWrite, UserError
+from vfseg.schemas import TEXT, read_checked
+from vfseg.stopping import STOP
+from vfseg.synthesis.case_files import case_in, is_written, write_case_files
+from vfseg.synthesis.painted.case import paint_case
+from vfseg.synthesis.painted.label_maps import LabelMap, find_label_maps
+from vfseg.synthesis.painted.settings import VERSION, PaintedSettings
+from vfseg.synthesis.painted.source import Source, read_source
+from vfseg.synthesis.phantom.cohort import facts_of
+
+_MANIFEST = "manifest.csv"
+
+
+def make_painted_cohort(
+    directory: str | os.PathLike, settings: PaintedSettings, progress: bool = True
+) -> Path:
+    """Paints the variants of all label maps, or what is missing of them, and their manifest.
+
+    A case is as one of the phantom cohort, with VerSe ids. A case that was made of the same files
+    with the same settings is kept. A map that cannot be used is named in the log and left out. The
+    seed of a case depends on `settings.seed`, its map and its number alone.
+
+    Args:
+        directory: where; `manifest.csv` and `cases/MAP_painted_NUMBER/`.
+        settings: the label maps, and what is made of each.
+        progress: show a bar (only on a terminal).
+
+    Returns:
+        Path of the manifest; all variants of a map have its patient, so that a split by patient
+        keeps them together. Splits are left open.
+
+    Raises:
+        UserError: there is no label map, or none can be used; the folder cannot be written.
+    """
+    directory = Path(directory)
+    maps = find_label_maps(settings.label_maps)
+    made: list[Case] = []
+    left_out: list[str] = []
+    bar = tqdm(
+        total=len(maps) * settings.variants,
+        desc="painted cases",
+        unit="case",
+        disable=None if progress else True,
+    )
+    with bar:
+        for label_map in maps:
+            try:
+                made += _variants(label_map, directory / "cases", settings, bar)
+            except CannotWrite:  # to go on would leave out what could be made
+                raise
+            except UserError as error:
+                left_out.append(f"{label_map.name}: {error}")
+                logging.warning("painted cases: %s left out: %s", label_map.name, error)
+    if not made:
+        raise UserError("\n  ".join(["no label map can be painted:", *left_out]))
+    write_manifest(directory / _MANIFEST, made)
+    return directory / _MANIFEST
+
+
+def _variants(
+    label_map: LabelMap, folder: Path, settings: PaintedSettings, bar: tqdm
+) -> list[Case]:
+    ignored = {"variants": None, "label_maps": None}
+    shaping = dataclasses.asdict(settings) | ignored | {"version": VERSION}
+    fingerprint = label_map.fingerprint(shaping)
+    identity = int.from_bytes(hashlib.sha256(label_map.name.encode()).digest()[:8], "big")
+    source: Source | None = None
+    made = []
+    for number in range(settings.variants):
+        target = folder / f"{label_map.name}_painted_{number:03d}"
+        if not _stands(target, fingerprint):
+            STOP.after_case(f"{folder}: what is made is kept; the same command makes the others.")
+            source = source or _read(label_map, settings)
+            seed = np.random.SeedSequence([settings.seed, identity], spawn_key=(number,))
+            _write(source, label_map, target, settings, (seed, fingerprint))
+        made.append(case_in(target, label_map.patient_id, ""))
+        bar.update()
+    return made
+
+
+def _read(label_map: LabelMap, settings: PaintedSettings) -> Source:
+    source = read_source(
+        read_vertebra_labels(label_map.path),
+        settings.vertebra_scheme or None,
+        label_map.grades,
+        label_map.name,
+    )
+    for level, why in source.left_out.items():
+        logging.warning(
+            "painted cases: %s of %s is painted without label (%s)", level, label_map.name, why
+        )
+    return source
+
+
+def _write(
+    source: Source,
+    label_map: LabelMap,
+    folder: Path,
+    settings: PaintedSettings,
+    origin: tuple[np.random.SeedSequence, str],
+) -> None:
+    seed, fingerprint = origin
+    case = paint_case(source, seed, settings)
+    grades = {fact.level: fact.spec.grade if fact.spec else 0 for fact in case.facts}
+    facts = {
+        "fingerprint": fingerprint,
+        "source": label_map.name,
+        "left_out": dict(source.left_out),
+        **facts_of(case),
+    }
+    write_case_files(folder, case.ct, case.vertebrae.array, case.fractures.array, grades, facts)
+
+
+def _stands(folder: Path, fingerprint: str) -> bool:
+    try:
+        facts = read_checked(folder / FACTS, {"fingerprint": TEXT})
+    except UserError:
+        return False
+    return is_written(folder) and facts is not None and facts["fingerprint"] == fingerprint
