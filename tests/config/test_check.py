@@ -257,7 +257,7 @@ def test_configs_of_the_project_pass(path):
         ({"pretrained.weights": "w.pth"}, "'plain' has no pretrained weights"),
         ({"pretrained.frozen_scales": 1}, "expected 0 to 0"),
         ({"generator.encoder": "resnet18", "generator.features": (4,)}, "2 to 6 scales"),
-        ({"network": "slice_classifier"}, "config.windows.length=5: the slice classifier needs 1"),
+        ({"network": "slice_classifier"}, "config.windows.length=3: the slice classifier needs 1"),
         (
             {"network": "slice_classifier", "windows.length": 1},
             "config.stages.adversarial=2: the slice classifier needs 0",

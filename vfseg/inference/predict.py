@@ -65,11 +65,14 @@ class Predictor:
             logits: Any = generator.apply({"params": g_params}, channels, stride)
             return nn.sigmoid(logits)
 
+        def back(slices: Sequence[jax.Array]) -> list[jax.Array]:
+            return [views.back(of_crop) for of_crop in zip(*slices)]
+
         backend = jax.default_backend()
         self.views = views
         self.crops_at_once = CROPS_AT_ONCE.get(backend, CROPS_AT_ONCE["other"])
         self._workers = min(cores(), BATCHES_SIDE_BY_SIDE) if backend == "cpu" else 1
-        self._predict, self._back = jax.jit(predict), jax.jit(views.back)
+        self._predict, self._back = jax.jit(predict), jax.jit(back)
         self._programs: dict[tuple, jax.stages.Compiled] = {}
         self._compiling = threading.Lock()
 
@@ -115,7 +118,7 @@ class Predictor:
         firsts = iter(range(0, len(crops), self.crops_at_once))
         with ThreadPoolExecutor(self._workers) as pool:
 
-            def begin(first: int) -> Future[jax.Array]:
+            def begin(first: int) -> Future[list[jax.Array]]:
                 return pool.submit(self._batch, params, crops[first : first + self.crops_at_once])
 
             begun = deque(map(begin, itertools.islice(firsts, self._workers)))
@@ -125,8 +128,8 @@ class Predictor:
                 done(len(answers) * views)
                 yield from answers
 
-    def _batch(self, params: Any, crops: np.ndarray) -> jax.Array:
-        """All views `n v d h w` of as many crops as go through the network together, or fewer."""
+    def _batch(self, params: Any, crops: np.ndarray) -> list[jax.Array]:
+        """All views `v d h w` of each of up to `crops_at_once` crops."""
         slices = []
         for view in self.views:
             runs = [view.look(crop) for crop in crops]
@@ -134,7 +137,7 @@ class Predictor:
             slices.append(self._run(self._predict, params, np.stack(runs + air)))
         return self._run(self._back, slices)[: len(crops)]
 
-    def _run(self, function: Any, *arguments: Any) -> jax.Array:
+    def _run(self, function: Any, *arguments: Any) -> Any:
         """A function on arguments; one thread compiles what the others then run too."""
         shapes = tuple(x.shape for x in jax.tree.leaves(arguments[-1]))
         with self._compiling:

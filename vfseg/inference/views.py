@@ -6,10 +6,8 @@ all views of a crop lie on one grid and can be fused. Their spread is a measure 
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -95,20 +93,18 @@ class Views:
         return sum(1 for _ in self)
 
     def back(self, slices: Sequence[Array]) -> Array:
-        """Brings the answers to all views back onto their crops.
+        """Brings the answers to all views of a crop back onto it.
 
         Args:
-            slices: `n s a b` of each view, s slices of each of n crops.
+            slices: `n a b` of each view.
 
         Returns:
-            The answers `n v d h w`.
+            The answers `v d h w`.
         """
         answers: list[Array] = []
         plain = 0
         for number, (view, answer) in enumerate(zip(self, slices, strict=True)):
-            if any(view.shift):
-                answers.append(jax.vmap(view.back)(answer, answers[plain]))
-            else:
-                plain = number
-                answers.append(jax.vmap(partial(view.back, unmoved=None))(answer))
-        return jnp.stack(answers, axis=1)
+            moved = any(view.shift)
+            plain = plain if moved else number
+            answers.append(view.back(answer, answers[plain] if moved else None))
+        return jnp.stack(answers)
