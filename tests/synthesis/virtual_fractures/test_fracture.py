@@ -76,11 +76,13 @@ def check(whole, spec, seed):
 
     # The neighbours and the arch are where they were, and as they were, to the bit.
     others = np.isin(labels.array, sorted(set(reading.spine_ids) - {vertebra.label}))
-    up, front, right = voxel_grid(ct).local((slice(None),) * 3, body.frame)
-    arch = (labels.array == vertebra.label) & (front < -body.depth / 2 - 2.5 - halo)
+    _, front, _ = voxel_grid(ct).local(vertebra.box, body.frame)
+    arch = np.zeros(ct.shape, bool)
+    arch[vertebra.box] = front < -body.depth / 2 - 2.5 - halo
+    arch &= labels.array == vertebra.label
     assert arch.sum() > 500
-    for before, after in ((ct, case.ct), (labels, case.labels)):
-        np.testing.assert_array_equal(after.array[others | arch], before.array[others | arch])
+    for was, now in ((ct, case.ct), (labels, case.labels)):
+        np.testing.assert_array_equal(now.array[others | arch], was.array[others | arch])
     pieces = [ndimage.label(volume.array == vertebra.label, np.ones((3, 3, 3)))[1]
               for volume in (labels, case.labels)]  # fmt: skip
     assert pieces[1] <= pieces[0]
