@@ -73,7 +73,7 @@ def test_a_copied_config_is_complete(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("configs show quikstart", "no config 'quikstart'. There are benchmark_cohort, quick"),
+        ("configs show quikstart", "no config 'quikstart'. There are benchmark_cohort, "),
         ("configs shwo quickstart", "expected list | show NAME | copy NAME [FOLDER]"),
         ("completion fish", "expected bash | zsh"),
     ],

@@ -37,7 +37,7 @@ def test_that_all_results_fit_on_the_disk_is_known_before_the_first_is_computed(
         write_case(tmp_path / "cases" / name)
     geometry = read_geometry(tmp_path / "cases" / "a" / "case_ct.nii.gz")
     needed = 2 * result_bytes(geometry, tiny_config().prepare, 1)
-    monkeypatch.setattr(command, "predict_case", None)  # calling it would fail in another way
+    monkeypatch.setattr(command, "predict_maps", None)  # calling it would fail in another way
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
     with pytest.raises(CannotWrite, match="free there, and the results of 2 cases take up to"):
         run(tmp_path / "cases", tmp_path / "out", checkpoints)
@@ -52,7 +52,7 @@ def test_memory_that_runs_out_is_answered_with_advice(tmp_path, checkpoints, mon
     def full(*_, **__):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
-    monkeypatch.setattr(command, "predict_case", full)
+    monkeypatch.setattr(command, "predict_maps", full)
     with pytest.raises(
         UserError, match=r"not enough memory \(.*allocating 9 bytes.* cut to the sp"
     ):
