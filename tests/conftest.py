@@ -5,9 +5,12 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a background job
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Compiling is most of what these tests wait for: LLVM need not polish programs that run once, and
 # what one test compiled, no other test, worker or process compiles again. jaxlib 0.10 still has the

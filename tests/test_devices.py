@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from tests.cohort import ROOT
+from tests.commands.test_predict import write_case
 from vfseg.devices import check_flags, enough_memory, start
 from vfseg.errors import UserError
 
-CT = ["--mode=predict", "--input=ct.nii.gz", "--vertebrae=v.nii.gz"]
 BROKEN = "def initialize():\n    raise OSError('libwrong.so: cannot open shared object file')\n"
 
 
 def _answer(folder, **environment):
     """Status and what is printed where the program is to predict in such an environment."""
-    command = [sys.executable, "-m", "vfseg.main", *CT, f"--output={folder / 'out'}"]
+    ct, labels, _ = write_case(folder)
+    command = [sys.executable, "-m", "vfseg.main", "--mode=predict", f"--input={ct}"]
+    command += [f"--vertebrae={labels}", f"--output={folder / 'out'}"]
     path = os.pathsep.join([str(folder), str(ROOT)])
     done = subprocess.run(
         command,
