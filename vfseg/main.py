@@ -31,6 +31,7 @@ import functools
 import gc
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,9 @@ def main(arguments: Sequence[str]) -> int:
         return _ended(str(stopped), stopped.status)
     except KeyboardInterrupt:
         return _ended(INTERRUPTED, 130)
+    except Exception:
+        logs.note(traceback.format_exc())
+        raise
     finally:
         gc.enable()
         logs.close()

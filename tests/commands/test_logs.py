@@ -87,3 +87,18 @@ def test_the_program_keeps_what_it_ends_with(tmp_path, capsys):
     (line,) = path.read_text().splitlines()
     assert f"ENDED {tmp_path / 'none.nii'}: no such file" in line
     assert capsys.readouterr().err == f"vfseg: {line.partition('ENDED ')[2]}\n"
+
+
+def test_what_nobody_foresaw_stands_in_the_file_too(tmp_path, monkeypatch):
+    def fails(_):
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("vfseg.commands.request.look_at", fails)
+    path, before = tmp_path / "run.log", flagsaver.save_flag_values(FLAGS)
+    words = ["predict", str(tmp_path / "none.nii"), "--boxes=b.csv", f"-o={tmp_path / 'out'}"]
+    try:
+        with pytest.raises(RuntimeError, match="unforeseen"):
+            main(["vfseg", *words, "--log-file", str(path)])
+    finally:
+        flagsaver.restore_flag_values(before, FLAGS)
+    assert "RuntimeError: unforeseen" in path.read_text()

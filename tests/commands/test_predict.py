@@ -316,6 +316,9 @@ def test_results_among_the_cases_are_kept_and_are_no_cases(tmp_path, checkpoints
     run(tmp_path, tmp_path / "results", checkpoints)
     assert "the result stands and is kept" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "results").iterdir()} == {"p1", "vertebrae.csv"}
+    (tmp_path / "results" / "probability.nii.gz").touch()  # that of one CT has a list beside it
+    with pytest.raises(UserError, match="holds the results of one CT"):
+        run(tmp_path, tmp_path / "results", checkpoints)
 
 
 def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog, monkeypatch):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from vfseg.commands.flags import FLAGS, MODES
+from vfseg.commands.flags import FLAGS, MODES, PACKAGED_CONFIGS, _with_path_of_config
 from vfseg.commands.subcommands import COMMANDS, as_flags, help_of
 from vfseg.errors import UserError
 
@@ -47,6 +47,18 @@ def test_what_is_mistyped_is_answered_with_what_was_meant(words, said):
 
 def test_every_mode_has_its_command():
     assert {name for name, command in COMMANDS.items() if command.takes} == {*MODES}
+
+
+@pytest.mark.parametrize("config", [["--config=quickstart"], ["--config", "quickstart"]])
+def test_what_is_named_as_the_config_keeps_its_name(tmp_path, monkeypatch, config):
+    """A workdir, say; and a folder of that name hides no config."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    words = ["vfseg", "--workdir", "quickstart", *config, "--log_file=quickstart"]
+    found = _with_path_of_config(words)
+    path = str(PACKAGED_CONFIGS / "quickstart.py")
+    there = [config[0].replace("quickstart", path), *([path] if config[1:] else [])]
+    assert found == [*words[:3], *there, words[-1]]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

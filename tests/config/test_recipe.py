@@ -89,3 +89,19 @@ def test_only_the_named_scales_are_frozen():
     assert still
     assert all(name.startswith("encoder/trunk/scale1") for name in still)
     assert not any(jax.tree.leaves(frozen_params(params, 0)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "synthetic"),
+        ({"manifest": "m.csv"}, "the user's"),
+        ({"manifest": "m.csv", "virtual_fractures.variants": 2}, "synthetic"),
+        ({"manifest": "m.csv", "add_phantoms": True}, "the user's and synthetic"),
+        ({"manifest": "m.csv", "painted.label_maps": "maps"}, "the user's and synthetic"),
+    ],
+)
+def test_what_a_model_was_trained_on(changes, said):
+    config = tiny_config(**changes)
+    assert config.trained_on == said
+    assert config.synthetic == (said == "synthetic"), "the truth of all cases"

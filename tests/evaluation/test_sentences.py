@@ -52,7 +52,8 @@ def test_a_vertebra_that_needs_a_look_gets_one_sentence():
 @pytest.mark.parametrize(
     ("cells", "lesions", "words"),
     [
-        (INTACT, [], "No loss of height; map: no lesion of 0.1 mL."),
+        (INTACT, [], "Height loss 1 % (anterior), Genant 0; map: no lesion of 0.1 mL."),
+        (INTACT | {"loss_anterior": 0.004}, [], "No loss of height; map: no lesion of 0.1 mL."),
         (INTACT | {"specks_ml": 0.06}, [], "map: no lesion of 0.1 mL, specks of 0.06 mL."),
         (INTACT | {"map_ml": 0.2}, [lesion("L1", 0.2, None, "arch", "left")], "in the arch, left."),
         (

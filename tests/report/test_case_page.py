@@ -1,11 +1,12 @@
 """The page of one CT as a file: what it says, what it holds, what it never asks for."""
 
 import base64
+import json
 import re
 
 import pytest
 
-from tests.report.listed import make_about
+from tests.report.listed import make_about, make_lists
 from tests.report.scene import make_scene, without_spine
 from vfseg.drawing.figures import Picture
 from vfseg.report import case_page
@@ -99,6 +100,15 @@ def test_a_case_of_which_little_is_known_has_a_page(tmp_path):
     assert "No list of vertebrae stands beside this map." in page
     assert "None of 0.1 mL or more." in page
     assert "trained on synthetic" not in page
+
+
+def test_the_viewer_begins_at_what_the_sentences_begin_with(tmp_path):
+    """A surer lesion of a vertebra that asks for no look does not draw it away."""
+    lists = make_lists()
+    elsewhere = lists.lesions[0] | {"level": "L2", "max_probability": 0.99, "x_mm": 1.0}
+    about = make_about()._replace(lists=CaseLists(lists.vertebrae, [*lists.lesions, elsewhere]))
+    content = re.search(r'"start": ?(\[[^]]*\])', written(tmp_path, about=about))
+    assert json.loads(content[1]) == [35.0, 38.5, 54.75]
 
 
 def test_nothing_within_a_script_ends_it():

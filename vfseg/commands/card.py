@@ -74,17 +74,23 @@ def card_text(
         about: on the data: where they come from, under which licence.
         step: of the checkpoint.
     """
-    painted = ", on CTs painted from label maps" if config.painted.label_maps else ""
+    sources = ["virtual fractures in the bone of real CTs"]
+    sources += ["phantoms"] if config.add_phantoms else []
+    sources += ["CTs painted from label maps"] if config.painted.label_maps else []
+    chosen_on = "another one and on phantoms" if config.add_phantoms else "another one"
+    trained = f"all {len(left_out)} patients" + (
+        "" if config.add_phantoms else " but the last, which chose the checkpoint"
+    )
     lines = [
         "# Model card",
-        f"**{RESEARCH_USE}** Trained on **synthetic fractures** only: on phantoms{painted}, and on "
-        "virtual fractures in the bone of real CTs. It has never seen a real fracture.",
+        f"**{RESEARCH_USE}** Trained on **synthetic fractures** only: on "
+        f"{', on '.join(sources)}. It has never seen a real fracture.",
         f"Step {step}; windows of {config.windows.length} {', '.join(config.windows.planes)} "
         f"slices {config.windows.stride_mm} mm apart, voxels of {config.prepare.voxel_spacing} mm. "
         f"Threshold of the map {thresholds.fused:.3f}; {_points(thresholds)}.",
-        f"This model was trained on the CTs of all {len(left_out)} patients. The figures are of "
-        "others, trained in the same way, each without one patient, on whom it is judged: with "
-        "the thresholds that it chose on another one. The thresholds and the verdict of this model "
+        f"This model was trained on the CTs of {trained}. The figures are of others, trained in "
+        "the same way, each without one patient, on whom it is judged: with the thresholds that "
+        f"it chose on {chosen_on}. The thresholds and the verdict of this model "
         "come from what those said of whom they never saw.",
         "## Virtual fractures in CTs of patients who were left out: synthetic truth",
         _head("left out", "virtual cases", "vertebrae", *(words for words, *_ in _SHOWN)),

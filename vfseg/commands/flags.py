@@ -125,7 +125,7 @@ def _with_path_of_config(arguments: list[str]) -> list[str]:
     named = _named_config(arguments)
     name, _, variant = named.partition(":")
     path = Path(name)
-    if name and not path.suffix and len(path.parts) == 1 and not path.exists():
+    if name and not path.suffix and len(path.parts) == 1 and not path.is_file():
         path = Path("configs") / f"{name}.py"
     if path.parts[:1] == ("configs",) and not path.exists() and (_PACKAGE / path).is_file():
         path = _PACKAGE / path
@@ -133,7 +133,12 @@ def _with_path_of_config(arguments: list[str]) -> list[str]:
     there = f"{path}:{variant}" if variant else str(path)
     if path == Path(name):
         return arguments
-    return [a.replace(named, there) if a in (named, f"--config={named}") else a for a in arguments]
+    replaced = {f"--config={named}": f"--config={there}"}
+    before = ["", *arguments]  # of each
+    return [
+        there if (flag, a) == ("--config", named) else replaced.get(a, a)
+        for flag, a in zip(before, arguments)
+    ]
 
 
 def _config_path() -> str:

@@ -48,6 +48,11 @@ def predict(request: Request) -> None:
         Stopped: the program was asked to end; the case at hand is finished first.
     """
     cases, one = cases_of(request)
+    if not one and (request.output / PROBABILITY).exists():
+        raise UserError(
+            f"{request.output}: holds the results of one CT, and its {VERTEBRAE}. Name another "
+            "--output for a folder of cases."
+        )
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
     if processes.is_first():
         make_sure_of(request.output)
@@ -110,7 +115,7 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
             logging.debug("%s: cannot be predicted", case.case_id, exc_info=True)
             failed.append(f"{case.case_id}: {kind}{error}")
-    if len(failed) == len(todo):
+    if len(failed) == len(todo) and not any(_stands(at) for _, at in wanted):
         raise UserError("\n  ".join(["no case could be predicted:", *failed]))
     if failed:
         print("\n  ".join([f"left out, {len(failed)} of {tried}:", *failed]))

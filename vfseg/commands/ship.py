@@ -25,7 +25,7 @@ from vfseg.errors import UserError
 from vfseg.evaluation.findings import list_findings
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.thresholds import choose_from, of_highest_dice
-from vfseg.files import atomic_file
+from vfseg.files import atomic_file, make_sure_of
 from vfseg.inference.case import predict_case
 from vfseg.inference.model import Model
 from vfseg.inference.thresholds import Thresholds
@@ -51,7 +51,9 @@ def ship(run: Run, folder: Path | None = None) -> None:
         UserError: the config names no manifest, or makes no virtual fractures of its CTs; nothing
             says where they come from; too few patients; the model is larger than `LARGEST_MB`.
     """
-    about = _about(run)
+    about, folder = _about(run), run.workdir / MODEL if folder is None else folder
+    if processes.is_first():
+        make_sure_of(folder)  # before all that takes long
     cases, _ = find_cases(Path(run.config.manifest), follow_links=run.follow_links)
     patients = list(dict.fromkeys(case.patient_id for case in cases))
     if len(patients) < FEWEST_PATIENTS:
@@ -68,7 +70,7 @@ def ship(run: Run, folder: Path | None = None) -> None:
         logging.info("training on all %d patients", len(patients))
         train(whole)
         if processes.is_first():
-            _write(whole, left_out, about, run.workdir / MODEL if folder is None else folder)
+            _write(whole, left_out, about, folder)
 
 
 def _about(run: Run) -> str:

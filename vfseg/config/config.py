@@ -89,8 +89,16 @@ class Config(Settings):
 
     @property
     def synthetic(self) -> bool:
-        """Whether the fractures of the cases are made, not found."""
+        """Whether the fractures of all cases are made, not found."""
         return not self.manifest or self.virtual_fractures.variants > 0
+
+    @property
+    def trained_on(self) -> str:
+        """The fractures that a model of this config learns, as its outputs say."""
+        if self.synthetic:
+            return "synthetic"
+        made_too = self.add_phantoms or bool(self.painted.label_maps)
+        return "the user's and synthetic" if made_too else "the user's"
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON holds them: sections are dicts, tuples are lists."""

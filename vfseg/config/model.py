@@ -98,7 +98,7 @@ def open_model(path: Path) -> Model:
         fusion=config.inference.fusion,
         prepare=config.prepare,
         finest_features=config.generator.features[0],
-        synthetic=config.synthetic,
+        fractures=config.trained_on,
     )
 
 

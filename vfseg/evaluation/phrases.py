@@ -22,6 +22,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "heights not measured": ("Heights not measured ({why})", "椎体高は計測不能（{why}）"),
     "no loss": ("No loss of height", "椎体高の減少なし"),
+    "small loss": (
+        "Height loss {loss:.0f} % ({site}), Genant 0",
+        "椎体高減少 {loss:.0f} %（{site}）、Genant 分類 0",
+    ),
     "loss": (
         "Height loss {loss:.0f} % ({site}), Genant {grade}, range {low}-{high}",
         "椎体高減少 {loss:.0f} %（{site}）、Genant 分類 {grade}（範囲 {low}-{high}）",

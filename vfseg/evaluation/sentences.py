@@ -89,12 +89,12 @@ def _heights(row: Mapping[str, Any], language: str) -> str:
     if row["genant"] is None:
         why = phrase(language, row["heights_missing"] or "")
         return phrase(language, "heights not measured", why=why)
-    if not row["genant_high"]:
-        return phrase(language, "no loss")
     site, loss = _worst(row)
+    if round(100 * loss) <= 0:
+        return phrase(language, "no loss")
     return phrase(
         language,
-        "loss",
+        "loss" if row["genant_high"] else "small loss",
         loss=100 * loss,
         site=phrase(language, site),
         grade=row["genant"],

@@ -109,7 +109,7 @@ def predict_case(
         )
     if not everywhere:
         fused = fused.near_vertebrae(spine, ct.geometry)
-    origin = "; trained on synthetic fractures" if model.synthetic else ""
+    origin = f"; trained on {model.fractures} fractures" if model.synthetic else ""
     written = write_maps(fused, ct.geometry, model.thresholds.fused, folder, NOTE + origin)
     predicted_ml = written.voxels * float(np.prod(ct.voxel_spacing)) / 1000
     return Prediction(

@@ -41,7 +41,7 @@ def estimate(geometry: Geometry, model: Model, *, labelled: bool) -> tuple[float
     work = len(LEVELS) * views * model.predictor.operations(model.g_params, crop)
     seconds = _FIXED_SECONDS + voxels / _VOXELS_A_SECOND
     seconds += work / (_OPERATIONS_A_SECOND * side_by_side)
-    fused = len(LEVELS) * (2 + 4 + 4 + (8 if views > 1 else 0))  # HU, total, weight, moments
+    fused = len(LEVELS) * (2 + 4 + 4 + (12 if views > 1 else 0))  # HU, total, weight, moments
     held = _PROGRAM_BYTES + (2 + labelled) * voxels + crop_voxels * (fused + 4 * views)
     network = _BYTES_A_FEATURE * crop_voxels * side_by_side * model.finest_features
     slabs = _BYTES_OF_SLABS * min(voxels, _SLAB_VOXELS)

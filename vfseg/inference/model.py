@@ -20,7 +20,7 @@ class Model:
         fusion: rule by which its slice predictions are fused, one of `FUSIONS`.
         prepare: how crops were cut for it.
         finest_features: channels of the network at the finest scale.
-        synthetic: whether it was trained on synthetic fractures.
+        fractures: that it was trained on, as every output says: "synthetic", "the user's", or both.
     """
 
     step: int
@@ -30,9 +30,9 @@ class Model:
     fusion: str
     prepare: PrepareSettings
     finest_features: int
-    synthetic: bool
+    fractures: str
 
     @property
-    def fractures(self) -> str:
-        """Those that it was trained on, as every output says."""
-        return "synthetic" if self.synthetic else "the user's"
+    def synthetic(self) -> bool:
+        """Whether any of them was made, not found."""
+        return "synthetic" in self.fractures

@@ -239,12 +239,16 @@ def _ratio(volumes: ViewVolumes) -> float:
 
 
 def _start(scene: Scene, lists: CaseLists, volumes: ViewVolumes) -> np.ndarray:
-    """Where the viewer begins, RAS+ mm: the surest lesion, or else the vertebra to be looked at."""
-    if lists.lesions:
-        surest = max(lists.lesions, key=lambda row: row["max_probability"])
-        return np.array([surest[f"{axis}_mm"] for axis in "xyz"])
+    """Where the viewer begins, RAS+ mm: the vertebra to be looked at first, at its surest lesion.
+
+    Where none asks for a look it is the surest lesion of all, and without one the middle.
+    """
     asked = [row for row in lists.vertebrae if asks(row)]
     worst = max(asked, key=lambda row: row["probability"] or 0.0, default={"level": ""})["level"]
+    lesions = [row for row in lists.lesions if not worst or row["level"] == worst]
+    if lesions:
+        surest = max(lesions, key=lambda row: row["max_probability"])
+        return np.array([surest[f"{axis}_mm"] for axis in "xyz"])
     centres = [v.centre for v in scene.spine.vertebrae if v.level == worst or not worst]
     if centres:
         return apply_affine(scene.ct.affine, centres[len(centres) // 2])
