@@ -44,11 +44,15 @@ def pytest_ignore_collect(collection_path):
 def pytest_collection_modifyitems(items):
     """Marks as `torch` what needs PyTorch; files that start whole programs or train come first.
 
+    The long forms of the attacks have no limit of time.
+
     A worker with such a file at the end would be waited for.
     """
     for item in items:
         if _needs_torch(item):
             item.add_marker("torch")
+        if os.environ.get("VFSEG_FAULTS") and item.nodeid.startswith("tests/faults/"):
+            item.add_marker(pytest.mark.timeout(0))  # as many are tried as are asked for
     items.sort(key=lambda item: not _takes_long(getattr(item, "module", None)))
 
 

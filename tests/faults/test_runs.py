@@ -27,7 +27,6 @@ pytestmark = [
         platform.system() != "Linux" or not (shutil.which("cc") or shutil.which("gcc")),
         reason="needs Linux and a C compiler (for moments.c)",
     ),
-    *([pytest.mark.timeout(0)] if TRIALS else []),  # so many as are asked for
     # Where one read of a damaged checkpoint fails, Orbax abandons the others, which complain.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
