@@ -33,8 +33,8 @@ from vfseg.synthesis.virtual_fractures.fracture import FractureFacts, fracture_v
 from vfseg.synthesis.virtual_fractures.lookalikes import NAMES, LookAlikeFacts, add_lookalike
 from vfseg.synthesis.virtual_fractures.site import LabelledCT, breakable_levels
 
-# Raise it when the same settings begin to give other voxels or grades, so that old variants are made
-# again.
+# Raise it when the same settings begin to give other voxels or grades, so that old variants are
+# made again.
 VERSION = 3
 
 _MANIFEST = "manifest.csv"
