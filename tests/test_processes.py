@@ -19,7 +19,7 @@ from tests.training.outcome import final_state, losses, newest
 from vfseg import processes
 
 # From the first step on with the discriminator: there is one program to compile in each process.
-STEPS = ["--config.stages.recurrent=0", "--config.stages.adversarial=12"]
+STEPS = ["--config.stages.recurrent=0", "--config.stages.adversarial=8"]
 STEPS += ["--config.train.save_every=2", "--config.train.validate_every=4"]
 
 
@@ -47,10 +47,10 @@ def test_two_processes_follow_one_and_one_goes_on_from_two(new_run):
 
     assert f"resuming at step {taken_over}" in finish(start(two, *STEPS, **alone), two)
     (state_one, next_one), (state_two, next_two) = final_state(one), final_state(two)
-    assert next_two == next_one == 12 * 4, "nothing seen twice, nothing skipped"
+    assert next_two == next_one == 8 * 4, "nothing seen twice, nothing skipped"
     assert list(losses(two)) == list(expected)
     difference = max(abs(loss / expected[step] - 1) for step, loss in losses(two).items())
-    print(f"continued on one process, losses differ by {difference:.1e} after 12 steps", end="")
+    print(f"continued on one process, losses differ by {difference:.1e} after 8 steps", end="")
     assert difference < 1e-4
     np.testing.assert_array_equal(state_two.key_data, state_one.key_data)
 

@@ -17,10 +17,10 @@ from tests.data.nifti_files import write_probability
 from tests.program import vfseg
 from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
 from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.box import whole as whole_box
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.inference.case_map import fuse_case
-from vfseg.inference.near_vertebrae import MARGIN_MM
 from vfseg.inference.views import Views
 
 LUMBAR = ["L1", "L2", "L3", "L4", "L5"]
@@ -64,7 +64,7 @@ def test_predict_on_real_ct(name, checkpoints, real_ct_root, tmp_path):
     assert not values[~region].any()
     # To a diagonal of the case grid and of the CT, on which the distance was taken.
     slack = np.sqrt(3) * tiny_config().prepare.voxel_spacing + max(source.header.get_zooms()[:3])
-    assert not values[away > MARGIN_MM + slack].any()
+    assert not values[away > SHOWN_MARGIN_MM + slack].any()
     assert (values[region & (away == 0)] > 0).mean() > 0.99
     assert values.max() <= 1
 

@@ -3,12 +3,14 @@
 import csv
 import json
 import re
+from unittest.mock import Mock
 
 import pytest
 
 from tests.cohort import tiny_config
 from tests.evaluation.scene import THRESHOLDS, cohort
 from tests.program import vfseg
+from vfseg.commands import ship as module
 from vfseg.commands.card import LeftOut
 from vfseg.commands.evaluate import Evaluated
 from vfseg.commands.ship import CARD, out_of_sample, ship
@@ -42,6 +44,37 @@ def test_of_two_patients_nobody_would_be_left_to_train_on(tmp_path):
     )
     with pytest.raises(UserError, match=r"2 patients, and --mode ship needs at least 3"):
         ship(Run(config, tmp_path))
+
+
+def test_spellings_of_one_patient_are_left_out_together(tmp_path, monkeypatch):
+    """P01, p01 and sub-P1 are one: in each part all have one split, and are in no other."""
+    header = "case_id,patient_id,ct,vertebrae,boxes,fractures,grades,split\n"
+    people = {"a": "P01", "b": "x", "c": "p01", "d": "y", "e": "sub-P1"}
+    for name in people:
+        (tmp_path / f"{name}.nii.gz").touch()
+    lines = "".join(f"{name},{who},{name}.nii.gz,,,,,\n" for name, who in people.items())
+    (tmp_path / "manifest.csv").write_text(header + lines)
+    (tmp_path / "ABOUT.md").write_text("Phantoms.")
+    config = tiny_config(
+        **{"manifest": str(tmp_path / "manifest.csv"), "virtual_fractures.variants": 1}
+    )
+    parts, judged = [], []
+    monkeypatch.setattr(module, "train", lambda part: parts.append(part.split_of))
+    monkeypatch.setattr(module, "evaluate", lambda _: None)
+    monkeypatch.setattr(module, "open_model", lambda _: Mock())
+    monkeypatch.setattr(
+        module, "_as_it_is", lambda case, *_: judged.append((len(parts), case.case_id))
+    )
+    monkeypatch.setattr(module, "_write", lambda whole, left_out, *_: None)
+    ship(Run(config, tmp_path / "run"))
+    one = dict.fromkeys(("P01", "p01", "sub-P1"))
+    assert parts == [
+        {**dict.fromkeys(one, "test"), "x": "validation", "y": "train"},
+        {**dict.fromkeys(one, "train"), "x": "test", "y": "validation"},
+        {**dict.fromkeys(one, "validation"), "x": "train", "y": "test"},
+        {**dict.fromkeys(one, "train"), "x": "train", "y": "validation"},
+    ]
+    assert judged == [(1, "a"), (1, "c"), (1, "e"), (2, "b"), (3, "d")]
 
 
 def test_thresholds_come_from_what_no_model_had_seen():

@@ -11,11 +11,11 @@ from vfseg.commands import workdir as module
 from vfseg.commands.memory import claim_data
 from vfseg.commands.workdir import Run, beside
 from vfseg.crops import prepare
-from vfseg.data.cases import Case
+from vfseg.data.cases import Case, write_manifest
 from vfseg.data.discovery import is_left_out
 from vfseg.data.volume import write_labels
 from vfseg.errors import UserError
-from vfseg.synthesis.painted import field
+from vfseg.synthesis.painted import LabelMap, field, find_label_maps
 
 
 @pytest.fixture
@@ -83,12 +83,77 @@ def test_painted_cases_train_beside_a_manifest_and_none_of_a_patient_who_does_no
     def case(patient, split, number=0):
         return Case(f"{patient}_{number}", patient, tmp_path, split=split)
 
-    own = (case("P01", "test"), case("P02", "train"), case("P03", ""))
-    painted = tuple(case(patient, "", 1) for patient in ("p1", "P2", "P3", "P4"))
-    kept, notes = beside(painted, own)
-    assert [(c.case_id, c.split) for c in kept] == [("P2_1", "train"), ("P4_1", "train")]
-    assert ["'test'" in note for note in notes] == [True, False]
+    own = (case("P01", "test"), case("P02", "train"), case("P03", ""), case("verse014", "test"))
+    painted = tuple(
+        case(patient, "", 1) for patient in ("p1", "P2", "P3", "P4", "sub-verse014", "sub-P02")
+    )
+    kept, notes = beside(painted, own, ())
+    assert [(c.case_id, c.split) for c in kept] == [
+        (f"{name}_1", "train") for name in ("P2", "P4", "sub-P02")
+    ]
+    assert ["'test'" in note for note in notes] == [True, False, True]
     assert all(is_left_out(note) for note in notes)
+
+
+@pytest.mark.parametrize("split", ["test", "validation", ""])
+def test_what_is_painted_from_a_label_map_of_a_case_that_does_not_train_is_left_out(
+    tmp_path, split
+):
+    """Whatever the patient is called: the very file tells, through a link, too."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "v.nii.gz").touch()
+    (tmp_path / "linked").symlink_to(tmp_path / "set")
+    own = (
+        Case("c", "nobody", tmp_path, tmp_path / "set" / "v.nii.gz", split=split),
+        Case("d", "trains", tmp_path, tmp_path / "set" / "t.nii.gz", split="train"),
+        Case("e", "bare", tmp_path, split=split),
+    )
+    maps = (
+        LabelMap("x", "x", tmp_path / "linked" / "v.nii.gz"),
+        LabelMap("y", "y", tmp_path / "linked" / "t.nii.gz"),
+        LabelMap("z", "z", tmp_path / "v.nii.gz"),
+    )
+    painted = tuple(Case(f"{m.name}_painted_000", m.patient_id, tmp_path) for m in maps)
+    kept, notes = beside(painted, own, maps)
+    assert [c.case_id for c in kept] == ["y_painted_000", "z_painted_000"]
+    (note,) = notes
+    assert is_left_out(note)
+    assert note.startswith("x_painted_000: left out, since the manifest has its label map in ")
+
+
+def test_label_maps_of_a_manifest_are_painted_for_those_who_train(tmp_path, monkeypatch):
+    """The folder of the manifest is that of the label maps: of three, one trains."""
+    names = {"a": "train", "b": "test", "c": ""}
+    for name in names:
+        (tmp_path / f"{name}_vertebrae.nii.gz").touch()
+        (tmp_path / f"{name}_ct.nii.gz").touch()
+    own = [
+        Case(n, f"patient {n}", tmp_path / f"{n}_ct.nii.gz", tmp_path / f"{n}_vertebrae.nii.gz",
+             split=split)
+        for n, split in names.items()
+    ]  # fmt: skip
+    write_manifest(tmp_path / "manifest.csv", own)
+
+    def paint(folder, settings):
+        made = []
+        for m in find_label_maps(settings.label_maps):
+            (folder / f"{m.name}.nii.gz").parent.mkdir(parents=True, exist_ok=True)
+            (folder / f"{m.name}.nii.gz").touch()
+            ct = folder / f"{m.name}.nii.gz"
+            made.append(Case(f"{m.name}_painted_000", m.patient_id, ct))
+        write_manifest(folder / "manifest.csv", made)
+        return folder / "manifest.csv"
+
+    monkeypatch.setattr(module, "make_painted_cohort", paint)
+    values = {"manifest": str(tmp_path / "manifest.csv"), "painted.label_maps": str(tmp_path)}
+    run = Run(tiny_config(**values), tmp_path / ".run")
+    run.workdir.mkdir()
+    painted = [c for c in run.found.cases if "_painted_" in c.case_id]
+    assert [(c.case_id, c.split) for c in painted] == [("a_painted_000", "train")]
+    assert run.standing_cases() == run.found.cases
+    held = Run(run.config, run.workdir, split_of={"patient a": "test", "patient b": "train"})
+    painted = [c for c in held.found.cases if "_painted_" in c.case_id]
+    assert [c.case_id for c in painted] == ["b_painted_000"]
 
 
 def test_a_run_paints_its_cases_from_label_maps(tmp_path, monkeypatch):

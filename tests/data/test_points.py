@@ -9,10 +9,10 @@ import pytest
 from nibabel.affines import apply_affine
 
 from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.body_sizes import BODY_MM
 from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
-from vfseg.data.levels import LEVELS
-from vfseg.data.points import BODY_MM, MARGIN_MM, vertebrae_from_points
+from vfseg.data.points import BOX_MARGIN_MM, vertebrae_from_points
 from vfseg.data.spine import SpineReading, read_spine
 from vfseg.data.volume import read_geometry, read_labels
 from vfseg.errors import UserError
@@ -40,13 +40,13 @@ def csv_file(folder, places=PLACES, header="level,x,y,z"):
     return path
 
 
-def json_file(folder, grid, axcodes, places=PLACES):
+def json_file(folder, grid, axcodes, places=PLACES, name="sub-x_ctd.json", **header):
     """The same points as VerSe has them: voxel indices on the grid, seen along any axes."""
     ids = {level: number for number, level in enumerate(("L1", "L2", "L3"), 20)}
     to_index = np.linalg.inv(grid.stored_affine)
     stored = nib.orientations.io_orientation(grid.stored_affine)
     change = nib.orientations.ornt_transform(stored, nib.orientations.axcodes2ornt(axcodes))
-    entries = [{"direction": list(axcodes)}]
+    entries = [{"direction": list(axcodes), **header}]
     for level, place in places.items():
         index = apply_affine(to_index, place)
         seen = [0.0] * 3
@@ -54,7 +54,7 @@ def json_file(folder, grid, axcodes, places=PLACES):
             size = grid.stored_shape[axis]
             seen[int(to)] = float(index[axis] if sign > 0 else size - 1 - index[axis])
         entries.append({"label": ids[level], **dict(zip("XYZ", seen))})
-    path = folder / "sub-x_ctd.json"
+    path = folder / name
     path.write_text(json.dumps(entries))
     return path
 
@@ -74,11 +74,57 @@ def test_both_files_say_the_same_whatever_the_orientation_of_the_ct(tmp_path, ax
             np.testing.assert_allclose(one.centre, other.centre, atol=1e-5)
 
 
+# PIR: the grid's 1 mm of 120 voxels to the front, 4 mm of 50 upwards, 2 mm of 60 to the right.
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"zoom": [1.0, 4.0, 2.0], "shape": [120, 50, 60]},
+        {"zoom": [1.004, 3.996, 2.0], "shape": [120.4, 49.6, 60.0]},  # rounded
+        {"zoom": None, "shape": None, "origin": [0, 0, 0]},
+    ],
+)
+def test_what_a_file_says_of_the_grid_of_the_ct_is_agreed_to(tmp_path, header):
+    for axcodes in ("RAS", "LPS"):  # the same spacings, stored in two ways
+        grid = geometry(axcodes)
+        found, _ = vertebrae_from_points(json_file(tmp_path, grid, "PIR", **header), grid)
+        assert [v.level for v in found] == ["L1", "L2", "L3"]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({"zoom": [1, 1, 1]}, "1 x 1 x 1 mm a voxel, the CT has 1 x 4 x 2"),
+        ({"zoom": [2.0, 1.0, 4.0]}, "2 x 1 x 4 mm a voxel, the CT has 1 x 4 x 2"),
+        ({"zoom": [1, 4, float("nan")]}, "1 x 4 x nan mm a voxel"),
+        ({"shape": [120, 200, 60]}, "120 x 200 x 60 voxels, the CT has 120 x 50 x 60"),
+        ({"shape": [120, 50, 61], "zoom": [1, 4, 2]}, "120 x 50 x 61 voxels"),
+        ({"zoom": [1, 4]}, "not a file of centroids"),
+        ({"shape": "large"}, "not a file of centroids"),
+        ({"shape": 5}, "not a file of centroids"),
+    ],
+)
+def test_points_of_another_grid_are_refused(tmp_path, header, said):
+    grid = geometry()
+    with pytest.raises(UserError, match=re.escape(said)):
+        vertebrae_from_points(json_file(tmp_path, grid, "PIR", **header), grid)
+
+
+def test_isotropic_points_of_verse_are_of_a_ct_of_1_mm(tmp_path):
+    name = "verse004_CT-sag_iso-ctd.json"
+    path = json_file(tmp_path, geometry(), "PIR", name=name)
+    with pytest.raises(UserError, match=r"iso-ctd\.json: .* 1 x 1 x 1 mm a voxel, .* 1 x 4 x 2"):
+        vertebrae_from_points(path, geometry())
+    even = geometry_from((120, 120, 120), np.diag([1.0, 1, 1, 1]))
+    places = {"L1": (60.0, 60.0, 90.0), "L2": (60.0, 60.0, 55.0)}
+    found, _ = vertebrae_from_points(json_file(tmp_path, even, "PIR", places, name), even)
+    assert [v.level for v in found] == ["L1", "L2"]
+
+
 def test_a_box_holds_a_body_of_usual_size_and_a_margin(tmp_path):
     """Of a straight spine the box is the body's: height, depth, width along d, h, w."""
     grid = geometry()
     (_, vertebra, _), _ = vertebrae_from_points(csv_file(tmp_path), grid)
-    wanted = np.array(BODY_MM["L2"]) + 2 * np.array(MARGIN_MM)
+    wanted = np.array(BODY_MM["L2"]) + 2 * np.array(BOX_MARGIN_MM)
     size = (np.array(vertebra.stop) - vertebra.start) * grid.voxel_spacing
     assert (np.abs(size - wanted) <= grid.voxel_spacing).all()
     middle = (np.array(vertebra.start) + vertebra.stop - 1) / 2
@@ -100,7 +146,7 @@ def test_a_box_turns_with_the_line_through_the_neighbours(tmp_path):
         height * np.cos(lean) + depth * np.sin(lean),
         height * np.sin(lean) + depth * np.cos(lean),
         width,
-    ]) + 2 * np.array(MARGIN_MM)  # fmt: skip
+    ]) + 2 * np.array(BOX_MARGIN_MM)  # fmt: skip
     size = (np.array(vertebra.stop) - vertebra.start) * grid.voxel_spacing
     assert (np.abs(size - wanted) <= grid.voxel_spacing).all()
 
@@ -116,15 +162,6 @@ def test_a_body_at_the_edge_is_cut_and_says_so(tmp_path):
 def test_what_is_no_level_of_t4_to_l5_is_left_out_and_named(tmp_path):
     _, notes = vertebrae_from_points(csv_file(tmp_path, PLACES | {"L6": (0, 0, -60)}), geometry())
     assert notes == ("points.csv: L6 left out: not among T4 to L5",)
-
-
-def test_every_level_has_a_size_and_they_grow_downwards():
-    assert tuple(BODY_MM) == LEVELS
-    sizes = np.array(list(BODY_MM.values()))
-    assert (np.diff(sizes, axis=0) >= 0).all()
-    # Heights of the sources named there: 18 mm at T4, 24 at T12, 20 to 30 in the lumbar spine.
-    assert (BODY_MM["T4"][0], BODY_MM["T12"][0]) == (18, 24)
-    assert ((sizes[-5:, 0] >= 20) & (sizes[-5:, 0] <= 30)).all()
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
+from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.geometry import geometry_from
 from vfseg.data.levels import Vertebra
 from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
 from vfseg.inference.case_map import CaseMap
 from vfseg.inference.fusion import Fused
-from vfseg.inference.near_vertebrae import MARGIN_MM, near_vertebrae
+from vfseg.inference.near_vertebrae import near_vertebrae
 
 SPACING = np.array([3.0, 0.8, 1.6])  # of the CT, d h w
 SHAPE = (12, 40, 20)
@@ -37,7 +38,7 @@ def test_what_is_near_is_what_a_look_at_every_voxel_says(voxel_spacing):
     own = np.zeros(len(at), bool)
     own[inside] = np.isin(known.labels.array[tuple(index[inside].T)], (20, 21))
     distance = np.sqrt(((at[:, None] - at[own]) ** 2).sum(axis=-1)).min(axis=1)
-    np.testing.assert_array_equal(near.ravel(), distance <= MARGIN_MM)
+    np.testing.assert_array_equal(near.ravel(), distance <= SHOWN_MARGIN_MM)
     assert 0 < near.sum() < near.size
 
 

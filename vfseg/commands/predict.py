@@ -14,6 +14,7 @@ from vfseg.commands.request import AUTO, Request, cases_of, without_vertebrae
 from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
+from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.cases import Case
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
@@ -33,7 +34,6 @@ from vfseg.inference.case import (
 )
 from vfseg.inference.estimate import estimate, result_bytes
 from vfseg.inference.model import Model
-from vfseg.inference.near_vertebrae import MARGIN_MM
 from vfseg.stopping import STOP, Stopped
 
 
@@ -185,5 +185,5 @@ def _print(
             f"no {UNCERTAINTY}: this model predicts every voxel once, which has no spread; one "
             "trained with config.inference.flips, shifts or several planes gives it"
         )
-    where = "" if everywhere else f", in the vertebrae and up to {MARGIN_MM:g} mm around them"
+    where = "" if everywhere else f", in the vertebrae and up to {SHOWN_MARGIN_MM:g} mm around them"
     print(f"volume at the threshold: {found.predicted_ml:.3f} mL{where}\nwritten: {output}")

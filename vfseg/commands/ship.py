@@ -7,7 +7,7 @@ verdict come from their predictions of what each had left out.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from absl import logging
@@ -21,6 +21,7 @@ from vfseg.config.model import load_trained, open_model
 from vfseg.config.shipped import export_model
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
+from vfseg.data.patients import person
 from vfseg.errors import UserError
 from vfseg.evaluation.findings import list_findings
 from vfseg.evaluation.metrics import ScoreHistogram
@@ -55,17 +56,16 @@ def ship(run: Run, folder: Path | None = None) -> None:
     if processes.is_first():
         make_sure_of(folder)  # before all that takes long
     cases, _ = find_cases(Path(run.config.manifest), follow_links=run.follow_links)
-    patients = list(dict.fromkeys(case.patient_id for case in cases))
+    patients = _people(cases)
     if len(patients) < FEWEST_PATIENTS:
         raise UserError(
             f"{run.config.manifest}: {len(patients)} patients, and --mode ship needs at least "
             f"{FEWEST_PATIENTS}: to train on, to choose thresholds by, and to judge by."
         )
     left_out = [_leave_out(run, cases, patients, number) for number in range(len(patients))]
-    on_all = dict.fromkeys(patients, "train")
-    if not run.config.add_phantoms:  # whose own validation cases choose the checkpoint
-        on_all[patients[-1]] = "validation"
-    whole = _part(run, ALL, on_all)
+    # Phantoms have validation cases of their own, which choose the checkpoint.
+    validates = {} if run.config.add_phantoms else {len(patients) - 1: "validation"}
+    whole = _part(run, ALL, _splits(patients, validates))
     with whole.alone():
         logging.info("training on all %d patients", len(patients))
         train(whole)
@@ -90,6 +90,21 @@ def _about(run: Run) -> str:
     return about.read_text()
 
 
+def _people(cases: Iterable[Case]) -> list[list[str]]:
+    """The patients, each in all spellings of its name."""
+    spellings: dict[str, dict[str, None]] = {}
+    for case in cases:
+        spellings.setdefault(person(case.patient_id), {})[case.patient_id] = None
+    return [list(names) for names in spellings.values()]
+
+
+def _splits(patients: Sequence[Sequence[str]], others: Mapping[int, str]) -> dict[str, str]:
+    """Spelling -> split: all patients train but those whose number has another split."""
+    return {
+        name: others.get(number, "train") for number, names in enumerate(patients) for name in names
+    }
+
+
 def _part(run: Run, name: str, split_of: dict[str, str]) -> Run:
     """A run on the same data with splits and a workdir of its own."""
     return Run(
@@ -101,11 +116,14 @@ def _part(run: Run, name: str, split_of: dict[str, str]) -> Run:
     )
 
 
-def _leave_out(run: Run, cases: Sequence[Case], patients: Sequence[str], number: int) -> LeftOut:
+def _leave_out(
+    run: Run, cases: Sequence[Case], patients: Sequence[Sequence[str]], number: int
+) -> LeftOut:
     """Trains and judges a model that never sees one patient; the next one validates."""
-    patient, validates = patients[number], patients[(number + 1) % len(patients)]
-    own = [case for case in cases if case.patient_id == patient]
-    split_of = dict.fromkeys(patients, "train") | {validates: "validation", patient: "test"}
+    following = (number + 1) % len(patients)
+    patient, validates = patients[number][0], patients[following][0]
+    own = [case for case in cases if case.patient_id in patients[number]]
+    split_of = _splits(patients, {following: "validation", number: "test"})
     part = _part(run, f"{LEFT_OUT}/{own[0].case_id}", split_of)
     with part.alone():
         logging.info("left out: %s; chosen on: %s", patient, validates)

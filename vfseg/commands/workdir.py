@@ -4,7 +4,7 @@ import contextlib
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +24,12 @@ from vfseg.data.patients import person
 from vfseg.errors import UserError
 from vfseg.files import sweep
 from vfseg.locks import kept_for_run, locked
-from vfseg.synthesis.painted import make_painted_cohort
+from vfseg.synthesis.painted import (
+    LabelMap,
+    find_label_maps,
+    make_painted_cohort,
+    map_of,
+)
 from vfseg.synthesis.phantom import make_cohort
 from vfseg.synthesis.virtual_fractures import make_virtual_cohort
 
@@ -204,6 +209,7 @@ class Run:
         cases, notes = Cases((), ())
         if config.manifest:
             cases, notes = find_cases(Path(config.manifest), follow_links=self.follow_links)
+        own = self._placed(cases)
         if config.manifest and config.virtual_fractures.variants:
             manifest = self.data / _VIRTUAL / "manifest.csv"
             if make:
@@ -211,15 +217,16 @@ class Run:
                 manifest = make_virtual_cohort(cases, self.data / _VIRTUAL, virtual)
             cases, more = find_cases(manifest)
             notes += more
-        placed = (replace(c, split=self.split_of.get(c.patient_id, c.split)) for c in cases)
-        cases = tuple(placed)
+        cases = self._placed(cases)
         if config.painted.label_maps:
             manifest = self.data / _PAINTED / "manifest.csv"
             if make:
                 manifest = make_painted_cohort(self.data / _PAINTED, config.painted)
             painted, more = find_cases(manifest)
             if config.manifest:
-                painted, kept_apart = beside(painted, cases)
+                folder = Path(config.painted.label_maps)
+                maps = find_label_maps(folder) if make or folder.is_dir() else ()
+                painted, kept_apart = beside(painted, own, maps)
                 more += kept_apart
             cases, notes = (*cases, *painted), (*notes, *more)
         if config.add_phantoms or not (config.manifest or config.painted.label_maps):
@@ -239,25 +246,39 @@ class Run:
             cases, notes = (*cases, *phantoms), (*notes, *more)
         return Cases(cases, notes)
 
+    def _placed(self, cases: Iterable[Case]) -> tuple[Case, ...]:
+        """Cases in the splits that this run gives to their patients."""
+        return tuple(replace(c, split=self.split_of.get(c.patient_id, c.split)) for c in cases)
+
 
 def beside(
-    painted: tuple[Case, ...], cases: tuple[Case, ...]
+    painted: Iterable[Case], cases: Iterable[Case], maps: Iterable[LabelMap]
 ) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """Painted cases beside those of a manifest, and notes on those that are left out.
 
     They train: what is validated and tested is the user's. So none is kept of a patient of the
-    manifest who does not train, or of whom that is still open.
+    manifest who does not train, or of whom that is still open; nor, whatever the patient is called
+    there, of a label map that the manifest gives to such a case.
+
+    Args:
+        painted: the painted cases.
+        cases: of the manifest.
+        maps: the label maps from which the cases are painted.
     """
-    splits = {person(case.patient_id): case.split for case in cases}
+    held = [case for case in cases if case.split != "train"]
+    patients = {person(case.patient_id): case for case in held}
+    files = {case.vertebrae.resolve(): case for case in held if case.vertebrae}
+    paths = {label_map.name: label_map.path.resolve() for label_map in maps}
     kept, notes = [], []
     for case in painted:
-        split = splits.get(person(case.patient_id), "train")
-        if split == "train":
+        patient = patients.get(person(case.patient_id))
+        found = patient or files.get(paths.get(map_of(case), Path()))
+        if found is None:
             kept.append(replace(case, split="train"))
-        else:
-            where = f"in the split {split!r}" if split else "in a split that is still open"
-            notes.append(
-                f"{case.case_id}: left out, since the manifest has its patient {case.patient_id} "
-                f"{where}; painted cases train"
-            )
+            continue
+        what = f"its patient {case.patient_id}" if patient else "its label map"
+        where = f"in the split {found.split!r}" if found.split else "in a split that is still open"
+        notes.append(
+            f"{case.case_id}: left out, since the manifest has {what} {where}; painted cases train"
+        )
     return tuple(kept), tuple(notes)

@@ -15,6 +15,10 @@ from vfseg.data.volume import Volume
 ATTRIBUTION_MARGIN_MM = 2.0
 """A fracture belongs to a vertebra where it lies within this distance of its mask."""
 
+SHOWN_MARGIN_MM = 5.0
+"""Distance from the mask of a vertebra up to which a map shows what it found. More than
+`ATTRIBUTION_MARGIN_MM`: fragments and osteophytes that a label map leaves out stay."""
+
 FRACTURED_MM3 = 20.0
 """A vertebra is fractured from this volume of fractures on that belong to it."""
 

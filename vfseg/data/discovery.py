@@ -94,7 +94,7 @@ def case_of_ct(
         boxes: its box file.
         points: middles of its vertebral bodies.
     """
-    name = _id_of(_without_ct(stem_of(path)) or path.resolve().parent.name)
+    name = id_of(_without_ct(stem_of(path)) or path.resolve().parent.name)
     return Case(name, name, path, vertebrae, boxes, points=points)
 
 
@@ -288,12 +288,12 @@ def _names(root: Path, scans: list[_Item]) -> list[str]:
             names[index] = folder if folder != "." else root.resolve().name
         elif own.count(name) > 1 and not scans[index].key:
             names[index] = f"{folder}_{name}"
-    names = [_id_of(name) for name in names]
+    names = [id_of(name) for name in names]
     lower = [name.casefold() for name in names]
     return [name if lower.count(name.casefold()) == 1 else "" for name in names]
 
 
-def _id_of(name: str) -> str:
+def id_of(name: str) -> str:
     """A name as a case id, fit as a folder name."""
     return re.sub(r"[^\w.-]+", "_", name).strip("_.-") or "case"
 

@@ -11,15 +11,16 @@ _DIGITS = re.compile(r"\d+")
 def person(patient_id: str) -> str:
     r"""What is the same for every spelling of one name.
 
-    Upper and lower case, full width, spaces, leading zeros, and the `.0` that a spreadsheet adds
-    to a number in a column with gaps make no difference.
+    Upper and lower case, full width, spaces, leading zeros, the `sub-` of BIDS, and the `.0` that
+    a spreadsheet adds to a number in a column with gaps make no difference.
 
-    >>> {person(name) for name in ("P01", "p01", "P1", "\uff30\uff10\uff11", " P 01")}
+    >>> {person(name) for name in ("P01", "sub-p01", "P1", "\uff30\uff10\uff11", " P 01")}
     {'p1'}
     >>> [person(name) for name in ("7", "007", "7.0", "7.5", "10")]
     ['7', '7', '7', '7.5', '10']
     """
     name = "".join(unicodedata.normalize("NFKC", patient_id).casefold().split())
+    name = name.removeprefix("sub-") or name
     if number := _DECIMAL.fullmatch(name):
         name = number[1]
     return _DIGITS.sub(lambda run: run[0].lstrip("0") or "0", name)

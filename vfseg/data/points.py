@@ -2,12 +2,16 @@
 
 import itertools
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nibabel.affines import apply_affine
 
+from vfseg.data.attribution import SHOWN_MARGIN_MM
+from vfseg.data.body_sizes import BODY_MM
 from vfseg.data.box import triple
 from vfseg.data.geometry import Geometry
 from vfseg.data.levels import LEVELS, SPINE_IDS, Vertebra
@@ -15,33 +19,13 @@ from vfseg.errors import UserError
 from vfseg.files import open_input, read_table
 from vfseg.json_files import parse_json
 
-BODY_MM: dict[str, tuple[float, float, float]] = {
-    "T4": (18, 21, 25),
-    "T5": (18.5, 22.5, 25.5),
-    "T6": (19, 24, 26.5),
-    "T7": (19.5, 25.5, 28),
-    "T8": (20, 27, 29.5),
-    "T9": (20.7, 28, 31),
-    "T10": (21.5, 29, 33),
-    "T11": (22.5, 29.5, 36),
-    "T12": (24, 30, 39),
-    "L1": (25.5, 31, 41),
-    "L2": (26.7, 32, 43),
-    "L3": (27.3, 33, 45),
-    "L4": (27.5, 34, 48),
-    "L5": (28.2, 35, 50),
-}
-"""Height, depth (front to back) and width of the usual body of an adult, mm.
-
-Heights of 18 mm at T4, 24 mm at T12 and 20 to 30 mm in the lumbar spine, lumbar depths of 30 to 35
-and widths of 40 to 50 mm, and between them as phantoms have them, follow published morphometry
-(PMC2899959, table 1).
-"""
-MARGIN_MM = (2.0, 5.0, 5.0)
+BOX_MARGIN_MM = (2.0, SHOWN_MARGIN_MM, SHOWN_MARGIN_MM)
 """Added to a box on both sides, up, forwards and sideways: upwards half of a disc, so that less of
 a neighbour gets in; else as far as maps show what is near a mask."""
 
 _AXES = {"S": (0, 1), "I": (0, -1), "A": (1, 1), "P": (1, -1), "R": (2, 1), "L": (2, -1)}
+_ISOTROPIC = re.compile(r"(?<![a-z])iso[_-]ctd$")  # VerSe's on a grid of 1 mm
+_ROUNDED_MM, _ROUNDED_VOXELS = 0.006, 1.0  # as far as files round what they say of their grid
 _COLUMNS = ("level", "x", "y", "z")
 _FORMS = (
     "Give VerSe's or SPINEPS's *_ctd.json, or a CSV whose first line is level,x,y,z and each other "
@@ -55,16 +39,17 @@ def vertebrae_from_points(
     """Vertebrae T4 to L5, cranial to caudal, and notes on what was left out.
 
     A `.json` file has the centroids of VerSe, SPINEPS and TPTBox: first the axes, then an id of
-    VerSe and voxel indices for each vertebra, on the grid of the CT seen along those axes. Any
+    VerSe and voxel indices for each vertebra, on the grid of the CT seen along those axes. Where it
+    says what grid that is (`zoom`, `shape`; `*_iso-ctd.json` is of 1 mm), it must be the CT's. Any
     other file is CSV: a level, and x, y, z in mm.
 
     The box of a vertebra holds a body of usual size (`BODY_MM`) around its point, turned as the
-    line through the neighbouring points is, and a margin (`MARGIN_MM`), but not the arch. What
+    line through the neighbouring points is, and a margin (`BOX_MARGIN_MM`), but not the arch. What
     leaves the volume is cut off, and a body that does is flagged "cut".
 
     Raises:
-        UserError: the file cannot be read or is of another form; a level twice, out of order, or
-            outside the volume; none of T4 to L5.
+        UserError: the file cannot be read, or is of another form or grid; a level twice, out of
+            order, or outside the volume; none of T4 to L5.
     """
     path = Path(path)
     read = _of_json if path.suffix.lower() == ".json" else _of_csv
@@ -94,6 +79,7 @@ def _of_json(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
         axes = [_AXES[letter] for letter in header["direction"]]
         if sorted(axis for axis, _ in axes) != [0, 1, 2]:
             raise ValueError(f"direction {header['direction']}")
+        zoom, shape = (_three(header, key) for key in ("zoom", "shape"))
         points = [(int(entry["label"]), [float(entry[key]) for key in "XYZ"]) for entry in entries]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
@@ -101,6 +87,11 @@ def _of_json(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path}: not a file of centroids ({type(error).__name__}: {error}). {_FORMS}"
         ) from error
+    if zoom is None and _ISOTROPIC.search(path.stem.lower()):
+        zoom = np.ones(3)
+    order = [axis for axis, _ in axes]
+    _check_grid(path, "mm a voxel", zoom, geometry.voxel_spacing[order], _ROUNDED_MM)
+    _check_grid(path, "voxels", shape, np.array(geometry.shape)[order], _ROUNDED_VOXELS)
     places: dict[str, np.ndarray] = {}
     for label, values in points:
         place = np.zeros(3)
@@ -108,6 +99,28 @@ def _of_json(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
             place[axis] = value if sign > 0 else geometry.shape[axis] - 1 - value
         _put(path, places, SPINE_IDS["verse"].get(label, f"id {label}"), place)
     return places
+
+
+def _three(header: Mapping[str, Any], key: str) -> np.ndarray | None:
+    """Three numbers of a header, None where it does not give them."""
+    if header.get(key) is None:
+        return None
+    values = np.array([float(value) for value in header[key]])
+    if len(values) != 3:
+        raise ValueError(f"{key} {header[key]}")
+    return values
+
+
+def _check_grid(
+    path: Path, what: str, said: np.ndarray | None, own: np.ndarray, rounded: float
+) -> None:
+    """Refuses a file that says of its grid what is not so of the CT's, both along its axes."""
+    if said is not None and not (np.abs(said - own) < rounded).all():
+        found, wanted = (" x ".join(f"{v:.4g}" for v in values) for values in (said, own))
+        raise UserError(
+            f"{path}: its points lie on another grid than the CT: {found} {what}, the CT has "
+            f"{wanted}. Give the points of this CT, or a CSV in mm."
+        )
 
 
 def _of_csv(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
@@ -161,7 +174,7 @@ def _vertebrae(places: Mapping[str, np.ndarray], geometry: Geometry) -> Iterator
         axes = _axes(centres[max(number - 1, 0)] - centres[min(number + 1, len(centres) - 1)])
         # The corners of a turned body reach as far as its half edges together.
         body = np.abs(to_index @ axes.T) @ BODY_MM[level] / 2
-        reach = body + MARGIN_MM / geometry.voxel_spacing
+        reach = body + BOX_MARGIN_MM / geometry.voxel_spacing
         start = np.clip(np.ceil(place - reach), 0, np.array(geometry.shape) - 1).astype(int)
         stop = np.clip(np.floor(place + reach) + 1, start + 1, geometry.shape).astype(int)
         cut = (place - body < -0.5).any() or (place + body > np.array(geometry.shape) - 0.5).any()

@@ -7,13 +7,10 @@ vertebra that nobody labelled. What a map says there belongs to no vertebra, and
 import numpy as np
 from scipy import ndimage
 
+from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.geometry import Geometry
 from vfseg.data.resample import sample_nearest
 from vfseg.data.spine import Spine
-
-MARGIN_MM = 5.0
-"""Distance from the mask of a vertebra up to which a map shows what it found. More than the 2 mm of
-`ATTRIBUTION_MARGIN_MM`: fragments and osteophytes that a label map leaves out stay."""
 
 
 def near_vertebrae(
@@ -23,7 +20,7 @@ def near_vertebrae(
     shape: tuple[int, ...],
     voxel_spacing: float,
 ) -> np.ndarray:
-    """Voxels of a case grid within `MARGIN_MM` of a vertebra, or in its box, bool `d h w`.
+    """Voxels of a case grid within `SHOWN_MARGIN_MM` of a vertebra, or in its box, bool `d h w`.
 
     Args:
         spine: of the case; where only boxes are known, they are the vertebrae, without a margin.
@@ -49,4 +46,4 @@ def near_vertebrae(
     if not vertebrae.any():  # none is as large as a voxel
         return vertebrae
     away = ndimage.distance_transform_edt(~vertebrae, sampling=voxel_spacing)
-    return np.asarray(away <= MARGIN_MM)
+    return np.asarray(away <= SHOWN_MARGIN_MM)

@@ -27,7 +27,7 @@ from vfseg.report.texts import both, said, word
 from vfseg.report.view_grid import (
     HU_STEP,
     LOWEST_HU,
-    MARGIN_MM,
+    VIEW_MARGIN_MM,
     ViewVolumes,
     compressed,
     packed,
@@ -223,7 +223,7 @@ def _how(volumes: ViewVolumes) -> Markup:
     steps = volumes.grid.affine[:3, :3]
     return said(
         "how_words",
-        margin=f"{MARGIN_MM:g}",
+        margin=f"{VIEW_MARGIN_MM:g}",
         spacing=" × ".join(f"{size:.3g}" for size in np.linalg.norm(steps, axis=0)),
         hu=f"{HU_STEP:g}",
         lowest=f"{LOWEST_HU:g}",

@@ -13,8 +13,8 @@ from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
 from vfseg.inference.boxed_map import ProbabilityMap
 from vfseg.report.scene import Scene
 
-MARGIN_MM = 25.0
-"""Around the vertebrae."""
+VIEW_MARGIN_MM = 25.0
+"""How far around the vertebrae the viewer shows the CT."""
 HU_STEP = 10.0
 LOWEST_HU = -1000.0
 _LABEL = 1002  # of NIfTI
@@ -141,7 +141,7 @@ def _spine_box(scene: Scene) -> Box:
             (rows[0], min(b[1].start for b in own), min(b[2].start for b in own)),
             (rows[-1] + 1, max(b[1].stop for b in own), max(b[2].stop for b in own)),
         )
-    margin = np.ceil(MARGIN_MM / scene.ct.voxel_spacing).astype(int)
+    margin = np.ceil(VIEW_MARGIN_MM / scene.ct.voxel_spacing).astype(int)
     return grown(box, margin.tolist(), shape)
 
 

@@ -11,9 +11,15 @@ from scipy import ndimage
 from tests.synthesis.made import make_virtual_cohort
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
+from vfseg.data.grades import read_grades
 from vfseg.data.volume import read_ct, read_labels, write_ct, write_labels
 from vfseg.errors import UserError
-from vfseg.synthesis.virtual_fractures import VirtualFractureSettings
+from vfseg.synthesis.virtual_fractures import (
+    FractureSpec,
+    VirtualFractureSettings,
+    cohort,
+    collapse,
+)
 from vfseg.synthesis.virtual_fractures.lookalikes import NAMES
 
 
@@ -85,6 +91,22 @@ def test_hard_negatives_are_added_to_the_same_fractures(stored, tmp_path):
             grades = {row["vertebra"]: int(row["genant_grade"]) for row in csv.DictReader(file)}
         assert grades[fracture["level"]] == fracture["grade"]
         assert grades[lookalike["level"]] == lookalike["grade"]
+
+
+def test_the_grade_is_that_of_the_height_that_was_lost(stored, tmp_path, monkeypatch):
+    """A collapse no steeper than 0.15 takes less than 0.8 * 0.15 of any body: grade 0."""
+    monkeypatch.setattr(collapse, "STEEPEST", 0.15)
+    monkeypatch.setattr(cohort, "draw_spec", lambda *_: FractureSpec("crush", 0.45))
+    monkeypatch.setattr(cohort, "NAMES", ("old deformity",))
+    settings = {**SETTINGS, "variants": 1, "fracture_probability": 0.0, "hard_negatives": 1.0}
+    manifest = make_virtual_cohort([stored], tmp_path / "out", settings, progress=False)
+    (case,), _ = find_cases(manifest)
+    facts = json.loads((case.ct.parent / "facts.json").read_text())
+    (fracture,), (lookalike,) = facts["fractures"], facts["lookalikes"]
+    assert 0 < fracture["height_loss"] <= 0.8 * 0.15
+    assert fracture["spec"]["height_loss"] == 0.45
+    assert (fracture["grade"], lookalike["grade"]) == (0, 0)
+    assert set(read_grades(case.grades).values()) == {0}
 
 
 def test_a_case_that_cannot_be_used_is_left_out(stored, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from tests.synthesis.virtual_fractures.block import SPECS, neighbours
-from vfseg.synthesis.virtual_fractures.body import look_around, measure_body
+from vfseg.synthesis.virtual_fractures.body import look_around, measure_body, size_of
 from vfseg.synthesis.virtual_fractures.collapse import collapse
 from vfseg.synthesis.virtual_fractures.fracture import draw_in_body
 
@@ -17,7 +17,7 @@ def test_never_folds(whole, spec, seed):
     _, labels, reading, level = whole
     above, vertebra, below = neighbours(reading, level)
     body = measure_body(labels, vertebra, above, below)
-    fracture = draw_in_body(np.random.default_rng(seed), spec, body, 100.0, 1.0)
+    fracture = draw_in_body(np.random.default_rng(seed), spec, size_of("L3", body), 100.0, 1.0)
     around = look_around(labels, reading.spine_ids, vertebra.label, body)
     fallen = collapse(body, fracture, around, 1.5)
     step = 0.8

@@ -8,8 +8,18 @@ writes many.
 """
 
 from vfseg.synthesis.painted.case import paint_case
-from vfseg.synthesis.painted.cohort import make_painted_cohort
+from vfseg.synthesis.painted.cohort import make_painted_cohort, map_of
+from vfseg.synthesis.painted.label_maps import LabelMap, find_label_maps
 from vfseg.synthesis.painted.settings import PaintedSettings
 from vfseg.synthesis.painted.source import Source, read_source
 
-__all__ = ["PaintedSettings", "Source", "make_painted_cohort", "paint_case", "read_source"]
+__all__ = [
+    "LabelMap",
+    "PaintedSettings",
+    "Source",
+    "find_label_maps",
+    "make_painted_cohort",
+    "map_of",
+    "paint_case",
+    "read_source",
+]

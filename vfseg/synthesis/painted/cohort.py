@@ -23,6 +23,7 @@ from vfseg.synthesis.painted.source import Source, read_source
 from vfseg.synthesis.phantom.cohort import facts_of
 
 _MANIFEST = "manifest.csv"
+_PAINTED = "_painted_"  # between the name of a map and a number
 
 
 def make_painted_cohort(
@@ -71,6 +72,11 @@ def make_painted_cohort(
     return directory / _MANIFEST
 
 
+def map_of(case: Case) -> str:
+    """Name of the label map that a painted case was made from."""
+    return case.case_id.rpartition(_PAINTED)[0]
+
+
 def _variants(
     label_map: LabelMap, folder: Path, settings: PaintedSettings, bar: tqdm
 ) -> list[Case]:
@@ -81,7 +87,7 @@ def _variants(
     source: Source | None = None
     made = []
     for number in range(settings.variants):
-        target = folder / f"{label_map.name}_painted_{number:03d}"
+        target = folder / f"{label_map.name}{_PAINTED}{number:03d}"
         if not _stands(target, fingerprint):
             STOP.after_case(f"{folder}: what is made is kept; the same command makes the others.")
             source = source or _read(label_map, settings)

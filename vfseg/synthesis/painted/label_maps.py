@@ -3,17 +3,30 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vfseg.data.discovery import id_of
 from vfseg.data.grades import graded_subjects, read_grades
+from vfseg.data.outputs import FACTS, is_own_cohort, is_own_file
 from vfseg.data.patients import spellings
 from vfseg.data.roles import role_of, stem_of
 from vfseg.data.vertebra_labels import is_class_folder, label_files
 from vfseg.errors import UserError
 from vfseg.files import open_input
+
+_LABEL_MAP = {"vertebrae", "vert", "seg", "msk", "labels"}
+"""Words that say that a file is a label map; they are no part of its name."""
+_NOBODY = {
+    *_LABEL_MAP,
+    *("", "vertebra", "spine", "ct", "dseg", "segs", "segmentation", "segmentations"),
+    *("label", "labelmap", "labelmaps", "map", "maps", "mask", "masks", "multilabel"),
+    *("total", "totalseg", "totalsegmentator", "all", "classes", "anat", "derivatives"),
+}
+"""Words that are no name either, where there are no others."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +68,13 @@ def find_label_maps(folder: str | os.PathLike) -> list[LabelMap]:
     """All label maps of vertebrae below a folder, by name.
 
     A map is known by its name or that of its folder, as beside a CT (`verse005_vertebrae.nii.gz`,
-    `sub-verse004_seg-vert_msk.nii.gz`); or it is a folder with a mask for each vertebra. A patient
-    is the first entity of a BIDS name, else the name without what says that it is a label map.
-    Grades are taken from every table of grades in the same folder that names the map or its
-    patient, or that names nobody and lies beside a single map.
+    `sub-verse004_seg-vert_msk.nii.gz`); or it is a folder with a mask for each vertebra, which may
+    be `folder` itself. What this program wrote is not looked at.
+
+    A patient is the first entity of a BIDS name, else the name without what says that it is a label
+    map; where nothing is left (`0001/labels.nii.gz`, `s0001/segmentations/`), the nearest folder
+    that names somebody. Grades are taken from every table of grades in the same folder that names
+    the map or its patient, or that names nobody and lies beside a single map.
 
     Raises:
         UserError: no such folder, or no label map in it; two maps of one name; a damaged table.
@@ -80,8 +96,9 @@ def find_label_maps(folder: str | os.PathLike) -> list[LabelMap]:
         found[name] = LabelMap(name, patient, path, _grades(path, (name, patient), beside == 1))
     if not found:
         raise UserError(
-            f"{folder}: no label map of vertebrae. Names such as CASE_vertebrae.nii.gz or "
-            "sub-CASE_seg-vert_msk.nii.gz say what a file is."
+            f"{folder}: no label map of vertebrae. Names such as CASE_vertebrae.nii.gz, "
+            "sub-CASE_seg-vert_msk.nii.gz or CASE/vertebrae.nii.gz say what a file is; what this "
+            "program wrote is not looked at."
         )
     return [found[name] for name in sorted(found)]
 
@@ -91,25 +108,36 @@ def _maps(folder: Path) -> Iterator[tuple[Path, int]]:
     for place, below, names in os.walk(folder):
         below[:] = sorted(name for name in below if not name.startswith("."))
         path = Path(place)
-        if path != folder and is_class_folder(path):
+        if FACTS in names or (path != folder and is_own_cohort(path)):
+            below[:] = []
+            continue
+        if is_class_folder(path):
             below[:] = []
             yield path, 1
             continue
         files = [path / name for name in sorted(names) if not name.startswith(".")]
         maps = [f for f in files if role_of(f, "" if path == folder else path.name) == "vertebrae"]
+        maps = [file for file in maps if not is_own_file(file)]
         yield from ((file, len(maps)) for file in maps)
 
 
 def _names(path: Path) -> tuple[str, str]:
-    """Name of a map and its patient."""
-    stem = stem_of(path)
-    entities = stem.split("_")
-    if stem.startswith("sub-"):
-        name = "_".join(e for e in entities if "-" in e and not e.startswith(("seg-", "space-")))
-        return name, entities[0]
-    words = [e for e in entities if e.lower() not in ("vertebrae", "vert", "seg", "msk", "labels")]
-    name = "_".join(words) or stem
-    return name, name
+    """Name of a map and its patient, as its own name says them or that of a folder above it."""
+    session = ""
+    whole = Path(os.path.abspath(path))  # a link keeps its own name
+    for place in (whole, *whole.parents):
+        stem = stem_of(place)
+        entities = stem.split("_")
+        if stem.startswith("sub-"):
+            bids = [e for e in entities if "-" in e and not e.startswith(("seg-", "space-"))]
+            return id_of("_".join(bids) + session), entities[0]
+        if stem.startswith("ses-"):  # of the patient above
+            session = f"_{stem}"
+            continue
+        name = "_".join(e for e in entities if e.lower() not in _LABEL_MAP)
+        if not _NOBODY.issuperset(re.split(r"[\W_]+", name.lower())):
+            return id_of(name + session), name
+    return stem_of(path), stem_of(path)
 
 
 def _grades(path: Path, names: tuple[str, ...], alone: bool) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The spine of a label map, ready to be painted: its bones, and how much is known of each."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -14,7 +14,7 @@ from vfseg.errors import UserError
 from vfseg.synthesis.painted.solids import Solid, solid_of
 from vfseg.synthesis.phantom.shapes import Frame
 from vfseg.synthesis.phantom.spine import Size, usual_size
-from vfseg.synthesis.virtual_fractures.body import BodyMap, measure_body
+from vfseg.synthesis.virtual_fractures.body import BodyMap, measure_body, size_of
 
 DEFORMED_LOSS = 0.3
 """A body that is lower than its level and its neighbours let expect by this fraction, at its front,
@@ -127,20 +127,6 @@ def lost_heights(bodies: Mapping[str, BodyMap]) -> dict[str, float]:
         level: 1 - float(h.min()) / (scale * usual_size(level).height)
         for level, h in heights.items()
     }
-
-
-def size_of(level: str, body: BodyMap) -> Size:
-    """Size of a measured body; the canal, and what else a label map does not say, as usual."""
-    front, middle, back = body.heights()
-    height = (front + back) / 2
-    return replace(
-        usual_size(level),
-        height=float(height),
-        depth=body.depth,
-        width=body.width,
-        wedge=float(np.degrees(np.arctan2(back - front, 0.7 * body.depth))),
-        concavity=(max(float(height - middle), 0.0) / 2,) * 2,
-    )
 
 
 def _longest_run(vertebrae: Sequence[Vertebra]) -> list[Vertebra]:

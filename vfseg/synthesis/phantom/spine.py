@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vfseg.data.body_sizes import BODY_MM
 from vfseg.synthesis.phantom.appearance import COMMON, Appearance
 from vfseg.synthesis.phantom.shapes import Frame
 
@@ -18,11 +19,8 @@ SPINE = ("T3", *(f"T{n}" for n in range(4, 13)), *(f"L{n}" for n in range(1, 6))
 # Supernumerary levels, and the level after which they come and whose size they share.
 TRANSITIONAL = {"T13": "T12", "L6": "L5"}
 
-# Per level of SPINE, mm and degrees: mean rim height, depth, width of the body; wedging (positive:
-# lower in front); disc above; pitch (positive: the top leans back) of an average standing curve.
-_HEIGHT = (17.5, 18, 18.5, 19, 19.5, 20, 20.7, 21.5, 22.5, 24, 25.5, 26.7, 27.3, 27.5, 28.2, 28)
-_DEPTH = (20, 21, 22.5, 24, 25.5, 27, 28, 29, 29.5, 30, 31, 32, 33, 34, 35, 33)
-_WIDTH = (25, 25, 25.5, 26.5, 28, 29.5, 31, 33, 36, 39, 41, 43, 45, 48, 50, 52)
+# Per level of SPINE, mm and degrees: wedging (positive: lower in front); disc above; pitch
+# (positive: the top leans back) of an average standing curve.
 _WEDGE = (2.5, 3, 3.5, 4, 4, 3.8, 3.8, 3.2, 5, 4.2, 3.4, 1.7, 0.1, -1.9, -6.2, -9)
 _DISC = (3.5, 3.5, 3.5, 3.5, 3.6, 3.8, 4, 4.4, 5, 5.8, 6.8, 8, 9, 10, 11, 10.5)
 _PITCH = (-24, -21, -16, -10, -4, 2, 7, 11, 14, 15, 13, 7, -1, -10, -21, -40)
@@ -182,10 +180,11 @@ def with_transitional(levels: Sequence[str], extra: str | None) -> tuple[str, ..
 def usual_size(level: str) -> Size:
     """Mean size of a level of SPINE, its endplates flat."""
     k = _row(level)
+    height, depth, width = BODY_MM[SPINE[k]]
     return Size(
-        height=_HEIGHT[k],
-        depth=_DEPTH[k],
-        width=_WIDTH[k],
+        height=height,
+        depth=depth,
+        width=width,
         wedge=_WEDGE[k],
         concavity=(0.0, 0.0),
         waist=0.1,
@@ -207,11 +206,12 @@ def _row(level: str) -> int:
 
 def _draw_size(rng: np.random.Generator, level: str, scale: float, waist: float) -> Size:
     k = SPINE.index(level)
-    hollow = 0.6 + 0.02 * _DEPTH[k]
+    height, depth, width = BODY_MM[level]
+    hollow = 0.6 + 0.02 * depth
     size = Size(
-        height=_HEIGHT[k] * scale,
-        depth=_DEPTH[k] * scale,
-        width=_WIDTH[k] * scale,
+        height=height * scale,
+        depth=depth * scale,
+        width=width * scale,
         wedge=_WEDGE[k] + rng.normal(0, 1.2),
         concavity=(hollow * rng.uniform(0.7, 1.3), hollow * rng.uniform(0.9, 1.7)),
         waist=waist * rng.uniform(0.8, 1.2),

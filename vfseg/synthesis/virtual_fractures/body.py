@@ -1,7 +1,7 @@
 """The body of one vertebra in a real label map: its frame, its endplates, its heights."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom.fractures import SITES
 from vfseg.synthesis.phantom.shapes import Frame, Grid
+from vfseg.synthesis.phantom.spine import Size, usual_size
 
 STEP_MM = 1.0
 """Spacing of the grids in a vertebra's frame."""
@@ -69,6 +70,24 @@ class BodyMap:
     def heights(self) -> np.ndarray:
         """Anterior, middle and posterior height in mm, [3]."""
         return self.at_sites(self.top - self.bottom)
+
+
+def size_of(level: str, body: BodyMap) -> Size:
+    """Size of a measured body; the canal, and what else a label map does not say, as usual.
+
+    Raises:
+        UserError: it has no bone at its front, middle or back.
+    """
+    front, middle, back = body.heights()
+    height = (front + back) / 2
+    return replace(
+        usual_size(level),
+        height=float(height),
+        depth=body.depth,
+        width=body.width,
+        wedge=float(np.degrees(np.arctan2(back - front, 0.7 * body.depth))),
+        concavity=(max(float(height - middle), 0.0) / 2,) * 2,
+    )
 
 
 def voxel_grid(volume: Volume) -> Grid:

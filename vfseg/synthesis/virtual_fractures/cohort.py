@@ -33,8 +33,9 @@ from vfseg.synthesis.virtual_fractures.fracture import FractureFacts, fracture_v
 from vfseg.synthesis.virtual_fractures.lookalikes import NAMES, LookAlikeFacts, add_lookalike
 from vfseg.synthesis.virtual_fractures.site import LabelledCT, breakable_levels
 
-# Raise it when the same settings begin to give other voxels, so that old variants are made again.
-VERSION = 2
+# Raise it when the same settings begin to give other voxels or grades, so that old variants are
+# made again.
+VERSION = 3
 
 _MANIFEST = "manifest.csv"
 
@@ -215,7 +216,7 @@ def _write_variant(
         raise UserError(f"{source.case.case_id}: none of its vertebrae could be broken.")
     masks = np.zeros(scan.ct.shape, np.uint8) if scan.fractures is None else scan.fractures.array
     scan, lookalikes = _with_lookalikes(source, scan, set(broken), settings, seed.spawn(1)[0])
-    drawn = {fact.level: fact.spec.grade for fact in facts}
+    drawn = {fact.level: fact.grade for fact in facts}
     drawn |= {fact.level: fact.grade for fact in lookalikes}
     grades = {v.level: drawn.get(v.level, 0) for v in source.reading.vertebrae}
     described = {
@@ -254,7 +255,7 @@ def _with_lookalikes(
 
 
 def _described(fact: FractureFacts) -> dict[str, Any]:
-    return dataclasses.asdict(fact) | {"grade": fact.spec.grade, "height_loss": fact.height_loss}
+    return dataclasses.asdict(fact) | {"grade": fact.grade, "height_loss": fact.height_loss}
 
 
 def _stands(folder: Path, fingerprint: str) -> bool:

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.box import triple
+from vfseg.data.grades import genant_grade
 from vfseg.data.instances import instances_as_uint8
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
@@ -15,7 +16,7 @@ from vfseg.synthesis.phantom.shapes import Local
 from vfseg.synthesis.phantom.sheets import Sheet
 from vfseg.synthesis.phantom.spine import Size
 from vfseg.synthesis.seeds import fresh
-from vfseg.synthesis.virtual_fractures.body import BodyMap, voxel_grid
+from vfseg.synthesis.virtual_fractures.body import size_of, voxel_grid
 from vfseg.synthesis.virtual_fractures.collapse import Collapse, collapse
 from vfseg.synthesis.virtual_fractures.render import (
     disc_hu,
@@ -70,6 +71,11 @@ class FractureFacts:
         after, before = np.array(self.heights_after), np.array(self.heights_before)
         return float(np.max(1 - after / before))
 
+    @property
+    def grade(self) -> int:
+        """Genant grade, 0 to 3, by the height that was lost: a thin body loses less than asked."""
+        return genant_grade(self.height_loss)
+
 
 def fracture_vertebra(
     scan: LabelledCT,
@@ -103,14 +109,15 @@ def fracture_vertebra(
     reading = reading or read_vertebrae(scan.labels, None, "the label map")
     site = open_site(scan, level, reading)
     shape_rng, noise_rng = map(np.random.default_rng, fresh(seed).spawn(2))
-    fracture = draw_in_body(shape_rng, spec, site.body, site.trabecular, site.width)
+    size = size_of(level, site.body)
+    fracture = draw_in_body(shape_rng, spec, size, site.trabecular, site.width)
     return break_body(scan, site, fracture, noise_rng)
 
 
 def draw_in_body(
     rng: np.random.Generator,
     spec: FractureSpec,
-    body: BodyMap,
+    size: Size,
     trabecular: float,
     width: float,
 ) -> Fracture:
@@ -119,21 +126,8 @@ def draw_in_body(
     A condensed sheet thinner than a voxel (`width` mm along the axis) shows only in part; it is
     made dense enough for the CT to show the least of `CONDENSATION_HU`.
     """
-    front, middle, back = body.heights()
-    height = (front + back) / 2
-    size = Size(
-        height=height,
-        depth=body.depth,
-        width=body.width,
-        wedge=float(np.degrees(np.arctan2(back - front, 0.7 * body.depth))),
-        concavity=(max(height - middle, 0.0) / 2,) * 2,
-        waist=0.0,
-        canal_width=20.0,
-        canal_depth=16.0,
-        lumbar=1.0,
-    )
     fracture = draw_fracture(rng, spec, size, trabecular)
-    remaining = height * (1 - spec.height_loss)
+    remaining = size.height * (1 - spec.height_loss)
 
     def fitted(sheet: Sheet) -> Sheet:
         thickness = min(sheet.thickness, THICKEST_MM)

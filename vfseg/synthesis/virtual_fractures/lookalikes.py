@@ -22,6 +22,7 @@ from vfseg.synthesis.phantom.hard_negatives import (
 from vfseg.synthesis.phantom.lookalikes import Dent, Haemangioma, LookAlikes, Sclerosis, Spot
 from vfseg.synthesis.phantom.shapes import Ripple, Rod, coverage, ramp
 from vfseg.synthesis.seeds import fresh
+from vfseg.synthesis.virtual_fractures.body import size_of
 from vfseg.synthesis.virtual_fractures.canvas import Canvas, painted_on
 from vfseg.synthesis.virtual_fractures.fracture import break_body, draw_in_body
 from vfseg.synthesis.virtual_fractures.site import LabelledCT, open_site
@@ -36,7 +37,7 @@ class LookAlikeFacts:
     Attributes:
         level, label: "L1" and its id in the label map.
         name: one of `NAMES`.
-        grade: Genant grade, by loss of height; 0 of all but deformities.
+        grade: Genant grade, by the height that was lost; 0 of all but deformities.
     """
 
     level: str
@@ -224,11 +225,12 @@ def add_lookalike(
     if name in _LOSS:
         kind = "crush" if name == "lateral wedging" else "wedge"
         spec = FractureSpec(kind, float(shape_rng.uniform(*_LOSS[name])), acute=False)
-        grade = spec.grade
-        fracture = draw_in_body(shape_rng, spec, site.body, site.trabecular, site.width)
+        size = size_of(level, site.body)
+        fracture = draw_in_body(shape_rng, spec, size, site.trabecular, site.width)
         if name == "lateral wedging":  # as in scoliosis
             fracture = replace(fracture, lateral=float(shape_rng.choice((-1, 1))))
-        broken, _ = break_body(scan, site, fracture, noise_rng)
+        broken, done = break_body(scan, site, fracture, noise_rng)
+        grade = done.grade
         scan = replace(broken, fractures=scan.fractures)
         site = open_site(scan, level, reading)
     if name in _PAINTED:
