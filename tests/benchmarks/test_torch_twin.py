@@ -19,6 +19,8 @@ TOLERANCE = 1e-4  # of the largest entry
 def config():
     """Two scales, gates, a ConvLSTM at each; windows of 5."""
     changes = {
+        "windows.length": 5,
+        "generator.recurrent_scales": (0, 1),
         "discriminator.features": (4, 8, 8),
         "augment.left_right_flip": 0.0,
         "losses.adversarial_everywhere": True,
