@@ -5,6 +5,7 @@ import numpy as np
 from vfseg.crops.prepare import PrepareSettings
 from vfseg.data.geometry import Geometry
 from vfseg.data.levels import LEVELS
+from vfseg.inference.kernel import SIDE
 from vfseg.inference.model import Model
 
 # Measured on two cores by `benchmarks/inference.py`; elsewhere good for the order of magnitude.
@@ -18,6 +19,7 @@ _BYTES_A_FEATURE = 70  # of each voxel that goes through the network, at its fin
 _KEPT_OF_NETWORK = 0.8  # compiled programs, and what the allocators do not give back
 _SLAB_VOXELS, _BYTES_OF_SLABS = 4e6, 60  # resampled, and in the queues of three files
 _DRAWING_BYTES = 130e6
+_CURVED_MM = 50.0  # by which a spine leaves the straight line to one side
 _LISTED = 0.95  # bytes a voxel, while lesions and vertebrae are listed
 
 _PAGE_BYTES = 48 * 2**20  # lists, pictures, meshes, and the page, which holds most of them again
@@ -41,13 +43,24 @@ def estimate(geometry: Geometry, model: Model, *, labelled: bool) -> tuple[float
     work = len(LEVELS) * views * model.predictor.operations(model.g_params, crop)
     seconds = _FIXED_SECONDS + voxels / _VOXELS_A_SECOND
     seconds += work / (_OPERATIONS_A_SECOND * side_by_side)
-    fused = len(LEVELS) * (2 + 4 + 4 + (12 if views > 1 else 0))  # HU, total, weight, moments
-    held = _PROGRAM_BYTES + (2 + labelled) * voxels + crop_voxels * (fused + 4 * views)
+    fused = 4 + 4 + 1 + (16 if views > 1 else 0)  # total, weight, bits, moments and spread
+    held = (
+        _PROGRAM_BYTES + (2 + labelled) * voxels + fused * _canvas_voxels(geometry, model.prepare)
+    )
+    held += crop_voxels * (2 * len(LEVELS) + 4 * views)
     network = _BYTES_A_FEATURE * crop_voxels * side_by_side * model.finest_features
     slabs = _BYTES_OF_SLABS * min(voxels, _SLAB_VOXELS)
     maps = 2 * region_voxels(geometry, model.prepare) * (2 if views > 1 else 1)
     afterwards = _KEPT_OF_NETWORK * network + maps + max(slabs, _DRAWING_BYTES, _LISTED * voxels)
     return seconds, held + max(network, afterwards)
+
+
+def _canvas_voxels(geometry: Geometry, prepare: PrepareSettings) -> float:
+    """Voxels of the volume in which crops are joined: as if the spine were as long as the CT."""
+    size = np.asarray(geometry.shape) * geometry.voxel_spacing / prepare.voxel_spacing
+    crop = np.asarray(prepare.crop_shape)
+    sides = np.minimum(size, [np.inf, *(_CURVED_MM / prepare.voxel_spacing,) * 2]) + crop
+    return float(np.prod(np.ceil(sides / SIDE) * SIDE))
 
 
 def region_voxels(geometry: Geometry, prepare: PrepareSettings) -> float:

@@ -27,7 +27,8 @@ from jax import Array, lax
 from vfseg.data.box import box_between, shape_of, start_of, triple
 from vfseg.inference.fusion import RULES, Fused, FusionRule, centre_weight
 
-_SIDE = 64
+SIDE = 64
+"""Of which the sides of the volume are multiples, voxels."""
 Triple = tuple[int, int, int]
 
 
@@ -115,7 +116,7 @@ def fuse_crops(
 
 def empty(extent: Triple, *, spread: bool) -> Canvas:
     """A canvas on which a box of this extent has room, and nothing is yet."""
-    shape = tuple(-(-side // _SIDE) * _SIDE for side in extent)
+    shape = tuple(-(-side // SIDE) * SIDE for side in extent)
 
     def zeros() -> Array:
         return jnp.zeros(shape, jnp.float32)
