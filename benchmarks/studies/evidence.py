@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from nibabel.affines import apply_affine
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.configs import read_config
 from benchmarks.environment import environment
 from vfseg.commands.workdir import Run
 from vfseg.config.model import load_trained, make_predictor
-from vfseg.data.box import part_of, start_of
+from vfseg.data.box import part_of
 from vfseg.data.cases import SPLITS, Case
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked
@@ -32,8 +31,8 @@ from vfseg.data.spine import read_spine
 from vfseg.errors import UserError
 from vfseg.evaluation.evaluate import Evaluator
 from vfseg.evaluation.genant import height_losses
-from vfseg.evaluation.heights import MeasuredBody, measure_spine
-from vfseg.evaluation.map_evidence import MapEvidence
+from vfseg.evaluation.heights import measure_spine
+from vfseg.evaluation.map_evidence import MapEvidence, behind_body, highest_mean
 from vfseg.evaluation.regions import VertebraRegion, vertebra_regions
 from vfseg.evaluation.slices import SlicesOfCase
 from vfseg.evaluation.truth import known_fractures
@@ -70,11 +69,13 @@ def candidates(
         "expected volume": float(values.sum()) * region.voxel_mm3 / 1000,
     }
     for volume in VOLUMES_ML:
-        number = max(round(1000 * volume / region.voxel_mm3), 1)
-        parts = [values, *(values[part] for part in (behind, ~behind) if part.any())]
-        whole, *apart = (float(np.sort(part)[-number:].mean()) for part in parts)
+        whole, *apart = (
+            highest_mean(part, region.voxel_mm3, volume)
+            for part in (values, values[behind], values[~behind])
+        )
+        assert whole is not None  # no region is empty
         found[f"highest {volume:g} mL"] = whole
-        found[f"highest {volume:g} mL, body or arch"] = max(apart)
+        found[f"highest {volume:g} mL, body or arch"] = max(x for x in apart if x is not None)
     return found
 
 
@@ -90,10 +91,7 @@ def units_of(evaluator: Evaluator, slices: SlicesOfCase, case: Case, marked: boo
     bodies = measure_spine(spine).bodies
     losses, units = height_losses(bodies), []
     for region, body in zip(vertebra_regions(spine, geometry), bodies, strict=True):
-        level, behind = region.vertebra.level, None
-        if isinstance(body, MeasuredBody):
-            index = np.argwhere(region.inside) + start_of(region.box)
-            behind = body.relative(apply_affine(geometry.affine, index))[:, 1] < 0
+        level, behind = region.vertebra.level, behind_body(region, geometry, body)
         values = candidates(part_of(probability, box, region.box), region, behind)
         if level in losses:
             values["height loss"] = losses[level].evidence

@@ -4,7 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from vfseg.api.inputs import BOX_EDGES, POINT_AXES, image_file, table_file
+from vfseg.api.inputs import POINT_AXES, image_file, table_file
+from vfseg.data.boxes import BOX_EDGES
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.files import read_table
 

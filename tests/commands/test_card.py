@@ -12,7 +12,7 @@ from vfseg.evaluation.verdict import LIKELY, NO_SIGN, REVIEW
 
 
 def part(name, scores, healthy=()):
-    return LeftOut(name, Evaluated(THRESHOLDS, scores, {}), healthy)
+    return LeftOut(name, Evaluated(THRESHOLDS, scores), healthy)
 
 
 SCORES = cohort(0, 0.8)

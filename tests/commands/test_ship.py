@@ -81,10 +81,10 @@ def test_thresholds_come_from_what_no_model_had_seen():
     """All scores are evenly distributed over two parts: together they choose as one would."""
     scores = cohort(0, 0.8)
     parts = [
-        LeftOut(name, Evaluated(THRESHOLDS, half, {}), [])
+        LeftOut(name, Evaluated(THRESHOLDS, half), [])
         for name, half in (("a", scores[::2]), ("b", scores[1::2]))
     ]
-    whole = LeftOut("both", Evaluated(THRESHOLDS, scores, {}), [])
+    whole = LeftOut("both", Evaluated(THRESHOLDS, scores), [])
     chosen, wanted = out_of_sample(parts), out_of_sample([whole])
     assert chosen.fused == wanted.fused
     assert chosen.slice == wanted.slice

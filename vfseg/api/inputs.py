@@ -20,7 +20,6 @@ orientation, and [4, 4] from their indices to mm in RAS+."""
 Places = str | os.PathLike | Mapping[str, Sequence[float]]
 """A path, or numbers for each level: {"L1": (...), "L2": (...)}."""
 
-BOX_EDGES = ("x0", "x1", "y0", "y1", "z0", "z1")
 POINT_AXES = ("x", "y", "z")
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from vfseg.api.inputs import BOX_EDGES, POINT_AXES, Image, Places, image_file, table_file
+from vfseg.api.inputs import POINT_AXES, Image, Places, image_file, table_file
 from vfseg.commands.case_result import TAKES_LESS, CaseResult, finish, predict_maps
 from vfseg.commands.start import prepare_jax_within_program
 from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
+from vfseg.data.boxes import BOX_EDGES
 from vfseg.data.discovery import case_of_ct
 from vfseg.data.spine import SpineReading, check_grid
 from vfseg.data.vertebra_labels import segment_vertebrae

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
@@ -32,6 +31,7 @@ from vfseg.drawing.figures import (
     show_ct,
     show_part,
     write_line,
+    write_name,
     write_png,
 )
 from vfseg.drawing.hanging import (
@@ -203,15 +203,8 @@ def _contour(panel: Axes, mask: np.ndarray, extent: Extent, colour: str, name: s
     )
     outline(panel, mask[box], own, colour)
     if name:
-        panel.text(
-            *((own.left + own.right) / 2, (own.bottom + own.top) / 2, name),
-            color=colour,
-            fontsize=8,
-            ha="center",
-            va="center",
-            clip_on=True,
-            path_effects=[withStroke(linewidth=2, foreground="black")],
-        )
+        middle = (own.left + own.right) / 2, (own.bottom + own.top) / 2
+        write_name(panel, middle, name, colour, 8)
 
 
 def _legend(place: Place) -> str:

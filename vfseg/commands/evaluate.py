@@ -1,7 +1,7 @@
 """Mode `evaluate`: thresholds from validation cases, figures from test cases; comparisons."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from absl import logging
 
@@ -31,12 +31,10 @@ class Evaluated(NamedTuple):
     Attributes:
         thresholds: from the validation cases.
         scores: of the test cases.
-        summary: of these, see `summarise`.
     """
 
     thresholds: Thresholds
     scores: list[CaseScores]
-    summary: dict[str, Any]
 
 
 def evaluate(run: Run) -> Evaluated:
@@ -57,15 +55,15 @@ def evaluate(run: Run) -> Evaluated:
     predicted = evaluator.predict_slices(processes.share(test), "test")
     own = evaluator.score(cases, predicted, thresholds.slice, thresholds=thresholds, output=output)
     scores = gather_scores(own)
-    summary = summarise(
-        scores, thresholds, split="test", synthetic=config.synthetic, seed=config.seed
-    )
-    summary["step"] = trained.step
-    summary["data"] = run.data_hash("validation", "test")
     if processes.is_first():
+        summary = summarise(
+            scores, thresholds, split="test", synthetic=config.synthetic, seed=config.seed
+        )
+        summary["step"] = trained.step
+        summary["data"] = run.data_hash("validation", "test")
         save_thresholds(run.checkpoints, trained.step, thresholds, config.inference.fusion)
         write_evaluation(run.workdir / "evaluation", summary, scores, thresholds)
-    return Evaluated(thresholds, scores, summary)
+    return Evaluated(thresholds, scores)
 
 
 def _make_sure_of_room(run: Run, evaluator: Evaluator, output: Path) -> None:

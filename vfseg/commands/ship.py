@@ -7,7 +7,7 @@ verdict come from their predictions of what each had left out.
 """
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import logging
@@ -21,7 +21,7 @@ from vfseg.config.model import load_trained, open_model
 from vfseg.config.shipped import export_model
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
-from vfseg.data.patients import person
+from vfseg.data.patients import by_person
 from vfseg.errors import UserError
 from vfseg.evaluation.findings import list_findings
 from vfseg.evaluation.metrics import ScoreHistogram
@@ -56,7 +56,7 @@ def ship(run: Run, folder: Path | None = None) -> None:
     if processes.is_first():
         make_sure_of(folder)  # before all that takes long
     cases, _ = find_cases(Path(run.config.manifest), follow_links=run.follow_links)
-    patients = _people(cases)
+    patients = by_person(case.patient_id for case in cases)
     if len(patients) < FEWEST_PATIENTS:
         raise UserError(
             f"{run.config.manifest}: {len(patients)} patients, and --mode ship needs at least "
@@ -88,14 +88,6 @@ def _about(run: Run) -> str:
             "licences, and what limits the model: it becomes the end of the model card."
         )
     return about.read_text()
-
-
-def _people(cases: Iterable[Case]) -> list[list[str]]:
-    """The patients, each in all spellings of its name."""
-    spellings: dict[str, dict[str, None]] = {}
-    for case in cases:
-        spellings.setdefault(person(case.patient_id), {})[case.patient_id] = None
-    return [list(names) for names in spellings.values()]
 
 
 def _splits(patients: Sequence[Sequence[str]], others: Mapping[int, str]) -> dict[str, str]:

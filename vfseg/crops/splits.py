@@ -17,7 +17,7 @@ from vfseg.crops.store import CaseRecord
 from vfseg.crops.stratify import stratify, whole_shares
 from vfseg.data.cases import SPLITS, Case
 from vfseg.data.levels import LEVELS
-from vfseg.data.patients import person
+from vfseg.data.patients import by_person
 from vfseg.errors import UserError, quantity
 from vfseg.files import read_table, write_table
 from vfseg.settings import Rule, Settings, below, whole
@@ -192,11 +192,8 @@ def _one_name_each(records: Sequence[CaseRecord], named: Mapping[str, str]) -> d
     What the manifest says is done, also where two names look like one patient: that they are is
     only a guess, of which `find_cases` warns.
     """
-    spellings: dict[str, list[str]] = {}
-    for patient in sorted({record.patient_id for record in records}):
-        spellings.setdefault(person(patient), []).append(patient)
     one_name = {}
-    for names in spellings.values():
+    for names in by_person(sorted({record.patient_id for record in records})):
         # A spelling with a split of its own stands for those without one.
         names.sort(key=lambda name: name not in named)
         for name in names:

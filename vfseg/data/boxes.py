@@ -13,11 +13,13 @@ from vfseg.data.levels import LEVELS, SPINE_IDS, Sighting, Vertebra, decide_sche
 from vfseg.errors import UserError, quantity
 from vfseg.files import read_lines
 
-_EDGES = ("x0", "x1", "y0", "y1", "z0", "z1")
+BOX_EDGES = ("x0", "x1", "y0", "y1", "z0", "z1")
+"""Columns of a box: along the first, second and third axis of the stored array."""
+
 _NAMES = ("id", "label", "level", "vertebra")
 _WITHOUT_HEADER = {
-    11: ("id", "slb", "slb2", "n_slices", "base_size", *_EDGES),  # cut_li<number>.txt
-    7: ("id", *_EDGES),
+    11: ("id", "slb", "slb2", "n_slices", "base_size", *BOX_EDGES),  # cut_li<number>.txt
+    7: ("id", *BOX_EDGES),
 }
 
 
@@ -54,7 +56,7 @@ def vertebrae_from_boxes(
             who = str(_whole(path, line, "id", who))
         if who in boxes:
             raise UserError(f"{path}: line {line}: a second box of {who}. Keep one.")
-        edges = [_whole(path, line, name, cells[name]) for name in _EDGES]
+        edges = [_whole(path, line, name, cells[name]) for name in BOX_EDGES]
         start, stop = edges[::2], [edge + int(inclusive) for edge in edges[1::2]]
         for axis, low, high, size in zip("xyz", start, stop, geometry.stored_shape):
             if low >= high:
@@ -134,11 +136,11 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     for line, cells in read_lines(path):
         if header is None and not found and cells[0].lower() in _NAMES:
             header = tuple(cell.lower() for cell in cells)
-            missing = [name for name in _EDGES if name not in header]
+            missing = [name for name in BOX_EDGES if name not in header]
             if missing:
                 raise UserError(
                     f"{path}: the first line lacks {', '.join(missing)}. It names the columns: "
-                    f"id, {', '.join(_EDGES)}."
+                    f"id, {', '.join(BOX_EDGES)}."
                 )
             continue
         while header is None and cells and not cells[-1]:
@@ -147,8 +149,8 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
         if columns is None or len(cells) < len(columns):
             raise UserError(
                 f"{path}: line {line} has {quantity(len(cells), 'cell')}. Write 11 (id, slb, slb2, "
-                f"n_slices, base_size, {', '.join(_EDGES)}), 7 (id, {', '.join(_EDGES)}), or a "
-                "first line that names the columns."
+                f"n_slices, base_size, {', '.join(BOX_EDGES)}), 7 (id, {', '.join(BOX_EDGES)}), or "
+                "a first line that names the columns."
             )
         named = dict(zip(columns, cells))
         named["id"] = cells[0]

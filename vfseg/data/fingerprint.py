@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from vfseg.data.cases import Case
@@ -34,11 +35,18 @@ def case_fingerprint(case: Case, shaping: Any) -> str:
         names = [path.name for path in paths] if getattr(case, name).is_dir() else []
         digest.update(json.dumps([name, names]).encode())
         for path in paths:
-            try:
-                with open_input(path) as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-            except OSError as error:
-                raise UserError(
-                    f"{path}: cannot be read ({error.strerror}). Check the manifest."
-                ) from error
+            digest.update(content_digest(path, "Check the manifest."))
     return digest.hexdigest()
+
+
+def content_digest(path: Path, remedy: str) -> bytes:
+    """SHA-256 of the content of a file of a user.
+
+    Raises:
+        UserError: it cannot be read, or is none but a pipe or a device; ends with the remedy.
+    """
+    try:
+        with open_input(path) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). {remedy}") from error

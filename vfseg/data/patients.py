@@ -36,9 +36,21 @@ def spellings(name: str, among: Iterable[str]) -> list[str]:
     return [name] if name in known else [x for x in known if person(x) == person(name)]
 
 
+def by_person(names: Iterable[str]) -> list[list[str]]:
+    """The spellings of each patient, patients and spellings in order of first appearance.
+
+    >>> by_person(["P1", "b", "p01", "b"])
+    [['P1', 'p01'], ['b']]
+    """
+    people: dict[str, dict[str, None]] = {}
+    for name in names:
+        people.setdefault(person(name), {})[name] = None
+    return [list(own) for own in people.values()]
+
+
 def count_people(names: Iterable[str]) -> int:
     """How many patients some names are of, each in any spelling."""
-    return len({person(name) for name in names})
+    return len(by_person(names))
 
 
 def spelled_twice(placed: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -47,12 +59,11 @@ def spelled_twice(placed: Iterable[tuple[str, str]]) -> Iterator[str]:
     Args:
         placed: (patient id, split) of the cases; the split may be "".
     """
-    spellings: dict[str, dict[str, list[str]]] = {}
-    for patient_id, split in placed:
-        spellings.setdefault(person(patient_id), {}).setdefault(patient_id, []).append(split)
-    for names in spellings.values():
+    cases = list(placed)
+    for names in by_person(patient_id for patient_id, _ in cases):
         if len(names) > 1:
-            splits = list(dict.fromkeys(split for own in names.values() for split in own if split))
+            own = [split for name in names for patient_id, split in cases if patient_id == name]
+            splits = list(dict.fromkeys(filter(None, own)))
             where = f" in {' and '.join(splits)}." if len(splits) > 1 else ""
             yield f"{' and '.join(names)}: one patient?{where} Write the name in one way."
 

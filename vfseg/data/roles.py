@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from vfseg.data.boxes import BOX_EDGES
 from vfseg.data.grades import graded_subjects
 from vfseg.files import first_cells, is_special_file
 
@@ -10,7 +11,6 @@ SPECIAL = "special"
 """A pipe, a socket or a device, on which a reader could wait for ever."""
 NIFTI = (".nii", ".nii.gz")
 _TABLES = (".csv", ".txt")
-_EDGES = {"x0", "x1", "y0", "y1", "z0", "z1"}
 # Words of a name, BIDS entities included, that say what a file is.
 _FRACTURE = re.compile(r"frac|(?<![a-z])fx(?![a-z])|lesion")
 _NOT_VERTEBRAE = re.compile(r"subreg|body|bodies|seg-vb|endplate|spinal_?c|(?<![a-z])disc|rib")
@@ -86,7 +86,7 @@ def _is_box_file(path: Path) -> bool:
     while cells and not cells[-1]:
         cells.pop()
     numbers = all(cell.lstrip("-").isdecimal() for cell in cells[1:])
-    return set(cells) >= _EDGES or (len(cells) in (7, 11) and numbers)
+    return set(cells) >= set(BOX_EDGES) or (len(cells) in (7, 11) and numbers)
 
 
 def stem_of(path: Path) -> str:

@@ -122,6 +122,21 @@ def write_line(
     )
 
 
+def write_name(
+    panel: Axes, place: tuple[float, float], name: str, colour: str, size: float
+) -> None:
+    """Writes a name on a picture, its middle at a place in mm; what lies beyond is cut off."""
+    panel.text(
+        *(*place, name),
+        color=colour,
+        fontsize=size,
+        ha="center",
+        va="center",
+        clip_on=True,
+        path_effects=[withStroke(linewidth=2, foreground="black")],
+    )
+
+
 def write_png(figure: Figure, path: Path) -> None:
     """Writes a figure on its own background; the file appears complete or not at all."""
     with atomic_file(path) as file:

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
 from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
@@ -21,6 +20,7 @@ from vfseg.drawing.figures import (
     scale_bar,
     show_ct,
     write_line,
+    write_name,
     write_png,
 )
 from vfseg.drawing.hanging import HANGINGS, Hanging, oriented_mm, oriented_slice, picture_extent
@@ -89,16 +89,8 @@ def _draw(panel: Axes, ct: Volume, spine: Spine, hanging: Hanging) -> int:
             panel.add_patch(
                 Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.1)
             )
-        x, y = oriented_mm(vertebra.centre.tolist(), hanging, ct.shape, ct.voxel_spacing)
-        panel.text(
-            *(x, y, vertebra.level),
-            color=colour,
-            fontsize=9,
-            ha="center",
-            va="center",
-            clip_on=True,
-            path_effects=[withStroke(linewidth=2, foreground="black")],
-        )
+        middle = oriented_mm(vertebra.centre.tolist(), hanging, ct.shape, ct.voxel_spacing)
+        write_name(panel, middle, vertebra.level, colour, 9)
     orientation_letters(panel, hanging)
     scale_bar(panel, extent)
     return index

@@ -49,22 +49,34 @@ def map_evidence(
         body: as measured; what lies behind it is the arch.
     """
     values = probability[region.inside]
-    if not isinstance(body, MeasuredBody):
+    behind = behind_body(region, geometry, body)
+    if behind is None:
         return MapEvidence(highest_mean(values, region.voxel_mm3) or 0.0)
-    index = np.argwhere(region.inside) + start_of(region.box)
-    behind = body.relative(apply_affine(geometry.affine, index))[:, 1] < 0
     parts = [highest_mean(values[part], region.voxel_mm3) for part in (~behind, behind)]
     return MapEvidence(max((part for part in parts if part is not None), default=0.0), *parts)
 
 
-def highest_mean(values: np.ndarray, voxel_mm3: float) -> float | None:
-    """Mean of the highest `EVIDENCE_ML` of some voxels, of all where they are fewer; None of none.
+def behind_body(
+    region: VertebraRegion, geometry: Geometry, body: MeasuredBody | Unmeasured
+) -> np.ndarray | None:
+    """Which voxels of a region lie behind its body, bool [n]; None where it is not measured."""
+    if not isinstance(body, MeasuredBody):
+        return None
+    index = np.argwhere(region.inside) + start_of(region.box)
+    return body.relative(apply_affine(geometry.affine, index))[:, 1] < 0
+
+
+def highest_mean(
+    values: np.ndarray, voxel_mm3: float, volume_ml: float = EVIDENCE_ML
+) -> float | None:
+    """Mean of the highest part of some voxels, of all where they are fewer; None of none.
 
     Args:
         values: [n] probabilities.
         voxel_mm3: volume of a voxel.
+        volume_ml: of the part.
     """
     if not values.size:
         return None
-    number = min(max(round(1000 * EVIDENCE_ML / voxel_mm3), 1), values.size)
+    number = min(max(round(1000 * volume_ml / voxel_mm3), 1), values.size)
     return float(np.mean(np.partition(values, -number)[-number:], dtype=np.float64))

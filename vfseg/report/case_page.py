@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from nibabel.affines import apply_affine
 from vfseg.drawing.figures import BONE_WINDOW, REFERENCE, Picture
 from vfseg.drawing.page import write_html
 from vfseg.evaluation.findings import LISTED_ML
+from vfseg.evaluation.heights import SITES
 from vfseg.evaluation.phrases import LANGUAGES
 from vfseg.evaluation.sentences import answer_of, asks, loss_of, sentences
 from vfseg.report.case_lists import CaseLists
@@ -38,7 +38,6 @@ from vfseg.report.volume_at import volume_at
 PAGE = "page.html"
 
 _WINDOWS = {"bone": BONE_WINDOW, "soft": (-160.0, 240.0), "wide": (LOWEST_HU, 1500.0)}
-_HEIGHTS = ("anterior", "middle", "posterior")
 _INDEX = ("i", "j", "k")
 
 
@@ -142,7 +141,7 @@ def _vertebra_table(scene: Scene, lists: CaseLists) -> dict[str, Any]:
     places = {v.level: _mm(apply_affine(scene.ct.affine, v.centre)) for v in scene.spine.vertebrae}
     truth = any("fractured" in row for row in lists.vertebrae)
     head = ["level", "verdict", "probability", "genant", "loss"]
-    head += [*(f"height_{site}" for site in _HEIGHTS), "map_ml", "why", "flags"]
+    head += [*(f"height_{site}" for site in SITES), "map_ml", "why", "flags"]
     rows = [
         {
             "level": row["level"],
@@ -167,7 +166,7 @@ def _cells(row: Mapping[str, Any]) -> list[str | Markup]:
         _decimals(row["probability"], 2),
         genant,
         "" if loss is None else f"{round(100 * loss)} %",
-        *(_decimals(row[f"height_{site}_mm"], 1) for site in _HEIGHTS),
+        *(_decimals(row[f"height_{site}_mm"], 1) for site in SITES),
         f"{row['map_ml']:.2f}",
         word(row["why"]),
         Markup(", ").join(map(word, flags)),
@@ -308,5 +307,4 @@ def _text(content: bytes) -> str:
 
 
 def _data_url(path: Path) -> str:
-    kind = re.sub(r"^\.", "", path.suffix)
-    return f"data:image/{kind};base64,{_text(path.read_bytes())}"
+    return f"data:image/{path.suffix.removeprefix('.')};base64,{_text(path.read_bytes())}"

@@ -9,6 +9,7 @@ References:
     Khronos Group (2021), "glTF 2.0 Specification".
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,8 @@ def write_meshes(solids: Solids, path: Path) -> bool:
         Whether there was a surface to write.
     """
     meshes, to_gltf = trimesh.Scene(), _TO_GLTF @ solids.affine[:3]
-    for material, field, step in (
-        (FRACTURE_MATERIAL, solids.fracture, 1),
-        (BONE_MATERIAL, solids.bone, 2),
-    ):
-        mesh = _surface(field, step, to_gltf, material)
-        if mesh is not None:
-            meshes.add_geometry(mesh, node_name=material.name, geom_name=material.name)
+    for name, mesh in _surfaces(solids, to_gltf):
+        meshes.add_geometry(mesh, node_name=name, geom_name=name)
     if not meshes.geometry:
         return False
     content = export_glb(meshes, include_normals=True, tree_postprocessor=_mark)
@@ -78,15 +74,21 @@ def packed_surfaces(solids: Solids) -> dict[str, bytes]:
         Name of each material of which there is a surface, and the file.
     """
     found = {}
+    for name, mesh in _surfaces(solids, solids.affine):
+        plain = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+        found[name] = export_ply(plain, vertex_normal=False)
+    return found
+
+
+def _surfaces(solids: Solids, affine: np.ndarray) -> Iterator[tuple[str, trimesh.Trimesh]]:
+    """Name and surface of fracture and bone, what is opaque first; none of an empty solid."""
     for material, field, step in (
         (FRACTURE_MATERIAL, solids.fracture, 1),
         (BONE_MATERIAL, solids.bone, 2),
     ):
-        mesh = _surface(field, step, solids.affine, material)
+        mesh = _surface(field, step, affine, material)
         if mesh is not None:
-            plain = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-            found[material.name] = export_ply(plain, vertex_normal=False)
-    return found
+            yield material.name, mesh
 
 
 def _surface(

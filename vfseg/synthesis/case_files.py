@@ -12,7 +12,9 @@ from vfseg.data.levels import SCHEMES
 from vfseg.data.outputs import FACTS
 from vfseg.data.volume import Volume, write_ct, write_labels
 from vfseg.digests import noticed, write_digests
+from vfseg.errors import UserError
 from vfseg.files import atomic_file, write_table
+from vfseg.schemas import TEXT, read_checked
 
 FILES = {
     "ct": "ct.nii.gz",
@@ -66,6 +68,15 @@ def is_written(folder: Path) -> bool:
     return all((folder / name).exists() for name in (*FILES.values(), FACTS)) and not noticed(
         folder
     )
+
+
+def is_made_of(folder: Path, fingerprint: str) -> bool:
+    """Whether a case whose facts name a fingerprint was written to its end, and is as written."""
+    try:
+        facts = read_checked(folder / FACTS, {"fingerprint": TEXT})
+    except UserError:
+        return False
+    return is_written(folder) and facts is not None and facts["fingerprint"] == fingerprint
 
 
 def case_in(folder: Path, patient_id: str, split: str) -> Case:

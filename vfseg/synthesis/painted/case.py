@@ -6,21 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from vfseg.data.geometry import geometry_from
-from vfseg.data.volume import Volume
 from vfseg.synthesis.painted.field import draw_acquisition, draw_field
 from vfseg.synthesis.painted.scene import Scene, draw_scene
 from vfseg.synthesis.painted.settings import PaintedSettings
 from vfseg.synthesis.painted.shape import PlacedBone, plain_bone, shape_vertebra
 from vfseg.synthesis.painted.source import Source
-from vfseg.synthesis.phantom.case import DrawnVertebra, PhantomCase, renumbered
+from vfseg.synthesis.phantom.case import DrawnVertebra, PhantomCase, scanned
 from vfseg.synthesis.phantom.fractures import Fracture
 from vfseg.synthesis.phantom.hardware import draw_hardware, paint_metal
 from vfseg.synthesis.phantom.lookalikes import draw_lookalikes
 from vfseg.synthesis.phantom.painter import Painter
 from vfseg.synthesis.phantom.plan import draw_fractures, random_streams
 from vfseg.synthesis.phantom.randomise import randomise_patient, randomise_scanner
-from vfseg.synthesis.phantom.scanner import Scanner, acquire, average_labels, stored_affine
+from vfseg.synthesis.phantom.scanner import Scanner
 from vfseg.synthesis.phantom.shapes import Grid
 from vfseg.synthesis.phantom.spine import Patient, draw_patient
 from vfseg.synthesis.phantom.substance import draw_substance
@@ -71,19 +69,8 @@ def paint_case(
     metal = draw_hardware(rng["rare"], spine, specs, HARDWARE_PROBABILITY)
     paint_metal(rng["rare"], painter.hu, grid, spine, metal)
 
-    ct = acquire(rng["noise"], painter.hu, scanner)
     share = min(0.5, THINNEST_SHOWN_MM / float(scanner.voxel_spacing.max()) - 1e-6)
-    mask, facts = renumbered(average_labels(painter.mask, scanner.layers, share), facts)
-    geometry = geometry_from(*stored_affine(scanner, ct.shape))
-    return PhantomCase(
-        ct=Volume(ct, geometry),
-        vertebrae=Volume(average_labels(painter.labels, scanner.layers), geometry),
-        fractures=Volume(mask, geometry),
-        facts=tuple(facts),
-        patient=patient,
-        scanner=scanner,
-        hardware=metal,
-    )
+    return scanned(rng["noise"], painter, scanner, facts, metal, share)
 
 
 def _draw_levels(rng: np.random.Generator, whole: Sequence[str]) -> list[str]:

@@ -1,28 +1,25 @@
 """CTs painted from label maps, on disk: variants of each map, and their manifest."""
 
 import dataclasses
-import hashlib
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from vfseg.data.cases import Case, write_manifest
-from vfseg.data.outputs import FACTS
+from vfseg.data.cases import Case
 from vfseg.data.vertebra_labels import read_vertebra_labels
-from vfseg.errors import CannotWrite, UserError
-from vfseg.schemas import TEXT, read_checked
 from vfseg.stopping import STOP
-from vfseg.synthesis.case_files import case_in, is_written, write_case_files
+from vfseg.synthesis.case_files import case_in, is_made_of, write_case_files
 from vfseg.synthesis.painted.case import paint_case
 from vfseg.synthesis.painted.label_maps import LabelMap, find_label_maps
 from vfseg.synthesis.painted.settings import VERSION, PaintedSettings
 from vfseg.synthesis.painted.source import Source, read_source
 from vfseg.synthesis.phantom.cohort import facts_of
+from vfseg.synthesis.variants import Words, make_variants, variant_seed
 
-_MANIFEST = "manifest.csv"
 _PAINTED = "_painted_"  # between the name of a map and a number
 
 
@@ -48,28 +45,12 @@ def make_painted_cohort(
         UserError: there is no label map, or none can be used; the folder cannot be written.
     """
     directory = Path(directory)
-    maps = find_label_maps(settings.label_maps)
-    made: list[Case] = []
-    left_out: list[str] = []
-    bar = tqdm(
-        total=len(maps) * settings.variants,
-        desc="painted cases",
-        unit="case",
-        disable=None if progress else True,
-    )
-    with bar:
-        for label_map in maps:
-            try:
-                made += _variants(label_map, directory / "cases", settings, bar)
-            except CannotWrite:  # to go on would leave out what could be made
-                raise
-            except UserError as error:
-                left_out.append(f"{label_map.name}: {error}")
-                logging.warning("painted cases: %s left out: %s", label_map.name, error)
-    if not made:
-        raise UserError("\n  ".join(["no label map can be painted:", *left_out]))
-    write_manifest(directory / _MANIFEST, made)
-    return directory / _MANIFEST
+    makers = {
+        label_map.name: partial(_variants, label_map, directory / "cases", settings)
+        for label_map in find_label_maps(settings.label_maps)
+    }
+    words = Words("painted cases", "no label map can be painted:")
+    return make_variants(directory, makers, settings.variants, words, progress=progress)
 
 
 def map_of(case: Case) -> str:
@@ -83,15 +64,14 @@ def _variants(
     ignored = {"variants": None, "label_maps": None}
     shaping = dataclasses.asdict(settings) | ignored | {"version": VERSION}
     fingerprint = label_map.fingerprint(shaping)
-    identity = int.from_bytes(hashlib.sha256(label_map.name.encode()).digest()[:8], "big")
     source: Source | None = None
     made = []
     for number in range(settings.variants):
         target = folder / f"{label_map.name}{_PAINTED}{number:03d}"
-        if not _stands(target, fingerprint):
+        if not is_made_of(target, fingerprint):
             STOP.after_case(f"{folder}: what is made is kept; the same command makes the others.")
             source = source or _read(label_map, settings)
-            seed = np.random.SeedSequence([settings.seed, identity], spawn_key=(number,))
+            seed = variant_seed(settings.seed, label_map.name, number)
             _write(source, label_map, target, settings, (seed, fingerprint))
         made.append(case_in(target, label_map.patient_id, ""))
         bar.update()
@@ -129,11 +109,3 @@ def _write(
         **facts_of(case),
     }
     write_case_files(folder, case.ct, case.vertebrae.array, case.fractures.array, grades, facts)
-
-
-def _stands(folder: Path, fingerprint: str) -> bool:
-    try:
-        facts = read_checked(folder / FACTS, {"fingerprint": TEXT})
-    except UserError:
-        return False
-    return is_written(folder) and facts is not None and facts["fingerprint"] == fingerprint

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from vfseg.data.discovery import id_of
+from vfseg.data.fingerprint import content_digest
 from vfseg.data.grades import graded_subjects, read_grades
 from vfseg.data.outputs import FACTS, is_own_cohort, is_own_file
 from vfseg.data.patients import spellings
 from vfseg.data.roles import role_of, stem_of
 from vfseg.data.vertebra_labels import is_class_folder, label_files
 from vfseg.errors import UserError
-from vfseg.files import open_input
 
 _LABEL_MAP = {"vertebrae", "vert", "seg", "msk", "labels"}
 """Words that say that a file is a label map; they are no part of its name."""
@@ -54,13 +54,7 @@ class LabelMap:
         about = [shaping, self.name, self.patient_id, self.grades]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for file in label_files(self.path):
-            try:
-                with open_input(file) as opened:
-                    digest.update(hashlib.file_digest(opened, "sha256").digest())
-            except OSError as error:
-                raise UserError(
-                    f"{file}: cannot be read ({error.strerror}). Check the folder."
-                ) from error
+            digest.update(content_digest(file, "Check the folder."))
         return digest.hexdigest()
 
 

@@ -147,21 +147,42 @@ def make_case(
     metal = draw_hardware(rng["rare"], spine, specs, settings.hardware_probability)
     paint_metal(rng["rare"], painter.hu, grid, spine, metal)
 
-    ct = acquire(rng["noise"], painter.hu, scanner)
-    mask, facts = renumbered(average_labels(painter.mask, scanner.layers), facts)
+    return scanned(rng["noise"], painter, scanner, facts, metal)
+
+
+def scanned(
+    rng: np.random.Generator,
+    painter: Painter,
+    scanner: Scanner,
+    facts: Sequence[DrawnVertebra],
+    hardware: tuple[str, ...],
+    share: float = 0.5,
+) -> PhantomCase:
+    """The case of what was painted, in the voxels of a scanner.
+
+    Args:
+        rng: of the noise.
+        painter: that is done.
+        scanner: fixes voxels, kernel and noise.
+        facts: of the vertebrae that were drawn.
+        hardware: see `PhantomCase`.
+        share: of its thickness that a fracture must fill to mark a voxel.
+    """
+    ct = acquire(rng, painter.hu, scanner)
+    mask, numbered = _renumbered(average_labels(painter.mask, scanner.layers, share), facts)
     geometry = geometry_from(*stored_affine(scanner, ct.shape))
     return PhantomCase(
         ct=Volume(ct, geometry),
         vertebrae=Volume(average_labels(painter.labels, scanner.layers), geometry),
         fractures=Volume(mask, geometry),
-        facts=tuple(facts),
-        patient=patient,
+        facts=tuple(numbered),
+        patient=painter.patient,
         scanner=scanner,
-        hardware=metal,
+        hardware=hardware,
     )
 
 
-def renumbered(
+def _renumbered(
     mask: np.ndarray, facts: Sequence[DrawnVertebra]
 ) -> tuple[np.ndarray, list[DrawnVertebra]]:
     """Numbers the instances 1..n anew: a thin sheet can be lost in thick slices."""

@@ -34,6 +34,7 @@ class Painter:
         hu: float32 `d h w`, painted in place.
         labels: uint8, vertebra ids.
         mask: uint8, fracture instances.
+        patient: whose bones they are.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Painter:
         self.labels = np.zeros(grid.shape, np.uint8)
         self.mask = np.zeros(grid.shape, np.uint8)
         self._grid = grid
-        self._patient = patient
+        self.patient = patient
         self._rng = rng
         self._flecks = flecks
         self._instances = 0
@@ -70,10 +71,10 @@ class Painter:
         """
         size = vertebra.size
         healed = fracture is not None and not fracture.spec.acute
-        extras = draw_lookalikes(rng, size, self._patient, healed, self._flecks)
+        extras = draw_lookalikes(rng, size, self.patient, healed, self._flecks)
         sacrum = vertebra.level == "S1"
         rods = sacral_rods(size) if sacrum else posterior_rods(rng, vertebra.level, size)
-        substance = draw_substance(rng, self._patient, size, fracture)
+        substance = draw_substance(rng, self.patient, size, fracture)
 
         body = shape_body(self._grid, vertebra, fracture, extras)
         if body is None:
@@ -114,7 +115,7 @@ class Painter:
 
         inner = within(body.box, bone.box)
         spongy = self._spongiosa(bone.box, density)
-        shell = self._patient.look.shell + 2.0 * (spongy - np.float32(density))
+        shell = self.patient.look.shell + 2.0 * (spongy - np.float32(density))
         spongy *= 1.3
         inside = spongy[inner]  # a view: the body is less dense than the arch, and has more in it
         inside *= 1 + ramp(body.distance, 1, -2) * (0.2 * patches.at(*body.local) - 0.3 / 1.3)
@@ -139,9 +140,9 @@ class Painter:
         """Paints a bone of whose parts nothing is known; arguments as in `shaped`."""
         carve(bone, self._bones[-2:], 1.0)
         self._bones.append(bone)
-        density = self._patient.trabecular
+        density = self.patient.trabecular
         spongy = self._spongiosa(bone.box, density)
-        self._fill(bone, spongy, self._patient.look.shell + 2.0 * (spongy - np.float32(density)))
+        self._fill(bone, spongy, self.patient.look.shell + 2.0 * (spongy - np.float32(density)))
         if label:
             view = self.labels[bone.box]
             view[(bone.distance < 0) & (view == 0)] = label
@@ -149,10 +150,10 @@ class Painter:
     def ribs(self, vertebra: PlacedVertebra, rng: np.random.Generator) -> None:
         """Paints the two ribs of a thoracic vertebra; they carry no label."""
         for rods in rib_rods(rng, vertebra.level, vertebra.size):
-            bone = shape_rods(self._grid, vertebra.frame, rods, 0.6 + 0.5 * self._patient.cortex)
+            bone = shape_rods(self._grid, vertebra.frame, rods, 0.6 + 0.5 * self.patient.cortex)
             if bone is not None:
                 carve(bone, self._bones, 1.0)
-                spongy = self._spongiosa(bone.box, 0.9 * self._patient.trabecular)
+                spongy = self._spongiosa(bone.box, 0.9 * self.patient.trabecular)
                 self._fill(bone, spongy, np.float32(950))
 
     def _break(
@@ -185,7 +186,7 @@ class Painter:
         """Trabecular bone: mean HU, and a grain that runs along the spine."""
         starts = self._rng.integers(0, _TILE, 3)
         index = np.ix_(*((start + np.arange(n)) % _TILE for start, n in zip(starts, shape_of(box))))
-        grain = self._patient.look.grain * (14 + 0.19 * density)
+        grain = self.patient.look.grain * (14 + 0.19 * density)
         return np.float32(density) + np.float32(grain) * self._tile[index]
 
     def _fill(self, bone: Bone, spongy: np.ndarray, shell: np.ndarray | np.floating) -> None:

@@ -1,10 +1,10 @@
 """Training data with truth from healthy labelled CT: variants of each with drawn fractures."""
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,22 +13,21 @@ from absl import logging
 from tqdm import tqdm
 
 from vfseg.data.anatomy import LabelReading, read_vertebrae
-from vfseg.data.cases import Case, write_manifest
+from vfseg.data.cases import Case
 from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.geometry import check_same_geometry
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.levels import LEVELS
-from vfseg.data.outputs import FACTS
 from vfseg.data.spine import SCHEME
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import read_labels
-from vfseg.errors import CannotWrite, UserError
-from vfseg.schemas import TEXT, read_checked
+from vfseg.errors import UserError
 from vfseg.settings import Settings, between, one_of, whole
 from vfseg.stopping import STOP
-from vfseg.synthesis.case_files import case_in, is_written, write_case_files
+from vfseg.synthesis.case_files import case_in, is_made_of, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
 from vfseg.synthesis.phantom.settings import RATES, rate_at
+from vfseg.synthesis.variants import Words, make_variants, variant_seed
 from vfseg.synthesis.virtual_fractures.fracture import FractureFacts, fracture_vertebra
 from vfseg.synthesis.virtual_fractures.lookalikes import NAMES, LookAlikeFacts, add_lookalike
 from vfseg.synthesis.virtual_fractures.site import LabelledCT, breakable_levels
@@ -36,8 +35,6 @@ from vfseg.synthesis.virtual_fractures.site import LabelledCT, breakable_levels
 # Raise it when the same settings begin to give other voxels or grades, so that old variants are
 # made again.
 VERSION = 3
-
-_MANIFEST = "manifest.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,27 +96,11 @@ def make_virtual_cohort(
         UserError: no case can be used; the folder cannot be written.
     """
     directory = Path(directory)
-    made: list[Case] = []
-    left_out: list[str] = []
-    bar = tqdm(
-        total=len(cases) * settings.variants,
-        desc="virtual fractures",
-        unit="case",
-        disable=None if progress else True,
-    )
-    with bar:
-        for case in cases:
-            try:
-                made += _variants(case, directory / "cases", settings, bar)
-            except CannotWrite:  # to go on would leave out what could be made
-                raise
-            except UserError as error:
-                left_out.append(f"{case.case_id}: {error}")
-                logging.warning("virtual fractures: %s left out: %s", case.case_id, error)
-    if not made:
-        raise UserError("\n  ".join(["no case can be given virtual fractures:", *left_out]))
-    write_manifest(directory / _MANIFEST, made)
-    return directory / _MANIFEST
+    makers = {
+        case.case_id: partial(_variants, case, directory / "cases", settings) for case in cases
+    }
+    words = Words("virtual fractures", "no case can be given virtual fractures:")
+    return make_variants(directory, makers, settings.variants, words, progress=progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,17 +155,16 @@ class _Source:
 def _variants(case: Case, folder: Path, settings: VirtualFractureSettings, bar: tqdm) -> list[Case]:
     shaping = {**dataclasses.asdict(settings), "variants": None, "version": VERSION}
     fingerprint = case_fingerprint(case, shaping)
-    identity = int.from_bytes(hashlib.sha256(case.case_id.encode()).digest()[:8], "big")
     source: _Source | None = None
     made = []
     for number in range(settings.variants):
         target = folder / f"{case.case_id}_{number:03d}"
-        if _stands(target, fingerprint):
+        if is_made_of(target, fingerprint):
             made.append(case_in(target, case.patient_id, case.split))
         else:
             STOP.after_case(f"{folder}: what is made is kept; the same command makes the others.")
             source = source or _Source.read(case, settings)
-            seed = np.random.SeedSequence([settings.seed, identity], spawn_key=(number,))
+            seed = variant_seed(settings.seed, case.case_id, number)
             made.append(_write_variant(source, target, settings, seed, fingerprint))
         bar.update()
     return made
@@ -256,11 +236,3 @@ def _with_lookalikes(
 
 def _described(fact: FractureFacts) -> dict[str, Any]:
     return dataclasses.asdict(fact) | {"grade": fact.grade, "height_loss": fact.height_loss}
-
-
-def _stands(folder: Path, fingerprint: str) -> bool:
-    try:
-        facts = read_checked(folder / FACTS, {"fingerprint": TEXT})
-    except UserError:
-        return False
-    return is_written(folder) and facts is not None and facts["fingerprint"] == fingerprint
