@@ -33,6 +33,8 @@ TESTS = (
     *(f"tests/training/test_{name}.py" for name in ("parallel", "loop", "checkpoints", "kill")),
 )
 """What a GPU can break: networks, losses, the step under jit and pmap, resuming, prediction."""
+PLAIN = ("-v", "-p", "no:benchmark")
+"""The plugin pytest-benchmark warns where tests run side by side, and a warning is an error."""
 SEVERAL_DEVICES = "not four_devices and not split_over_devices"
 
 
@@ -79,7 +81,7 @@ def rows(*, rehearse: bool, runs: Path) -> list[Row]:
         return Row(name, seconds, command, alone)
 
     found = [
-        Row("tests", 200, ("pytest", "-v", *tests, "-n", workers, "-k", SEVERAL_DEVICES), False),
+        Row("tests", 240, ("pytest", *PLAIN, *tests, "-n", workers, "-k", SEVERAL_DEVICES), False),
         Row("agreement", 120, ("benchmarks.gpu.agreement", *flags), False),
         program("quickstart", 240, alone=False),
         *training[:2],
