@@ -33,6 +33,8 @@ TESTS = (
     *(f"tests/training/test_{name}.py" for name in ("parallel", "loop", "checkpoints", "kill")),
 )
 """What a GPU can break: networks, losses, the step under jit and pmap, resuming, prediction."""
+LEAST_SECONDS = 5.0
+"""With less left, nothing begins."""
 PLAIN = ("-v", "-p", "no:benchmark")
 """The plugin pytest-benchmark warns where tests run side by side, and a warning is an error."""
 SEVERAL_DEVICES = "not four_devices and not split_over_devices"
@@ -150,7 +152,7 @@ def run(row: Row, end: float, *, rehearse: bool) -> tuple[dict[str, Any], str]:
         if row.command[0] != "pytest":
             command += ["--json", str(written)]
         status = None
-        if seconds > 5:
+        if seconds > LEAST_SECONDS:
             with open(printed, "wb") as out:
                 process = subprocess.Popen(
                     command, stdout=out, stderr=out, env=environment, start_new_session=True
