@@ -49,7 +49,8 @@ def test_what_was_measured_has_a_line_and_what_failed_has_none():
         "windows/s (30 ms, 20–40), 25.0 % of the matrix rate |",
         "| `configs/quickstart.py`, the whole job (synthetic truth) | 90 s; voxel dice 0.500 "
         "[0.250, 0.750], voxel pr auc 0.500 [0.250, 0.750], vertebra roc auc 0.500 "
-        "[0.250, 0.750], lesion average precision 0.500 [0.250, 0.750] | 10 slices/s while training |",
+        "[0.250, 0.750], lesion average precision 0.500 [0.250, 0.750] | 10 slices/s "
+        "while training |",
         "",
     ]
     assert lines[6] == "1 x CARD, python 3.12, jax 0.11, torch 2.11, 2030-01-02"
