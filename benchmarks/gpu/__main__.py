@@ -1,6 +1,7 @@
 """Every figure about a GPU, by one command on a machine that may be lent for minutes.
 
-    benchmarks/gpu.sh [--wheels DIR] --out DIR [--rehearse] [--seconds N] [--only NAME ...]
+    benchmarks/gpu.sh [--wheels DIR] --out DIR [--rehearse] [--seconds N] [--together]
+                      [--only NAME ...]
 
 First what a GPU can break, side by side: tests, gradients, the quickstart; then the rows that are
 timed, one after the other, those that matter most before the others. Each runs in a process of its
@@ -102,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the results")
     parser.add_argument("--rehearse", action="store_true", help="small sizes, on a CPU")
+    parser.add_argument(
+        "--together", action="store_true", help="all at once, for what is not timed"
+    )
     parser.add_argument("--seconds", type=float, default=1e9, help="when to stop")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rows that begin so")
     args = parser.parse_args(argv)
@@ -119,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     missing = [row for row in wanted if kept.get(row.name, {}).get("status") != 0]
     for alone in (False, True):
-        several = [row for row in missing if row.alone == alone]
+        several = [row for row in missing if (row.alone and not args.together) == alone]
         with ThreadPoolExecutor(1 if alone else max(1, len(several))) as pool:
             work = [pool.submit(run, row, end, rehearse=args.rehearse) for row in several]
             for future in as_completed(work):
