@@ -88,8 +88,8 @@ def rows(*, rehearse: bool, runs: Path) -> list[Row]:
         Row("agreement", 120, ("benchmarks.gpu.agreement", *flags), False),
         program("quickstart", 240, alone=False),
         *training[:2],
-        Row("prediction", 150, ("benchmarks.gpu.prediction", *flags)),
         Row("fusion", 90, ("benchmarks.fusion", *flags)),
+        Row("prediction", 150, ("benchmarks.gpu.prediction", *flags)),
         Row("feeding", 90, ("benchmarks.gpu.feeding", str(runs / "quickstart"), *flags)),
         *training[2:],
     ]
