@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 
-from tests.browser import open_browser, requests_of
+from tests.browser import open_browser, requests_of, what_axe_finds
 from tests.report.listed import make_about
 from tests.report.scene import make_scene
 from vfseg.report.case_page import write_case_page
@@ -258,3 +258,8 @@ def test_a_narrow_screen_has_nothing_beside_it(driver):
     wide = driver.execute_script("return document.documentElement.scrollWidth")
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert wide <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_names_and_keyboard_are_as_they_should_be(driver, scheme):
+    assert what_axe_finds(driver, scheme) == []

@@ -70,18 +70,23 @@ def predict(request: Request) -> None:
 
 
 def _list_all(output: Path, wanted: Sequence[tuple[Case, Path]], one: bool) -> None:
-    """Writes the vertebrae of all cases of a folder whose results stand as one table."""
+    """Writes one table and one page of all cases of a folder whose results stand."""
     if one or not processes.is_first():
         return
-    tables = [read_table(at / VERTEBRAE) for _, at in wanted if _stands(at)]
+    standing = [at for _, at in wanted if _stands(at)]
+    tables = [read_table(at / VERTEBRAE) for at in standing]
     if not tables:
         return
     # Of another version, a table may have other columns.
     columns = list(dict.fromkeys(column for names, _ in tables for column in names))
     rows = [{c: row.cells.get(c, "") for c in columns} for _, rows in tables for row in rows]
     write_table(output / VERTEBRAE, rows, columns)
+    # A second, in which a CT may already be refused.
+    from vfseg.report.cases_page import write_cases_page
+
+    page = write_cases_page(output, [at.name for at in standing])
     vertebrae = quantity(len(rows), "vertebra", "vertebrae")
-    print(f"{vertebrae} of {quantity(len(tables), 'case')}: {output / VERTEBRAE}")
+    print(f"{vertebrae} of {quantity(len(tables), 'case')}: {output / VERTEBRAE}, {page}")
 
 
 def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: bool) -> None:
