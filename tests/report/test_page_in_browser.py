@@ -149,6 +149,19 @@ def test_the_slider_changes_the_map_and_its_volume(driver, scene):
     assert text(driver, "#at") == "0.414"
 
 
+def test_what_does_not_reach_the_threshold_is_not_shown(driver):
+    click(driver, "#truth")
+    set_slider(driver, 95)  # above the 0.9 of the sheet
+    above = pixels(driver, "planes")
+    click(driver, "#heat")
+    without = pixels(driver, "planes")
+    click(driver, "#heat")
+    click(driver, "#model-threshold")
+    there = pixels(driver, "planes")
+    click(driver, "#truth")
+    assert above == without != there
+
+
 @pytest.mark.parametrize("toggle", ["heat", "truth", "uncertainty"])
 def test_every_layer_can_be_shown_and_hidden(driver, toggle):
     before = pixels(driver, "planes")
