@@ -1,7 +1,9 @@
 """Chromium without a window, for the tests of pages; it computes its own graphics."""
 
+import importlib.util
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +40,28 @@ def requests_of(driver):
     own = [params for params in sent if params["documentURL"] == driver.current_url]
     asked = [params["request"]["url"] for params in own]
     return [url for url in asked if not url.startswith(("data:", "blob:"))]
+
+
+def what_axe_finds(driver, scheme):
+    """What axe-core finds wrong with the page, its contrast included: rule, and where.
+
+    Args:
+        driver: at the page.
+        scheme: "light" or "dark".
+    """
+    package = importlib.util.find_spec("axe_playwright_python")  # importing it imports Playwright
+    if package is None:
+        pytest.skip("needs the extra test")
+    axe = Path(package.submodule_search_locations[0]) / "axe.min.js"
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    driver.execute_script(axe.read_text())
+    found, checked = driver.execute_async_script(
+        "const done = arguments[0];"
+        "axe.run().then(({ violations, passes }) => done(["
+        "  violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`)),"
+        "  passes.map(({ id }) => id)]));"
+    )
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert "color-contrast" in checked
+    return found

@@ -188,10 +188,11 @@ def test_one_bad_case_among_many_is_named_and_the_others_are_written(tmp_path, c
     assert "damaged or cut short" in printed
     written = sorted(path.parent.name for path in (tmp_path / "out").rglob("probability.nii.gz"))
     assert written == ["a", "d"]
-    _, rows = read_table(tmp_path / "out" / "vertebrae.csv")
+    out = tmp_path / "out"
+    _, rows = read_table(out / "vertebrae.csv")
     listed = [(row.cells["case_id"], row.cells["level"]) for row in rows]
     assert listed == [("a", "L1"), ("a", "L2"), ("d", "L1"), ("d", "L2")]
-    assert f"4 vertebrae of 2 cases: {tmp_path / 'out' / 'vertebrae.csv'}" in printed
+    assert f"4 vertebrae of 2 cases: {out / 'vertebrae.csv'}, {out / 'index.html'}" in printed
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -315,7 +316,8 @@ def test_results_among_the_cases_are_kept_and_are_no_cases(tmp_path, checkpoints
     capsys.readouterr()
     run(tmp_path, tmp_path / "results", checkpoints)
     assert "the result stands and is kept" in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "results").iterdir()} == {"p1", "vertebrae.csv"}
+    written = {path.name for path in (tmp_path / "results").iterdir()}
+    assert written == {"p1", "vertebrae.csv", "index.html"}
     (tmp_path / "results" / "probability.nii.gz").touch()  # that of one CT has a list beside it
     with pytest.raises(UserError, match="holds the results of one CT"):
         run(tmp_path, tmp_path / "results", checkpoints)

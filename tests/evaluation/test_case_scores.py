@@ -92,3 +92,14 @@ def test_the_mask_is_cut_by_codes_inside_the_region():
     np.testing.assert_array_equal(
         predicted_mask(probability, region, 0.3), reaches(probability, 0.3) & region
     )
+
+
+def test_specks_of_a_vertebra_are_not_what_reaches_in_from_a_lesion_of_its_neighbour():
+    """Vertebrae take in 1 voxel around their blocks: the lower one ends with d = 18."""
+    probability = np.zeros(SHAPE)
+    probability[17:26, 8:12, 8:12] = 0.9  # 1.15 mL, a lesion of the upper vertebra
+    probability[6, 6, 6:18] = 0.9  # 12 voxels, 0.096 mL: less than a list of lesions shows
+    upper, lower = measured(sheet(6), probability).vertebra_rows
+    assert lower["predicted_ml"] == pytest.approx((2 * 16 + 12) * 0.008)
+    assert lower["specks_ml"] == pytest.approx(0.096)
+    assert upper["specks_ml"] == 0

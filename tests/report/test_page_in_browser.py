@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 
-from tests.browser import open_browser, requests_of
+from tests.browser import open_browser, requests_of, what_axe_finds
 from tests.report.listed import make_about
 from tests.report.scene import make_scene
 from vfseg.report.case_page import write_case_page
@@ -149,6 +149,19 @@ def test_the_slider_changes_the_map_and_its_volume(driver, scene):
     assert text(driver, "#at") == "0.414"
 
 
+def test_what_does_not_reach_the_threshold_is_not_shown(driver):
+    click(driver, "#truth")
+    set_slider(driver, 95)  # above the 0.9 of the sheet
+    above = pixels(driver, "planes")
+    click(driver, "#heat")
+    without = pixels(driver, "planes")
+    click(driver, "#heat")
+    click(driver, "#model-threshold")
+    there = pixels(driver, "planes")
+    click(driver, "#truth")
+    assert above == without != there
+
+
 @pytest.mark.parametrize("toggle", ["heat", "truth", "uncertainty"])
 def test_every_layer_can_be_shown_and_hidden(driver, toggle):
     before = pixels(driver, "planes")
@@ -258,3 +271,8 @@ def test_a_narrow_screen_has_nothing_beside_it(driver):
     wide = driver.execute_script("return document.documentElement.scrollWidth")
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert wide <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_names_and_keyboard_are_as_they_should_be(driver, scheme):
+    assert what_axe_finds(driver, scheme) == []

@@ -11,7 +11,10 @@ from vfseg.evaluation.phrases import PHRASES, phrase
 from vfseg.report.texts import texts
 
 FOLDER = Path(vfseg.report.__file__).parent
-TEMPLATE = (FOLDER / "templates" / "case.html.j2").read_text()
+CODE = "".join(
+    (FOLDER / name).read_text()
+    for name in (*(f"templates/{page}.html.j2" for page in ("case", "cases")), "case_page.py")
+)
 
 
 def placeholders(text):
@@ -27,9 +30,8 @@ def test_both_languages_name_the_same_values(table):
 
 
 def test_every_text_is_used_and_every_used_text_is_there():
-    code = TEMPLATE + (FOLDER / "case_page.py").read_text()
-    used = set(re.findall(r'said\("(\w+)"', code)) | set(re.findall(r'"(\w+)"', code))
-    assert set(re.findall(r'said\("(\w+)"', code)) <= set(texts())
+    used = set(re.findall(r'said\("(\w+)"', CODE)) | set(re.findall(r'"(\w+)"', CODE))
+    assert set(re.findall(r'said\("(\w+)"', CODE)) <= set(texts())
     built = {f"height_{site}" for site in ("anterior", "middle", "posterior")}
     assert set(texts()) - used - built == set()
 

@@ -20,6 +20,7 @@ from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.boxes import BOX_EDGES
 from vfseg.data.discovery import case_of_ct
+from vfseg.data.outputs import DICOM_FILES
 from vfseg.data.spine import SpineReading, check_grid
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
@@ -184,7 +185,7 @@ class CasePrediction:
         folder = Path(folder)
         make_sure_of(folder, stays=True)
         with alone_in(folder):
-            for name in (VERTEBRAE, LESIONS, LESION_MAP, UNCERTAINTY):
+            for name in (VERTEBRAE, LESIONS, LESION_MAP, UNCERTAINTY, *DICOM_FILES):
                 (folder / name).unlink(missing_ok=True)
             # The lists after the maps, of which one more is there with several views.
             for name in (UNCERTAINTY, MASK, PROBABILITY, LESION_MAP, LESIONS):

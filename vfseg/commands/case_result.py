@@ -9,12 +9,14 @@ from vfseg.data.cases import Case
 from vfseg.data.outputs import NOTE
 from vfseg.data.spine import SpineReading
 from vfseg.data.volume import read_geometry, write_boxed_labels
+from vfseg.errors import UserError, in_short
 from vfseg.evaluation.findings import Findings, list_findings
 from vfseg.evaluation.lists import LESION_COLUMNS
 from vfseg.files import write_table
 from vfseg.inference.case import LESION_MAP, LESIONS, VERTEBRAE, Prediction, predict_case
 from vfseg.inference.model import Model
 from vfseg.report.case_lists import lists_of
+from vfseg.report.dicom_source import Source
 from vfseg.report.scene import Scene
 
 TAKES_LESS = (
@@ -101,3 +103,29 @@ def finish(result: CaseResult, folder: Path) -> None:
     )
     draw_case(scene, about, folder)
     write_table(folder / VERTEBRAE, result.listed.vertebrae)
+
+
+def finish_dicom(result: CaseResult, source: Source, folder: Path) -> None:
+    """Writes a result as DICOM, too.
+
+    Raises:
+        UserError: a file cannot be written; no DICOM can be made of this series.
+    """
+    from vfseg.commands.answers import version
+    from vfseg.report.dicom_maps import Maker
+    from vfseg.report.dicom_out import write_dicom
+
+    found, model = result.found, result.model
+    remarks = [f"model trained on {model.fractures} fractures"]
+    if found.outside:
+        remarks.append(f"outside the range of training: {found.outside}")
+    maker = Maker(version(), model.step, tuple(remarks))
+    try:
+        write_dicom(source, found, result.listed, maker, folder)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # a series may hold what no check foresaw
+        raise UserError(
+            f"{result.case.ct}: the results stand in {folder}, but no DICOM could be made of them "
+            f"({in_short(error)}). Export the series again, or leave out --dicom."
+        ) from error

@@ -64,6 +64,7 @@ OUTPUT = _string(
 FOLLOW_LINKS = _boolean("follow_links", "symbolic links of a manifest may lead out of its folder")
 OVERWRITE = _boolean("overwrite", "predict: replace existing results")
 EVERYWHERE = _boolean("everywhere", "predict: show also what lies away from the vertebrae")
+DICOM = _boolean("dicom", "predict: results also as DICOM (SEG, map, SR), beside a DICOM series")
 FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
 COMPARE = _string("compare", None, "evaluate: workdir of another run on the same test cases")
 FOLDS = _boolean("folds", "run, prepare, train, evaluate, report: all folds, shared out")
@@ -228,7 +229,7 @@ def check() -> None:
         *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
         (OUTPUT, ("predict", "ship", "show")),
         (OVERWRITE, CT_MODES),
-        (EVERYWHERE, ("predict",)),
+        *((holder, ("predict",)) for holder in (EVERYWHERE, DICOM)),
         (DATA, tuple(name for name in MODES if name not in CT_MODES)),
     ):
         if holder.value and mode not in modes:
@@ -253,6 +254,7 @@ def request() -> "Request":
         reading=SpineReading(vertebra_scheme=SCHEME.value or "", boxes_inclusive=INCLUSIVE.value),
         overwrite=OVERWRITE.value,
         everywhere=EVERYWHERE.value,
+        dicom=DICOM.value,
         follow_links=FOLLOW_LINKS.value,
     )
 

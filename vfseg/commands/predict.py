@@ -9,13 +9,14 @@ from absl import logging
 from tqdm import tqdm
 
 from vfseg import RESEARCH_USE, processes
-from vfseg.commands.case_result import TAKES_LESS, finish, predict_maps
-from vfseg.commands.request import AUTO, Request, cases_of, without_vertebrae
+from vfseg.commands.case_result import TAKES_LESS, finish, finish_dicom, predict_maps
+from vfseg.commands.request import AUTO, Request, cases_of, check_dicom, without_vertebrae
 from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.cases import Case
+from vfseg.data.outputs import DICOM_REPORT
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
 from vfseg.devices import enough_memory
@@ -34,6 +35,7 @@ from vfseg.inference.case import (
 )
 from vfseg.inference.estimate import estimate, result_bytes
 from vfseg.inference.model import Model
+from vfseg.report.dicom_source import open_source
 from vfseg.stopping import STOP, Stopped
 
 
@@ -53,6 +55,7 @@ def predict(request: Request) -> None:
             f"{request.output}: holds the results of one CT, and its {VERTEBRAE}. Name another "
             "--output for a folder of cases."
         )
+    check_dicom(request, cases)
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
     if processes.is_first():
         make_sure_of(request.output)
@@ -67,23 +70,28 @@ def predict(request: Request) -> None:
 
 
 def _list_all(output: Path, wanted: Sequence[tuple[Case, Path]], one: bool) -> None:
-    """Writes the vertebrae of all cases of a folder whose results stand as one table."""
+    """Writes one table and one page of all cases of a folder whose results stand."""
     if one or not processes.is_first():
         return
-    tables = [read_table(at / VERTEBRAE) for _, at in wanted if _stands(at)]
+    standing = [at for _, at in wanted if _stands(at)]
+    tables = [read_table(at / VERTEBRAE) for at in standing]
     if not tables:
         return
     # Of another version, a table may have other columns.
     columns = list(dict.fromkeys(column for names, _ in tables for column in names))
     rows = [{c: row.cells.get(c, "") for c in columns} for _, rows in tables for row in rows]
     write_table(output / VERTEBRAE, rows, columns)
+    # A second, in which a CT may already be refused.
+    from vfseg.report.cases_page import write_cases_page
+
+    page = write_cases_page(output, [at.name for at in standing])
     vertebrae = quantity(len(rows), "vertebra", "vertebrae")
-    print(f"{vertebrae} of {quantity(len(tables), 'case')}: {output / VERTEBRAE}")
+    print(f"{vertebrae} of {quantity(len(tables), 'case')}: {output / VERTEBRAE}, {page}")
 
 
 def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: bool) -> None:
     """Predicts those cases, each into its folder, whose results do not stand."""
-    todo = [(case, at) for case, at in wanted if request.overwrite or not _stands(at)]
+    todo = [(case, at) for case, at in wanted if request.overwrite or not _is_done(at, request)]
     if len(todo) < len(wanted):
         kept = len(wanted) - len(todo)
         words = "the result stands and is" if kept == 1 else f"{kept} results stand and are"
@@ -142,6 +150,11 @@ def _stands(folder: Path) -> bool:
     return all((folder / name).exists() for name in (PROBABILITY, MASK, VERTEBRAE))
 
 
+def _is_done(folder: Path, request: Request) -> bool:
+    """Whether all that is asked for stands."""
+    return _stands(folder) and (not request.dicom or (folder / DICOM_REPORT).exists())
+
+
 def _with_vertebrae(case: Case, request: Request, directory: Path) -> Case:
     """The case with a label map or boxes; TotalSegmentator makes a map where it is asked to."""
     if any((case.vertebrae, case.boxes, case.points)):
@@ -165,10 +178,17 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
             f"{memory / 1e9:.2g} GB of memory"
         )
     make_sure_of(output)
+    source = open_source(case.ct) if request.dicom else None
     result = predict_maps(case, model, request.reading, output, everywhere=request.everywhere)
     finish(result, output)
     with tqdm.external_write_mode():
         _print(case, result.found, result.listed, output, everywhere=request.everywhere)
+    if source is not None:
+        finish_dicom(result, source, output)
+        with tqdm.external_write_mode():
+            print(
+                f"as DICOM, with name and number of the patient: {(output / DICOM_REPORT).parent}"
+            )
 
 
 def _print(

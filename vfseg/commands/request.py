@@ -1,18 +1,20 @@
 """What a user asks to be predicted or shown, and what can be said of it at once."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
 
 from vfseg.data.cases import Case
-from vfseg.data.dicom import holds_dicom
+from vfseg.data.dicom import holds_dicom, is_series_path
 from vfseg.data.discovery import case_of_ct, find_cases
 from vfseg.data.geometry import Geometry
 from vfseg.data.spine import SpineReading, check_grid
 from vfseg.data.volume import read_geometry
-from vfseg.errors import UserError
+from vfseg.errors import UserError, quantity
 from vfseg.files import make_sure_of
+from vfseg.report.dicom_source import check_dicom_can_be_made
 
 AUTO = Path("auto")
 """In place of a label map: TotalSegmentator makes one."""
@@ -32,6 +34,7 @@ class Request:
         reading: how label maps and boxes are read.
         overwrite: whether results that stand are replaced.
         everywhere: whether maps show also what lies away from the vertebrae.
+        dicom: whether results are also written as DICOM.
         follow_links: whether links of a manifest may lead out of its folder.
     """
 
@@ -44,6 +47,7 @@ class Request:
     reading: SpineReading = dataclasses.field(default_factory=SpineReading)
     overwrite: bool = False
     everywhere: bool = False
+    dicom: bool = False
     follow_links: bool = False
 
 
@@ -61,6 +65,24 @@ def cases_of(request: Request) -> tuple[tuple[Case, ...], bool]:
     for note in notes:
         logging.warning("%s", note)
     return cases, len(cases) == 1 and cases[0].ct == request.input
+
+
+def check_dicom(request: Request, cases: Sequence[Case]) -> None:
+    """Refuses to make DICOM where a CT is none, or the library is missing.
+
+    Raises:
+        UserError: which CTs are none; what to install.
+    """
+    if not request.dicom:
+        return
+    check_dicom_can_be_made()
+    others = [case.ct for case in cases if not is_series_path(case.ct)]
+    if others:
+        more = f" and {quantity(len(others) - 1, 'other')}" if len(others) > 1 else ""
+        raise UserError(
+            f"--dicom: {others[0]}{more}: no DICOM series, to whose slices the results could "
+            "refer. Give the series, or leave out --dicom."
+        )
 
 
 def look_at(request: Request) -> None:

@@ -16,7 +16,7 @@ from vfseg.data.cases import Case, check_manifest
 from vfseg.data.dicom import holds_dicom, is_series_path
 from vfseg.data.dicom_file import is_dicom_file
 from vfseg.data.grades import graded_subjects
-from vfseg.data.outputs import is_own_cohort, is_own_file
+from vfseg.data.outputs import is_own_cohort, is_own_dicom, is_own_file
 from vfseg.data.patients import spelled_twice, spellings
 from vfseg.data.roles import CT_WORD, NIFTI, SPECIAL, role_of, stem_of
 from vfseg.data.vertebra_labels import is_class_folder
@@ -213,7 +213,7 @@ def _items(root: Path, notes: list[str]) -> Iterable[_Item]:
 
 def _role_of_folder(path: Path) -> str:
     """What a folder counts as that is one item: `_OWN`, "vertebrae", "ct"; "" for any other one."""
-    if is_own_cohort(path):
+    if is_own_cohort(path) or is_own_dicom(path):
         return _OWN
     if is_class_folder(path):
         return "vertebrae"

@@ -11,6 +11,12 @@ NOTE = "vfseg: research use only"
 FACTS = "facts.json"
 """Stands beside every synthetic CT."""
 
+DICOM_REPORT = "dicom/vfseg-report.dcm"
+DICOM_LESIONS, DICOM_VERTEBRAE = "dicom/vfseg-lesions.dcm", "dicom/vfseg-vertebrae.dcm"
+DICOM_MAP = "dicom/vfseg-probability.dcm"
+DICOM_FILES = (DICOM_REPORT, DICOM_LESIONS, DICOM_VERTEBRAE, DICOM_MAP)
+"""Results as DICOM, in the folder of a case; where the report stands, the others do."""
+
 OUTSIDE_TRAINING = "outside_training"
 """Column of every table of results: what of the CT lies outside the range of training."""
 
@@ -26,6 +32,11 @@ def is_own_file(path: Path) -> bool:
         columns = set(first_cells(path))
         return OUTSIDE_TRAINING in columns or columns >= _OLDER
     return False
+
+
+def is_own_dicom(folder: Path) -> bool:
+    """Whether a folder holds the results of a case as DICOM."""
+    return any((folder / Path(name).name).is_file() for name in DICOM_FILES)
 
 
 def is_own_cohort(folder: Path) -> bool:

@@ -16,10 +16,17 @@ from vfseg.data.cases import Case
 from vfseg.data.probability import reaches
 from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
+from vfseg.evaluation.findings import LISTED_ML
 from vfseg.evaluation.genant import height_losses
 from vfseg.evaluation.heights import MeasuredSpine, measure_spine
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram
-from vfseg.evaluation.lesions import CaseLesions, Detections, components, match_lesions
+from vfseg.evaluation.lesions import (
+    CaseLesions,
+    Detections,
+    components,
+    match_lesions,
+    outside_of_large,
+)
 from vfseg.evaluation.lists import lesion_rows, vertebra_rows
 from vfseg.evaluation.map_evidence import map_evidence
 from vfseg.evaluation.metrics import ScoreHistogram
@@ -133,9 +140,13 @@ def measure_case(
             "prepare.crop_shape would hold them",
             *(known.case.case_id, missed, positive),
         )
-    threshold = None if thresholds is None else thresholds.fused
-    measured = measure_spine(known.spine)
-    vertebrae, levels = _measure_vertebrae(known, measured, fused, box, threshold)
+    measured, predicted = measure_spine(known.spine), None
+    if thresholds is not None:
+        mask = predicted_mask(fused.probability, fused.region, thresholds.fused)
+        parts = components(mask, known.voxel_mm3)
+        specks = outside_of_large(mask, parts, known.voxel_mm3, 1000 * LISTED_ML)
+        predicted = _Predicted(mask, parts, specks)
+    vertebrae, levels = _measure_vertebrae(known, measured, fused, box, predicted)
     scores = CaseScores(
         case=known.case,
         fingerprint=known.fingerprint,
@@ -149,11 +160,10 @@ def measure_case(
         surface=None,
         outside=known.outside,
     )
-    if thresholds is None:
+    if thresholds is None or predicted is None:
         return scores
-    mask = predicted_mask(fused.probability, fused.region, thresholds.fused)
-    parts = components(mask, known.voxel_mm3)
-    found = Detections(box, fused.probability, mask, parts, fused.spread)
+    mask = predicted.mask
+    found = Detections(box, fused.probability, mask, predicted.parts, fused.spread)
     lesions = match_lesions(found, known.fractures, levels, fused.region, known.voxel_mm3)
     if lesions.not_shown:
         logging.warning(
@@ -170,8 +180,16 @@ def measure_case(
     )
 
 
+class _Predicted(NamedTuple):
+    """What a map shows at the threshold: mask, its components, and what is in none of the lists."""
+
+    mask: np.ndarray
+    parts: np.ndarray
+    specks: np.ndarray
+
+
 def _measure_vertebrae(
-    known: KnownCase, measured: MeasuredSpine, fused: Slab, box: Box, threshold: float | None
+    known: KnownCase, measured: MeasuredSpine, fused: Slab, box: Box, predicted: _Predicted | None
 ) -> tuple[tuple[VertebraScore, ...], dict[int, str]]:
     """Scores of the vertebrae, and the level that holds most of each instance."""
     scores: list[VertebraScore] = []
@@ -182,13 +200,16 @@ def _measure_vertebrae(
         level = region.vertebra.level
         probability = part_of(fused.probability, box, region.box)
         own = known.fractures.instances[region.box]
-        mask = None
-        if threshold is not None:
-            mask = predicted_mask(probability, part_of(fused.region, box, region.box), threshold)
+        mask, specks = None, 0
+        if predicted is not None:
+            mask = part_of(predicted.mask, box, region.box)
+            small = part_of(predicted.specks, box, region.box)
+            specks = int(np.count_nonzero(small[region.inside]))
         grade = known.fractures.grades.get(level)
         of_map = map_evidence(probability, region, known.ct.geometry, bodies[level])
         loss = heights[level].evidence if level in heights else None
-        scores.append(score_vertebra(region, of_map, loss, own, mask, grade))
+        scored = score_vertebra(region, of_map, loss, own, mask, grade)
+        scores.append(scored._replace(specks=specks))
         held = np.bincount(own[region.inside])
         for instance in (np.flatnonzero(held[1:]) + 1).tolist():
             if held[instance] > most.get(instance, (0, ""))[0]:
@@ -213,6 +234,7 @@ def _vertebra_rows(
             "fractured": vertebra.fractured,
             "truth_ml": vertebra.truth_ml,
             "predicted_ml": vertebra.predicted_ml,
+            "specks_ml": vertebra.specks_ml,
             "measured_in": vertebra.measured_in,
         }
         for row, vertebra in zip(rows, vertebrae, strict=True)

@@ -7,7 +7,7 @@ import numpy as np
 from vfseg.data.box import part_of
 from vfseg.data.probability import reaches
 from vfseg.evaluation.heights import measure_spine
-from vfseg.evaluation.lesions import Detections, components
+from vfseg.evaluation.lesions import Detections, components, outside_of_large
 from vfseg.evaluation.lists import lesion_rows, vertebra_rows
 from vfseg.evaluation.map_evidence import MapEvidence, map_evidence
 from vfseg.evaluation.regions import vertebra_regions
@@ -16,7 +16,8 @@ from vfseg.inference.thresholds import Thresholds
 
 LISTED_ML = 0.1
 """A lesion is listed from this volume on; what is smaller is a speck, and counts for its vertebra
-alone."""
+alone. The list of an evaluation goes down to `LESION_MM3`: it has what average precision and FROC
+count, and whether each was a hit; the pages of its cases list as a prediction does."""
 
 
 class Findings(NamedTuple):
@@ -52,19 +53,21 @@ def list_findings(case_id: str, found: Prediction, thresholds: Thresholds) -> Fi
         components=components(mask, voxel_mm3, 1000 * LISTED_ML),
         uncertainty=None if found.uncertainty is None else found.uncertainty[box],
     )
+    specks = outside_of_large(mask, detected.components, voxel_mm3, 1000 * LISTED_ML)
     measured = measure_spine(spine)
     bodies = {body.level: body for body in measured.bodies}
     scores: dict[str, MapEvidence] = {}
     volumes: dict[str, dict[str, float]] = {}
     for region in vertebra_regions(spine, ct.geometry):
         level = region.vertebra.level
-        shown, positive, listed = (
-            part_of(part, box, region.box) for part in (probability, mask, detected.components)
+        shown, positive, small = (
+            part_of(part, box, region.box) for part in (probability, mask, specks)
         )
         scores[level] = map_evidence(shown, region, ct.geometry, bodies[level])
-        inside = positive[region.inside].astype(bool)
-        specks = inside & (listed[region.inside] == 0)
-        voxels = {"map_ml": np.count_nonzero(inside), "specks_ml": np.count_nonzero(specks)}
+        voxels = {
+            "map_ml": np.count_nonzero(positive[region.inside]),
+            "specks_ml": np.count_nonzero(small[region.inside]),
+        }
         volumes[level] = {name: count * voxel_mm3 / 1000 for name, count in voxels.items()}
     rows = vertebra_rows(case_id, measured, scores, thresholds, outside=found.outside)
     lesions = lesion_rows(case_id, detected, measured, ct.geometry, found.outside)

@@ -99,6 +99,25 @@ def components(mask: np.ndarray, voxel_mm3: float, least_mm3: float = LESION_MM3
     return labels
 
 
+def outside_of_large(
+    mask: np.ndarray, parts: np.ndarray, voxel_mm3: float, least_mm3: float
+) -> np.ndarray:
+    """What of a mask lies in no component of at least some volume, bool.
+
+    Args:
+        mask: bool `d h w`.
+        parts: its `components`, of at least a smaller volume, or that one.
+        voxel_mm3: volume of a voxel.
+        least_mm3: of the components that are taken away.
+    """
+    large = np.bincount(parts[mask]) * voxel_mm3 >= least_mm3
+    if len(large):
+        large[0] = False  # no component
+    small = mask.copy()
+    small[mask] = ~large[parts[mask]]
+    return small
+
+
 def match_lesions(
     found: Detections,
     known: KnownFractures,

@@ -38,6 +38,7 @@ class VertebraScore(NamedTuple):
         measured_in: "mask" or "box".
         flags: what is odd about it: "fragment", "cut".
         heights: evidence of its heights, see `HeightLoss.evidence`; None where not measured.
+        specks: predicted voxels of its region that are in no lesion of the lists, see `LISTED_ML`.
     """
 
     level: str
@@ -50,6 +51,7 @@ class VertebraScore(NamedTuple):
     measured_in: str = "mask"
     flags: tuple[str, ...] = ()
     heights: float | None = None
+    specks: int = 0
 
     @property
     def score(self) -> float:
@@ -74,6 +76,11 @@ class VertebraScore(NamedTuple):
     def predicted_ml(self) -> float:
         """Predicted volume in its region, mL."""
         return (self.overlap[0] + self.overlap[1]) * self.voxel_ml
+
+    @property
+    def specks_ml(self) -> float:
+        """What of it is in no lesion of the lists, mL."""
+        return self.specks * self.voxel_ml
 
 
 def score_vertebra(

@@ -16,7 +16,7 @@ from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.nifti import slabs
-from vfseg.data.outputs import NOTE
+from vfseg.data.outputs import DICOM_FILES, NOTE
 from vfseg.data.probability import reaches
 from vfseg.data.spine import Spine, SpineReading, read_spine
 from vfseg.data.volume import Volume, mask_writer, probability_writer, read_geometry
@@ -132,10 +132,10 @@ def write_maps(
         threshold: probability from which a voxel belongs to the mask.
         folder: gets `probability.nii.gz`, `mask.nii.gz` and `uncertainty.nii.gz`; one of the latter
             that stands from an earlier run and has no successor is deleted, and so, before anything
-            is written, are the lists of earlier maps.
+            is written, are the lists of earlier maps and what DICOM there is of them.
         note: description in the headers of the files.
     """
-    for name in (VERTEBRAE, LESIONS, LESION_MAP):
+    for name in (VERTEBRAE, LESIONS, LESION_MAP, *DICOM_FILES):
         (folder / name).unlink(missing_ok=True)
     box, voxels = fused.box(geometry), 0
     probability = BoxedMap(geometry.shape, box)

@@ -37,10 +37,10 @@ def lists_of(found: Findings) -> CaseLists:
 
 
 def read_lists(folder: Path) -> dict[str, CaseLists]:
-    """The lists that an evaluation wrote, by case id; none where there are none.
+    """The lists that an evaluation or a prediction wrote, by case id; none where there are none.
 
     Args:
-        folder: `evaluation` of a run.
+        folder: `evaluation` of a run, or the results of a CT.
 
     Raises:
         UserError: a list is damaged.
@@ -51,11 +51,11 @@ def read_lists(folder: Path) -> dict[str, CaseLists]:
             known = lists.get(row["case_id"], CaseLists())
             lists[row["case_id"]] = known._replace(lesions=[*known.lesions, row])
     for row in _rows(folder / "vertebrae.csv", VERTEBRA_COLUMNS):
-        # The volume in a vertebra is what the map has there; the specks are said only where no
-        # lesion is listed, and are all of it then.
-        map_ml = row.get("predicted_ml") or 0.0
+        # An evaluation names the volume of the map beside that of the truth.
+        map_ml = row.get("map_ml", row.get("predicted_ml")) or 0.0
+        specks_ml = row.get("specks_ml") or 0.0  # a list of an older version does not tell
         known = lists.get(row["case_id"], CaseLists())
-        whole = row | {"map_ml": map_ml, "specks_ml": map_ml, "flags": row["flags"] or ""}
+        whole = row | {"map_ml": map_ml, "specks_ml": specks_ml, "flags": row["flags"] or ""}
         lists[row["case_id"]] = known._replace(vertebrae=[*known.vertebrae, whole])
     return lists
 

@@ -102,7 +102,7 @@ def write_case_page(
         name=about.name,
         about=about,
         said=said,
-        sentences=_sentences(about.lists),
+        sentences=said_sentences(about.lists),
         vertebrae=_vertebra_table(scene, about.lists),
         lesions=_lesion_table(about.lists),
         least=f"{LISTED_ML:g}",
@@ -128,8 +128,8 @@ def _viewer(scene: Scene, about: About, solids: Solids | None) -> dict[str, Any]
     }
 
 
-def _sentences(lists: CaseLists) -> list[tuple[Markup, bool]]:
-    """Each in every language, and whether it asks for a look."""
+def said_sentences(lists: CaseLists) -> list[tuple[Markup, bool]]:
+    """The sentences of a case, each in every language, and whether it asks for a look."""
     if not lists.vertebrae:
         return []
     asked = any(asks(row) for row in lists.vertebrae)

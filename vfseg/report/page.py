@@ -32,7 +32,7 @@ _DOWNLOADS = {
 }
 _LISTS = {
     "vertebrae.csv": "vertebrae",
-    "lesions.csv": "predicted lesions",
+    "lesions.csv": "predicted lesions, from 10 mm³ on as the figures count them",
     "truth_lesions.csv": "lesions of the truth",
     "cases.csv": "cases",
     "tables.csv": "tables",

@@ -37,6 +37,7 @@ _NAMES = {
     "lesion_sensitivity": "Sensitivity, lesions",
     "truth_ml": "Truth, mL",
     "predicted_ml": "Predicted, mL",
+    "specks_ml": "Predicted in no listed lesion, mL",
 }
 
 

@@ -1,6 +1,7 @@
 // Joins the views of a page: NiiVue for the planes and in 3D, a canvas for the picture along the
-// spine. One place, one threshold and one window hold for all of them. NiiVue stands before this.
-/* global Niivue */
+// spine. One place, one threshold and one window hold for all of them. NiiVue and `Layers` stand
+// before this.
+/* global Niivue, Layers */
 {
   const page = JSON.parse(document.getElementById("case").textContent);
   const element = (id) => document.getElementById(id);
@@ -21,6 +22,7 @@
 
   const state = { place: null, window: page.window, step: page.thresholds.indexOf(page.threshold) };
   const layers = { ct: 0 };
+  let over = null;
   let curved = {};
 
   // NiiVue's options; what is not named is as NiiVue has it.
@@ -48,18 +50,25 @@
   });
   const solid = new Niivue({ ...common, sliceType: 4, show3Dcrosshair: true, crosshairWidth: 0.6 });
 
+  const drawCT = () => {
+    const ct = planes.volumes[layers.ct];
+    [ct.cal_min, ct.cal_max] = state.window;
+    planes.refreshLayers(ct, 0);
+  };
+
+  // 256 colours of a layer, of 4 bytes each; those that it does not show have no opacity.
+  const none = [0, 0, 0, 0];
+  const palette = (colourOf) =>
+    Uint8Array.from(Array.from({ length: 256 }, (_, value) => colourOf(value)).flat());
+  // Whether the map shows a value, in 255ths: volumes count the map itself, which is finer.
+  const isHeat = (p) => p > 0 && p >= 255 * page.thresholds[state.step] - 0.5;
+  const heatPalette = () =>
+    palette((p) => (isHeat(p) ? page.colours[p] : [...page.colours[p].slice(0, 3), 0]));
+
   const loadPlanes = async () => {
     await planes.attachToCanvas(element("planes"));
-    const colours = page.colours;
-    planes.addColormap("vfseg", {
-      R: colours.map((colour) => colour[0]),
-      G: colours.map((colour) => colour[1]),
-      B: colours.map((colour) => colour[2]),
-      A: colours.map((colour) => colour[3]),
-      I: colours.map((_, at) => at),
-    });
     const files = await unpackAll(page.volumes);
-    // Nothing is prepared or drawn before all of them are there.
+    // Nothing is prepared or drawn before all of them are there; then NiiVue prepares the CT alone.
     const later = ["updateGLVolume", "drawScene"];
     for (const name of later) planes[name] = () => {};
     for (const name of ["ct", "probability", "uncertainty", "truth"]) {
@@ -69,20 +78,10 @@
       }
     }
     for (const name of later) delete planes[name];
-    const volume = (name) => planes.volumes[layers[name]];
-    Object.assign(volume("ct"), { colormap: "gray" });
-    volume("probability").colormap = "vfseg";
-    // The colours run from 0 to 1 wherever the threshold stands.
-    Object.assign(volume("probability"), { colormapType: 1, cal_max: 1 });
-    if (layers.uncertainty !== undefined) {
-      volume("uncertainty").colormap = "viridis";
-      const most = page.most_uncertain;
-      Object.assign(volume("uncertainty"), { cal_min: 0.1 * most, cal_max: most });
-    }
-    if (layers.truth !== undefined) {
-      const [r, g, b] = page.truth_colour;
-      volume("truth").setColormapLabel({ R: [0, r], G: [0, g], B: [0, b], A: [0, 255], I: [0, 1] });
-    }
+    planes.volumes[layers.ct].colormap = "gray";
+    drawCT();
+    const names = Object.keys(layers).filter((name) => name !== "ct");
+    over = new Layers(planes, names.map((name) => [name, planes.volumes[layers[name]]]));
     planes.onLocationChange = (location) => placed([...location.mm].slice(0, 3), location.values);
   };
 
@@ -106,35 +105,40 @@
     const context = canvas.getContext("2d");
     const image = context.createImageData(columns, rows);
     const [low, high] = state.window;
-    const [least, heat] = [255 * page.thresholds[state.step] - 0.5, isOn("heat")];
+    const heat = isOn("heat") && heatPalette();
     const truth = isOn("truth") && curved.truth;
+    const pixels = image.data.fill(255);
     for (let at = 0; at < rows * columns; at += 1) {
       const hu = page.hu.lowest + page.hu.step * curved.ct[at];
       const grey = (255 * (hu - low)) / (high - low);
-      let colour = [grey, grey, grey];
-      const p = curved.probability[at];
-      if (heat && p > 0 && p >= least) {
-        const [r, g, b, alpha] = page.colours[p];
-        colour = [r, g, b].map((c, i) => c * (alpha / 255) + colour[i] * (1 - alpha / 255));
+      const entry = 4 * curved.probability[at];
+      const alpha = heat ? heat[entry + 3] / 255 : 0;
+      for (let i = 0; i < 3; i += 1) {
+        const mixed = alpha ? heat[entry + i] * alpha + grey * (1 - alpha) : grey;
+        pixels[4 * at + i] = truth && truth[at] ? page.truth_colour[i] : mixed;
       }
-      if (truth && truth[at]) colour = page.truth_colour;
-      image.data.set([...colour, 255], 4 * at);
     }
     context.putImageData(image, 0, 0);
   };
 
-  // The CT costs as much to prepare as the layers above it, and seldom changes.
+  // The CT costs most to prepare, and seldom changes.
   const drawPlanes = (ctToo) => {
-    const [ct, map] = [planes.volumes[layers.ct], planes.volumes[layers.probability]];
-    [ct.cal_min, ct.cal_max] = state.window;
-    map.cal_min = page.thresholds[state.step];
-    map.opacity = isOn("heat") ? 1 : 0;
-    for (const name of ["truth", "uncertainty"]) {
-      const volume = planes.volumes[layers[name]];
-      if (volume) volume.opacity = isOn(name) ? 1 : 0;
+    if (ctToo) drawCT();
+    const shown = [];
+    if (isOn("heat")) {
+      shown.push(["probability", heatPalette()]);
     }
-    if (ctToo) planes.updateGLVolume();
-    else planes.volumes.forEach((volume, at) => at && planes.refreshLayers(volume, at));
+    if (isOn("uncertainty")) {
+      const viridis = planes.colormap("viridis");
+      const colour = (share) => [...viridis.subarray(4 * share, 4 * share + 4)];
+      // From a tenth of the highest on.
+      const shareOf = (value) => Math.round((value - 25.5) / 0.9);
+      shown.push(["uncertainty", palette((u) => (u > 25 ? colour(shareOf(u)) : none))]);
+    }
+    if (isOn("truth")) {
+      shown.push(["truth", palette((t) => (t ? [...page.truth_colour, 255] : none))]);
+    }
+    over.show(shown);
     planes.drawScene();
   };
 

@@ -1,0 +1,117 @@
+"""`predict --dicom`: results beside a DICOM series, as DICOM."""
+
+import importlib.util
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from tests.commands.test_predict import run, save_model, undrawn, write_case
+from tests.data.dicom_series import make_slices, save
+from tests.report import dicom_case as made
+from vfseg.commands import predict as command
+from vfseg.data.discovery import find_cases
+from vfseg.data.outputs import DICOM_FILES, DICOM_LESIONS, DICOM_MAP, DICOM_REPORT
+from vfseg.errors import UserError
+from vfseg.files import read_table
+
+pytest.importorskip("highdicom", reason="needs the extra dicom")
+
+__all__ = ["undrawn"]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """A series as a scanner stores it, and its label map."""
+    folder = tmp_path_factory.mktemp("case")
+    ct, labels, _ = write_case(folder)
+    image = nib.load(ct)
+    lps = nib.orientations.axcodes2ornt("LPS")
+    turned = image.as_reoriented(
+        nib.orientations.ornt_transform(nib.io_orientation(image.affine), lps)
+    )
+    tags = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4", **made.PATIENT}
+    slices = make_slices(
+        np.asarray(turned.dataobj), turned.affine, SpecificCharacterSet="ISO_IR 192", **tags
+    )
+    return save(slices, folder / "series"), labels
+
+
+def standing(folder):
+    return {name for name in DICOM_FILES if (folder / name).exists()}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_results_of_a_series_are_also_written_as_dicom(tmp_path, case, checkpoints, capsys):
+    series, labels = case
+    out = tmp_path / "out"
+    run(series, out, checkpoints, vertebrae=labels)
+    assert standing(out) == set()
+    capsys.readouterr()
+    run(series, out, checkpoints, vertebrae=labels, dicom=True)  # more than what stands
+    assert f"as DICOM, with name and number of the patient: {out / 'dicom'}" in (
+        capsys.readouterr().out
+    )
+    assert standing(out) == set(DICOM_FILES)
+    run(series, out, checkpoints, vertebrae=labels, dicom=True)
+    assert "the result stands and is kept" in capsys.readouterr().out
+    data = pydicom.dcmread(out / DICOM_LESIONS)
+    _, rows = read_table(out / "lesions.csv")
+    assert len(data.SegmentSequence) == len(rows) > 0
+    for number in range(1, len(rows) + 1):
+        places, _ = made.voxels(data, number)
+        wanted = made.centroid_of_nifti(out / "lesions.nii.gz", number)
+        np.testing.assert_allclose(places.mean(axis=0), wanted, atol=0.05)
+    _, codes = made.voxels(pydicom.dcmread(out / DICOM_MAP))
+    stored = nib.load(out / "probability.nii.gz").dataobj.get_unscaled()
+    np.testing.assert_array_equal(np.sort(codes), np.sort(stored[stored > 0]))
+    run(series, out, checkpoints, vertebrae=labels, overwrite=True)
+    assert standing(out) == set(), "they were of a map that is no more"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_where_no_dicom_can_be_made_the_other_results_stand(
+    tmp_path, case, checkpoints, monkeypatch
+):
+    series, labels = case
+
+    def fails(*_):
+        raise ValueError("an odd series")
+
+    monkeypatch.setattr("vfseg.report.dicom_out.structured_report", fails)
+    with pytest.raises(UserError, match=r"results stand in .*out, but no DICOM .*odd series"):
+        run(series, tmp_path / "out", checkpoints, vertebrae=labels, dicom=True)
+    assert (tmp_path / "out" / "vertebrae.csv").exists()
+    assert DICOM_REPORT not in standing(tmp_path / "out")
+
+
+def test_what_cannot_become_dicom_is_refused_before_anything_is_predicted(
+    tmp_path, case, checkpoints, monkeypatch
+):
+    monkeypatch.setattr(command, "open_model", None)  # calling it would fail in another way
+    ct, labels, _ = write_case(tmp_path)
+    with pytest.raises(UserError, match=r"--dicom: .*case_ct.nii.gz: no DICOM series"):
+        run(ct, tmp_path / "out", checkpoints, vertebrae=labels, dicom=True)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "highdicom" else find(name)
+    )
+    with pytest.raises(UserError, match=r"pip install 'vfseg\[dicom\]'"):
+        run(case[0], tmp_path / "out", checkpoints, vertebrae=labels, dicom=True)
+
+
+def test_results_as_dicom_are_no_ct_of_a_folder_of_cases(tmp_path):
+    made.write_series(tmp_path / "cases" / "one")
+    results = tmp_path / "cases" / "out" / "dicom"
+    results.mkdir(parents=True)
+    (series,) = [*made.write_series(tmp_path / "other").iterdir()][:1]
+    series.rename(results / DICOM_REPORT.rpartition("/")[2])
+    cases, notes = find_cases(tmp_path / "cases")
+    assert [found.ct.name for found in cases] == ["one"]
+    assert any(note.startswith("written by this program, not looked at: out") for note in notes)

@@ -1,0 +1,66 @@
+"""The pages without a viewer in a real browser: of a run, of a data set, of a folder of CTs."""
+
+import pytest
+
+from tests.audit.data_set import audit, sheet, write_case
+from tests.browser import open_browser, requests_of, what_axe_finds
+from tests.report.test_cases_page import healthy, likely, write_results
+from tests.report.test_page import fill
+from vfseg.audit.page import write_audit_page
+from vfseg.report.cases_page import write_cases_page
+from vfseg.report.page import write_page
+
+PAGES = ("run", "data set", "folder")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    write_results(folder / "cts" / "a", likely(0.9), outside_training="slices 5 mm apart")
+    write_results(folder / "cts" / "b", healthy())
+    case = write_case(folder, "dots", seed=1, fractures=sheet(), patient="p")
+    return {
+        "run": write_page(folder / "run", fill(folder / "run", cases=("case-1",))),
+        "data set": write_audit_page(audit(case), [case], folder / "audit", progress=False),
+        "folder": write_cases_page(folder / "cts", ["a", "b"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    driver = open_browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_names_and_keyboard_are_as_they_should_be(driver, pages, name, scheme):
+    driver.get(pages[name].as_uri())
+    assert what_axe_finds(driver, scheme) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_narrow_screen_has_nothing_beside_it_that_no_key_reaches(driver, pages, name):
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    driver.get(pages[name].as_uri())
+    wide = driver.execute_script("return document.documentElement.scrollWidth")
+    found = what_axe_finds(driver, "light")
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide <= 390
+    assert found == []
+
+
+def test_the_page_of_a_folder_leads_to_the_page_of_a_ct_in_the_language_that_was_chosen(
+    driver, pages
+):
+    driver.get(pages["folder"].as_uri())
+    assert driver.execute_script("return document.body.innerText").count("fracture likely") == 1
+    driver.execute_script("document.getElementById('language').click()")
+    text = driver.execute_script("return document.body.innerText")
+    assert "骨折の可能性が高い" in text
+    assert "fracture likely" not in text
+    driver.execute_script("document.querySelector('tbody a').click()")
+    assert driver.current_url.endswith("/a/page.html")
+    assert [url for url in requests_of(driver) if not url.startswith("file:")] == []
