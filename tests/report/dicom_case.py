@@ -114,7 +114,9 @@ def voxels(data, segment=None):
     places, values = [], []
     for frame, item in zip(frames, data.PerFrameFunctionalGroupsSequence, strict=True):
         if segment is not None:
-            (named,) = item.SegmentIdentificationSequence
+            # It stands with what all frames share where all are of one segment.
+            held = item if "SegmentIdentificationSequence" in item else shared
+            (named,) = held.SegmentIdentificationSequence
             if named.ReferencedSegmentNumber != segment:
                 continue
         first = np.array(item.PlanePositionSequence[0].ImagePositionPatient, float)

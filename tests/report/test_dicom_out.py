@@ -176,6 +176,22 @@ def test_without_a_label_map_and_a_lesion_there_is_only_what_there_is(tmp_path):
     assert set(_groups(pydicom.dcmread(tmp_path / "out" / there[0]))) == {"L1", "L2"}
 
 
+def test_a_single_lesion_is_a_segment_like_others(tmp_path):
+    source = open_source(made.write_series(tmp_path / "series"))
+    found, numbers = made.make_found(source.geometry)
+    listed = made.make_findings(np.where(numbers == 1, 1, 0).astype(np.uint16))
+    listed = listed._replace(lesions=listed.lesions[:1])
+    write_dicom(source, found, listed, made.MAKER, tmp_path / "out")
+    data = pydicom.dcmread(tmp_path / "out" / outputs.DICOM_LESIONS)
+    places, _ = made.voxels(data, 1)
+    index = np.argwhere(numbers == 1) + [side.start for side in found.probability.box]
+    affine = source.geometry.affine
+    expected = affine[:3, :3] @ index.mean(axis=0) + affine[:3, 3]
+    np.testing.assert_allclose(places.mean(axis=0), expected, atol=0.01)
+    report = pydicom.dcmread(tmp_path / "out" / outputs.DICOM_REPORT)
+    assert set(_groups(report)) == {"L1", "L2", "lesion 1"}
+
+
 def test_an_independent_checker_finds_no_error(written, tmp_path):
     if shutil.which("dciodvfy") is None:
         pytest.skip("needs dciodvfy, of Debian's dicom3tools")

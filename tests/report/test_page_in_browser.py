@@ -34,7 +34,7 @@ def driver(scene, tmp_path_factory):
     driver = open_browser(folder / "profile")
     driver.set_script_timeout(_SECONDS)
     driver.get((folder / "page.html").as_uri())
-    wait_until(driver, "document.body.dataset.ready === 'yes'")
+    loaded(driver)
     yield driver
     driver.quit()
 
@@ -43,6 +43,12 @@ def wait_until(driver, condition):
     from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(driver, _SECONDS, 0.1).until(lambda d: d.execute_script(f"return {condition}"))
+
+
+def loaded(driver):
+    """Waits until the planes are there, and the solid, which comes last."""
+    wait_until(driver, "document.body.dataset.solid === 'yes'")
+    settled(driver)
 
 
 def text(driver, selector):
@@ -256,7 +262,7 @@ def test_the_language_is_switched_and_remembered(driver):
     assert text(driver, "h1").startswith("椎体骨折")
     assert "Vertebral" not in driver.execute_script("return document.body.innerText")
     driver.refresh()
-    wait_until(driver, "document.body.dataset.ready === 'yes'")
+    loaded(driver)
     assert text(driver, "h1").startswith("椎体骨折")
     assert "L1：骨折の可能性が高い（0.93）" in text(driver, "#findings")
     click(driver, "#language")

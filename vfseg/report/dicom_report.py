@@ -102,9 +102,9 @@ def structured_report(source: Source, vertebrae: Listed, lesions: Listed, maker:
         procedure_reported=coded(PROCEDURE),
         imaging_measurements=groups,
     )
-    segmentations = [part.segmentation for part in (vertebrae, lesions) if part.segmentation]
+    segmentations = (vertebrae.segmentation, lesions.segmentation)
     return hd.sr.ComprehensiveSR(
-        evidence=[*source.images, *segmentations],
+        evidence=[*source.images, *(part for part in segmentations if part is not None)],
         content=content[0],
         is_complete=True,
         is_final=False,
@@ -143,9 +143,13 @@ def _group(
     }
     if listed.segmentation is None:
         return hd.sr.MeasurementsAndQualitativeEvaluations(**known)
+    (series,) = listed.segmentation.ReferencedSeriesSequence
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        referenced_segment=hd.sr.ReferencedSegment.from_segmentation(
-            listed.segmentation, segment_number=index + 1
+        referenced_segment=hd.sr.ReferencedSegment(
+            sop_class_uid=listed.segmentation.SOPClassUID,
+            sop_instance_uid=listed.segmentation.SOPInstanceUID,
+            segment_number=index + 1,
+            source_series=hd.sr.SourceSeriesForSegmentation(series.SeriesInstanceUID),
         ),
         **known,
     )

@@ -267,10 +267,14 @@
     listen();
     draw();
     try {
-      await Promise.all([loadPlanes(), loadSolid()]);
+      await loadPlanes();
       state.ready = true;
-      await draw(true);
+      await draw();
       goTo(page.start);
+      await new Promise(requestAnimationFrame); // the planes are seen before the next is prepared
+      await loadSolid();
+      goTo(state.place);
+      document.body.dataset.solid = "yes";
     } catch (error) {
       element("no-webgl").hidden = false;
       element("pictures")?.setAttribute("open", "");
