@@ -169,6 +169,7 @@ def _work() -> None:
         predict(request)
         return
     if flags.MODE.value == "export":
+        devices.start()
         from vfseg.commands.export import export
 
         folder = flags.required(flags.OUTPUT)

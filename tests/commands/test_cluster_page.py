@@ -3,18 +3,17 @@
 Two joined processes train as one in `tests/test_processes.py`, where folds are shared out, too.
 """
 
-import os
+import functools
 import re
 import shlex
 import subprocess
-import sys
 
 import pytest
-from absl.testing import flagsaver
 
 from tests.cohort import ROOT
-from vfseg.commands import flags
+from vfseg.commands.flags import FLAGS, PACKAGED_CONFIGS
 from vfseg.commands.subcommands import COMMANDS, as_flags
+from vfseg.config.derive import load
 
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE, re.S)
@@ -24,8 +23,6 @@ LINES = [
     for line in block.splitlines()
     if line.startswith(("vfseg ", "srun vfseg "))
 ]
-JOB = {"WORKDIR": "runs/x", "HOME": "/home/x"}
-TASK = {"SLURM_ARRAY_TASK_COUNT": "5", "SLURM_ARRAY_TASK_ID": "3"}
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -34,23 +31,23 @@ def test_scripts_are_bash(block):
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_flags_are_those_of_their_command(line, monkeypatch):
-    saved = flagsaver.save_flag_values(flags.FLAGS)
-    for name, value in (JOB | TASK).items():
-        monkeypatch.setenv(name, value)
-    words = shlex.split(os.path.expandvars(line), comments=True)
-    monkeypatch.setattr(sys, "argv", words)  # overrides come from there
-    try:
-        flags.parse(as_flags(words))
-        flags.check()
-        command = COMMANDS[words[1]]
-        given = {flags.FLAGS[name].name for name in flags.FLAGS if flags.FLAGS[name].present}
-        known = {*command.flags, command.takes, "mode"}
-        assert {name for name in given if not name.startswith("config.")} <= known
-        if flags.FOLDS.value:
-            assert list(flags.folds(flags.config().split.folds)) == [3]
-    finally:
-        flagsaver.restore_flag_values(saved, flags.FLAGS)
+def test_flags_are_those_of_their_command(line):
+    words = shlex.split(line, comments=True)
+    command, settings = COMMANDS[words[1]], load(PACKAGED_CONFIGS / "quickstart.py")
+    for word in as_flags(words)[1:]:
+        name = word.lstrip("-").partition("=")[0]
+        if name.startswith("config."):
+            functools.reduce(getattr, name.split(".")[1:], settings)  # there is such a key
+        elif word.startswith("-"):
+            assert FLAGS[name].name in (*command.flags, command.takes, "mode")
+
+
+def test_an_array_has_a_task_for_each_fold():
+    (block,) = [block for block in BLOCKS if "--array" in block]
+    first, last = re.search(r"--array=(\d+)-(\d+)", block).groups()
+    (folds,) = re.findall(r"--config\.split\.folds=(\d+)", block)
+    assert (int(first), int(last)) == (0, int(folds) - 1)
+    assert '--processes="$SLURM_ARRAY_TASK_COUNT" --process="$SLURM_ARRAY_TASK_ID"' in block
 
 
 def test_two_processes_by_hand_are_the_two_of_the_job():
