@@ -32,6 +32,7 @@ MINUTES = {
     "input_pipeline": 1.5,
     "prepare": 2.5,
     "inference": 2.0,
+    "one_ct": 12.0,
     "augment": 0.2,
     "cpu_tricks": 0.7,
     "compile_time": 3.5,

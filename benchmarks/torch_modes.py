@@ -93,13 +93,14 @@ def why_not_bfloat16() -> str:
     return "" if any(test() for test in tests) else "CPU without bfloat16 instructions"
 
 
-def synchronised(run: Callable[[], Any]) -> Callable[[], None]:
+def synchronised(run: Callable[[], Any]) -> Callable[[], Any]:
     """`run`, which then waits for its results."""
 
-    def until_done() -> None:
-        run()
+    def until_done() -> Any:
+        results = run()
         if device().type == "cuda":
             torch.cuda.synchronize()
+        return results
 
     return until_done
 

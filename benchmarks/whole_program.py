@@ -5,6 +5,7 @@ Imports stand in the functions, because the imports of the program are part of w
 
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,20 @@ from benchmarks.large_ct import FILES
 from benchmarks.memory import peak_resident_bytes, resident_bytes
 
 
-def make_folder(path: str, quick: bool) -> None:
-    """Makes CT, boxes and an untrained checkpoint with thresholds."""
+def make_folder(
+    path: str,
+    quick: bool,
+    shape: Sequence[int] | None = None,
+    spacing: Sequence[float] = large_ct.SPACING,
+) -> None:
+    """Makes CT, boxes and an untrained checkpoint with thresholds.
+
+    Args:
+        path: of the folder.
+        quick: small, with a tiny network.
+        shape: voxels along the axes as they are stored, where it is not that of `large_ct`.
+        spacing: mm along these axes, of such a CT.
+    """
     from benchmarks.configs import QUICKSTART, read_config
     from vfseg.config.recipe import initial_state
     from vfseg.data.volume import read_labels
@@ -23,7 +36,10 @@ def make_folder(path: str, quick: bool) -> None:
     from vfseg.training.checkpoints import Checkpoints
 
     folder = Path(path)
-    large_ct.make_case(path, quick)
+    if shape is None:
+        large_ct.make_case(path, quick)
+    else:
+        large_ct.write_case(path, shape, spacing)
     labels = read_labels(folder / FILES["vertebrae"])
     stored = labels.geometry.to_stored(labels.array)
     with open(folder / "boxes.csv", "w", newline="") as file:

@@ -23,6 +23,7 @@ QUICKSTART = Path(__file__).with_name("quickstart.py")
 CASES = {
     "manifest": "data/manifest.csv",
     "add_phantoms": True,
+    "phantom.test": 0,  # what is tested is virtual fractures
     "virtual_fractures.variants": 16,
     "prepare.vertebra_scheme": "",
     "augment.rotation": 10.0,

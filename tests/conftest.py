@@ -1,4 +1,8 @@
-"""Strict surroundings for every test: four fake devices, no silent rank promotion."""
+"""Strict surroundings for every test: four fake devices, no silent rank promotion.
+
+`VFSEG_TEST_PLATFORMS=cuda,cpu` has tests run on a GPU, with products in full float32; those that
+need several devices fail there.
+"""
 
 import atexit
 import importlib.metadata
@@ -11,13 +15,18 @@ from pathlib import Path
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a background job
     signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_PLATFORMS"] = os.environ.get("VFSEG_TEST_PLATFORMS", "cpu")
 # Compiling is most of what these tests wait for: LLVM need not polish programs that run once, and
 # what one test compiled, no other test, worker or process compiles again. jaxlib 0.10 still has the
 # older code generator for fused operations, which compiles a training step in a third of the time.
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
-if importlib.metadata.version("jaxlib").startswith("0.10."):
-    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+if os.environ["JAX_PLATFORMS"] == "cpu":
+    os.environ["XLA_FLAGS"] = (
+        os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+    )
+    if importlib.metadata.version("jaxlib").startswith("0.10."):
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+else:
+    os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="vfseg-compiled-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

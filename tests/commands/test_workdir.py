@@ -1,6 +1,7 @@
 """A run finds out once what it is made from; a data folder serves runs that agree."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -154,6 +155,56 @@ def test_label_maps_of_a_manifest_are_painted_for_those_who_train(tmp_path, monk
     held = Run(run.config, run.workdir, split_of={"patient a": "test", "patient b": "train"})
     painted = [c for c in held.found.cases if "_painted_" in c.case_id]
     assert [c.case_id for c in painted] == ["b_painted_000"]
+
+
+def test_virtual_fractures_painted_cases_and_phantoms_make_one_run(tmp_path, monkeypatch):
+    """As a model to pass on is trained: what is tested and validated of CTs is virtual fractures.
+
+    Painted cases train only, and phantoms have no part in the test.
+    """
+    names = ("a", "b", "c")
+    own = [Case(n, f"patient {n}", tmp_path / f"{n}.nii.gz") for n in names]
+    for path in (*(case.ct for case in own), tmp_path / "maps" / "m_vertebrae.nii.gz"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    write_manifest(tmp_path / "manifest.csv", own)
+
+    def maker(*cases):
+        def make(folder, *_):
+            folder.mkdir(parents=True)
+            for case in cases:
+                (folder / case.ct.name).touch()
+            write_manifest(
+                folder / "manifest.csv", [replace(c, ct=folder / c.ct.name) for c in cases]
+            )
+            return folder / "manifest.csv"
+
+        return make
+
+    virtual = maker(*(replace(case, case_id=f"{case.case_id}_000") for case in own))
+    monkeypatch.setattr(module, "make_virtual_cohort", lambda _, folder, *rest: virtual(folder))
+    painted = Case("m_painted_000", "m", tmp_path / "m.nii.gz")
+    monkeypatch.setattr(module, "make_painted_cohort", maker(painted))
+    splits = ("train", "validation", "test")
+    phantoms = (Case(f"{s}_000", f"{s}_000", tmp_path / f"{s}.nii.gz", split=s) for s in splits)
+    monkeypatch.setattr(module, "make_cohort", maker(*phantoms))
+    values = {
+        "manifest": str(tmp_path / "manifest.csv"),
+        "add_phantoms": True,
+        "virtual_fractures.variants": 1,
+        "painted.label_maps": str(tmp_path / "maps"),
+    }
+    split_of = {f"patient {name}": split for name, split in zip(names, splits)}
+    run = Run(tiny_config(**values), tmp_path / "run", split_of=split_of)
+    assert {case.case_id: case.split for case in run.found.cases} == {
+        "a_000": "train",
+        "b_000": "validation",
+        "c_000": "test",
+        "m_painted_000": "train",
+        "train_000": "train",
+        "validation_000": "validation",
+    }
+    assert run.standing_cases() == run.found.cases
 
 
 def test_a_run_paints_its_cases_from_label_maps(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from vfseg.models.pretrained import load_encoder
 
 FULL = ("", "unet", "attention", "convlstm", "gan", "light")
 CONFIGS = [("quickstart", ""), ("quickstart", "tiny"), ("slice_classifier", "")]
+CONFIGS += [("real_bone", ""), ("painted", "")]
 CONFIGS += [("vertebral_fracture", variant) for variant in FULL]
 
 
@@ -50,6 +51,14 @@ def test_the_variants_differ_in_one_thing_and_take_as_many_steps():
         for config in [_config("vertebral_fracture", variant)]
     }
     assert count["light"] < count[""] / 3
+
+
+def test_no_phantom_is_made_that_real_bone_would_leave_aside():
+    """Beside a manifest phantoms train and validate; those for a test are dropped."""
+    config = _config("real_bone")
+    assert config.manifest
+    assert config.add_phantoms
+    assert (config.phantom.train, config.phantom.validation, config.phantom.test) == (24, 8, 0)
 
 
 def test_bfloat16_is_for_accelerators():

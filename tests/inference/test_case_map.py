@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -220,3 +221,28 @@ def test_the_region_of_crops_is_that_of_their_map():
     assert 0 < region.sum() < region.size
     for box in (fused.box(grid), whole_box(grid.shape)):
         np.testing.assert_array_equal(region[box], fused.part_on_ct(grid, box).region)
+
+
+def test_a_second_case_of_about_the_size_compiles_nothing(caplog):
+    """From predictions to the map on the CT's grid: kernel, spread and resampling."""
+    views = Views(("sagittal",), flips=True)
+
+    def case(second):
+        scores = exact_scores(second, (2 + second, 2, 6, 6, 6))
+        starts = [(0, 0, 0), (3, 2, 1), (5, 4, 6)][: 2 + second]
+        fused = fuse(scores, starts, views)
+        grid = geometry((20 + second, 24 - second, 30), (0.7, 0.8, 0.9), "RAS")
+        return [fused.part_on_ct(grid, part) for part in slabs(grid)]
+
+    compiled = []
+    jax.config.update("jax_log_compiles", True)
+    try:
+        for number in range(2):
+            caplog.clear()
+            found = case(number)
+            assert sum(slab.region.sum() for slab in found) > 0
+            compiled.append(sum(text.startswith("Finished XLA") for text in caplog.messages))
+    finally:
+        jax.config.update("jax_log_compiles", False)
+    assert compiled[0] > 0
+    assert compiled[1] == 0

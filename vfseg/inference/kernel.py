@@ -2,7 +2,7 @@
 
 One compiled function adds a crop, seen in all of its views, to its place in the volume, under any
 rule (see `fusion`). The volume stays on the device and is changed in place. Its sides are rounded
-up to multiples of 64 voxels: nearly all cases share a few programs, and what is added to them adds
+up to multiples of 32 voxels: cases of about a size share a program, and what is added to them adds
 nothing.
 
 Sums of floats depend on their order, so all is joined in a canonical one: planes in the order of
@@ -27,7 +27,7 @@ from jax import Array, lax
 from vfseg.data.box import box_between, shape_of, start_of, triple
 from vfseg.inference.fusion import RULES, Fused, FusionRule, centre_weight
 
-SIDE = 64
+SIDE = 32
 """Of which the sides of the volume are multiples, voxels."""
 Triple = tuple[int, int, int]
 
