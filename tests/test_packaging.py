@@ -31,6 +31,17 @@ def test_the_package_has_the_configs():
     assert {name: path.read_bytes() for name, path in brought.items()} == configs
 
 
+def test_who_cites_it_names_the_version_and_licence_that_it_has():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = dict(
+        line.split(": ", 1)
+        for line in (ROOT / "CITATION.cff").read_text().splitlines()
+        if ": " in line and not line.startswith(" ")
+    )
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert project["version"] in (ROOT / "CHANGELOG.md").read_text()
+
+
 def test_an_sdist_has_what_is_needed_to_test():
     lines = (ROOT / "MANIFEST.in").read_text().splitlines()
     assert {f"graft {name}" for name in ("benchmarks", "configs", "docs", "tests")} <= {*lines}

@@ -21,7 +21,6 @@ from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.box import whole as whole_box
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.inference.case_map import fuse_case
-from vfseg.inference.views import Views
 
 LUMBAR = ["L1", "L2", "L3", "L4", "L5"]
 THORACIC = [f"T{n}" for n in range(4, 13)]
@@ -121,7 +120,7 @@ def test_a_sheet_planted_in_l3_of_verse014_comes_back_in_place(hu, real_ct_root,
     fused = fuse_case(
         share.clip(0, 1)[:, None],
         [crop.start for crop in crops],
-        views=Views(("sagittal",)),
+        spread=False,
         fusion="mean",
         slice_threshold=0.5,
         voxel_spacing=1.25,

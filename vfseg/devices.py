@@ -1,10 +1,11 @@
-"""The devices that XLA computes on: one message where they cannot be started, or are full."""
+"""The devices that XLA computes on: of which kind, and one message where they fail or are full."""
 
 import contextlib
 import os
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import jax
 import numpy as np
@@ -12,6 +13,22 @@ import numpy as np
 from vfseg.errors import UserError, in_short
 
 _FULL = ("RESOURCE_EXHAUSTED", "out of memory")
+_MADE_FOR: ContextVar[str | None] = ContextVar("kind of device", default=None)
+
+
+def kind() -> str:
+    """Of the devices that programs are made for: "cpu", "gpu", ...; this process's, if not said."""
+    return _MADE_FOR.get() or jax.default_backend()
+
+
+@contextlib.contextmanager
+def made_for(other: str) -> Iterator[None]:
+    """Programs that are traced inside are for devices of another kind than this process has."""
+    before = _MADE_FOR.set(other)
+    try:
+        yield
+    finally:
+        _MADE_FOR.reset(before)
 
 
 def check_flags() -> None:

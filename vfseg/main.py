@@ -16,7 +16,8 @@ A workdir, or the --output of a prediction, belongs to one run at a time: a seco
 
 `--folds` runs all folds of a cross-validation (`--config.split.folds=K`), each one in a folder
 `fold-I` of the workdir, all from one store. With several processes each takes its part of the
-folds, and works for itself: `--distributed`, or `--processes=N --process=I`. `--data DIR` keeps
+folds, and works for itself: `--distributed`, or `--processes=N --process=I`. In the end all of
+them are taken together, in `evaluation` of the workdir. `--data DIR` keeps
 cohorts and store apart from the workdir, so that other runs can share them too.
 
 A config file is Python, and is executed: take none from people you would not take a program from.
@@ -32,7 +33,7 @@ import gc
 import importlib
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 _TRAINING = ("run", "train", "ship")
 """Modes that train: they end on SIGTERM and SIGINT in a way of their own."""
+_POOLING = ("run", "evaluate")
+"""Modes after which all folds are taken together."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
         _prepare_logging()
         if flags.MODE.value in flags.CT_MODES:
             _look_at_input()
-        if flags.MODE.value == "show":
+        if flags.MODE.value in ("show", "pick"):
             return 0
         _prepare_jax()
         with contextlib.nullcontext() if flags.FOLDS.value else _joined(), full_disk_named():
@@ -103,6 +106,10 @@ def _look_at_input() -> None:
         from vfseg.commands.show import show
 
         show(request)
+    elif flags.MODE.value == "pick":
+        from vfseg.commands.pick import pick
+
+        pick(request)
     elif not flags.DISTRIBUTED.value and not flags.PROCESS.value:
         look_at(request)
 
@@ -161,15 +168,27 @@ def _work() -> None:
         gc.enable()
         predict(request)
         return
-    for run in _runs():
+    if flags.MODE.value == "export":
+        devices.start()
+        from vfseg.commands.export import export
+
+        folder = flags.required(flags.OUTPUT)
+        export(flags.model(), folder, overwrite=flags.OVERWRITE.value)
+        return
+    runs, own = _runs()
+    for number in own:
         command = _command()
         gc.enable()
-        with run.alone():
-            command(run)
+        with runs[number].alone():
+            command(runs[number])
+    if flags.FOLDS.value and flags.MODE.value in _POOLING:
+        from vfseg.commands.cross_validation import pool
+
+        pool(runs, flags.workdir(), anew=flags.MODE.value == "evaluate")
 
 
-def _runs() -> Iterator["Run"]:
-    """The run that the flags ask for, or this process's part of the runs of its folds."""
+def _runs() -> tuple[list["Run"], Sequence[int]]:
+    """The run that the flags ask for, or those of all folds; which of them are this process's."""
     from vfseg import devices
 
     config, workdir = flags.config(), flags.workdir()
@@ -177,15 +196,18 @@ def _runs() -> Iterator["Run"]:
     if flags.MODE.value != "audit":  # Orbax asks for them to read the config of a checkpoint
         devices.start()
     from vfseg.commands.workdir import Run
+    from vfseg.config.folds import fold_workdir
 
     data = Path(flags.DATA.value) if flags.DATA.value else workdir
     make = functools.partial(Run, data=data, follow_links=flags.FOLLOW_LINKS.value)
     if folds is None:
-        yield make(config, workdir)
-        return
-    for fold in folds:
-        of_fold = dataclasses.replace(config, split=dataclasses.replace(config.split, fold=fold))
-        yield make(of_fold, workdir / f"fold-{fold}")
+        return [make(config, workdir)], (0,)
+    splits = [dataclasses.replace(config.split, fold=n) for n in range(config.split.folds)]
+    runs = [
+        make(dataclasses.replace(config, split=split), fold_workdir(workdir, split.fold))
+        for split in splits
+    ]
+    return runs, folds
 
 
 def _command() -> Callable[["Run"], None]:

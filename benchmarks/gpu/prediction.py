@@ -87,9 +87,9 @@ def from_memory(folder: Path, *, quick: bool) -> timing.Table:
     def once() -> None:
         crops = sorted(place_crops(spine.vertebrae, ct.geometry, settings), key=lambda c: c.start)
         fused = fuse_case(
-            predictor.stream(model.g_params, cut_ct(ct, crops, settings)),
+            predictor.stream(model.members, cut_ct(ct, crops, settings)),
             [crop.start for crop in crops],
-            views=predictor.views,
+            spread=model.predictions > 1,
             fusion=model.fusion,
             slice_threshold=model.thresholds.slice,
             voxel_spacing=settings.voxel_spacing,

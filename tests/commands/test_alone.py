@@ -32,7 +32,7 @@ def parsed(monkeypatch):
     flagsaver.restore_flag_values(saved, flags.FLAGS)
 
 
-@pytest.mark.parametrize("mode", [mode for mode in flags.MODES if mode not in flags.CT_MODES])
+@pytest.mark.parametrize("mode", flags.RUN_MODES)
 def test_a_second_run_is_refused_in_every_mode(tmp_path, parsed, mode):
     """And touches nothing: what the first one has not finished yet stays."""
     parsed(["vfseg", TINY, f"--workdir={tmp_path}", f"--mode={mode}"])

@@ -79,7 +79,7 @@ def test_that_the_maps_of_all_test_cases_fit_on_the_disk(tmp_path, monkeypatch):
     )
     evaluator = SimpleNamespace(predictor=SimpleNamespace(views=(0, 1)))  # and can do nothing
     monkeypatch.setattr(module, "load_trained", lambda _: SimpleNamespace(step=1))
-    monkeypatch.setattr(module, "_evaluator", lambda *_: evaluator)
+    monkeypatch.setattr(module, "evaluator_of", lambda *_: evaluator)
     monkeypatch.setattr(module, "read_geometry", lambda _: geometry)
     needed = 2 * result_bytes(geometry, config.prepare, 2)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))

@@ -9,6 +9,7 @@ import signal
 from html import escape
 from pathlib import Path
 
+import jax
 import nibabel as nib
 import numpy as np
 import pytest
@@ -31,10 +32,11 @@ SPACING = (1.0, 1.0, 1.5)
 VERSE_L1, VERSE_L2, VERSE_C3 = 20, 21, 3
 
 
-def save_model(folder, **changes):
+def save_model(folder, scaled=1, **changes):
     """Checkpoints of an untrained tiny model, with thresholds at its highest answers."""
     config = tiny_config(**changes)
     state = initial_state(config)
+    state = state.replace(ema_params=jax.tree.map(lambda x: scaled * x, state.ema_params))
     checkpoints = Checkpoints(folder / "checkpoints", create=True)
     checkpoints.save(state, next_sample=0, config=config.to_dict())
     checkpoints.score(int(state.step), 0.5)

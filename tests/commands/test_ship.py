@@ -8,12 +8,9 @@ from unittest.mock import Mock
 import pytest
 
 from tests.cohort import tiny_config
-from tests.evaluation.scene import THRESHOLDS, cohort
 from tests.program import vfseg
 from vfseg.commands import ship as module
-from vfseg.commands.card import LeftOut
-from vfseg.commands.evaluate import Evaluated
-from vfseg.commands.ship import CARD, out_of_sample, ship
+from vfseg.commands.ship import CARD, ship
 from vfseg.commands.workdir import Run
 from vfseg.config.shipped import PARAMETERS
 from vfseg.errors import UserError
@@ -75,21 +72,6 @@ def test_spellings_of_one_patient_are_left_out_together(tmp_path, monkeypatch):
         {**dict.fromkeys(one, "train"), "x": "train", "y": "validation"},
     ]
     assert judged == [(1, "a"), (1, "c"), (1, "e"), (2, "b"), (3, "d")]
-
-
-def test_thresholds_come_from_what_no_model_had_seen():
-    """All scores are evenly distributed over two parts: together they choose as one would."""
-    scores = cohort(0, 0.8)
-    parts = [
-        LeftOut(name, Evaluated(THRESHOLDS, half), [])
-        for name, half in (("a", scores[::2]), ("b", scores[1::2]))
-    ]
-    whole = LeftOut("both", Evaluated(THRESHOLDS, scores), [])
-    chosen, wanted = out_of_sample(parts), out_of_sample([whole])
-    assert chosen.fused == wanted.fused
-    assert chosen.slice == wanted.slice
-    assert chosen.verdict is not None
-    assert chosen.verdict.review == pytest.approx(wanted.verdict.review, abs=1e-6)
 
 
 def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):

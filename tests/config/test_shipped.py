@@ -37,18 +37,18 @@ def exported(run, tmp_path):
 
 def test_the_exported_model_is_the_checkpoint(run, exported):
     want, got = open_model(run), open_model(exported)
-    assert got.step == want.step == 1
-    jax.tree.map(assert_array_equal, got.g_params, want.g_params)
+    assert got.steps == want.steps == (1,)
+    jax.tree.map(assert_array_equal, got.members, want.members)
     crops = np.random.default_rng(0).integers(-200, 1200, (1, 32, 32, 32), np.int16)
     assert_array_equal(
-        got.predictor.slices(got.g_params, crops), want.predictor.slices(want.g_params, crops)
+        got.predictor.slices(*got.members, crops), want.predictor.slices(*want.members, crops)
     )
     assert got.thresholds == want.thresholds == THRESHOLDS
     assert {p.name for p in exported.iterdir()} == {*FILES, "digests.json"}
 
 
 def test_a_run_is_opened_as_well(run):
-    assert open_model(run / "checkpoints").step == 1
+    assert open_model(run / "checkpoints").steps == (1,)
 
 
 def test_a_damaged_model_is_named(exported):
@@ -75,7 +75,7 @@ def test_one_flipped_bit_or_a_missing_file_is_damage(exported, name):
 
 def test_a_model_of_an_earlier_version_has_no_digests_and_opens(exported):
     (exported / "digests.json").unlink()
-    assert open_model(exported).step == 1
+    assert open_model(exported).steps == (1,)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

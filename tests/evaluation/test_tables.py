@@ -27,7 +27,7 @@ def test_cells_by_hand():
     seen[28:30, 8:12, 8:12] = 0.8
     a = with_facts(measured(truth, seen, "a"), {"L1": 1, "L2": 2}, {1: "burst"})
     b = with_facts(measured(both, 0 * seen, "b"), {"L2": 0}, {1: "endplate", 2: "across slices"})
-    found = tables([a, b], 0.005, seed=0)
+    found = tables([a, b], [0.005] * 2, seed=0)
     level, grade, pattern = (found[f"by_{name}"] for name in ("level", "grade", "pattern"))
     assert list(level) == ["L1", "L2"]
     assert level["L2"]["lesions"] == level["L2"]["vertebrae"] == 2
@@ -55,7 +55,7 @@ def test_lesions_of_rising_size_fill_the_quarters():
         truth = np.zeros((40, 24, 24), np.uint8)
         truth[6, 7:17, 7 : 9 + number] = 1  # (2 + n) x 10 voxels of 8 mm3
         cases.append(measured(truth, (truth > 0) * (number % 2), f"case{number}"))
-    by_size = tables(cases, 0.5, seed=0)["by_size"]
+    by_size = tables(cases, [0.5] * len(cases), seed=0)["by_size"]
     assert [cells["lesions"] for cells in by_size.values()] == [2, 2, 2, 2]
     first, *_, last = by_size
     assert first.startswith("Q1: 0.16 to")
@@ -65,14 +65,14 @@ def test_lesions_of_rising_size_fill_the_quarters():
 
 def test_a_table_of_the_unknown_is_empty_and_so_is_one_without_lesions():
     healthy = measured(sheet(), np.zeros((40, 24, 24)), "a")
-    found = tables([healthy], 0.5, seed=0)
+    found = tables([healthy], [0.5], seed=0)
     assert found["by_size"] == found["by_grade"] == found["by_pattern"] == {}
     assert list(found["by_level"]) == ["L1", "L2"]
 
 
 def test_intervals_are_of_the_patients_that_have_such_a_unit():
     cases = cohort(0, 0.9, 9)  # every third is healthy
-    cell = tables(cases, 0.5, seed=3)["by_level"]["L2"]["lesion_sensitivity"]
+    cell = tables(cases, [0.5] * len(cases), seed=3)["by_level"]["L2"]["lesion_sensitivity"]
     own = [c for c in cases if any(x.level == "L2" for x in c.lesions.lesions)]
     pairs = [
         (sum(x.found[0] is not None for x in rows), len(rows))

@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 
+from tests.evaluation.scene import cohort
 from vfseg.errors import UserError
 from vfseg.evaluation.metrics import ScoreHistogram
-from vfseg.evaluation.thresholds import BY_MAP, BY_YOUDEN, choose, of_highest_dice
+from vfseg.evaluation.thresholds import (
+    BY_MAP,
+    BY_YOUDEN,
+    choose,
+    of_highest_dice,
+    out_of_sample,
+)
 from vfseg.evaluation.verdict import Evidence
 
 
@@ -43,3 +50,15 @@ def test_a_threshold_on_the_edge_is_told(caplog):
     of_highest_dice(histogram([0.9, 0.1], [0, 1]), "slice")
     assert "slice threshold" in caplog.text
     assert "edge" in caplog.text
+
+
+def test_thresholds_of_a_model_come_from_what_no_model_had_seen():
+    """By the definition of each, from the slices, the maps and the vertebrae of all cases."""
+    scores = cohort(0, 0.8)
+    chosen = out_of_sample(scores)
+    slices = sum((score.slices.histogram for score in scores), ScoreHistogram())
+    voxels = sum((score.voxels for score in scores), ScoreHistogram())
+    units = [(v.evidence, v.fractured) for score in scores for v in score.vertebrae]
+    assert chosen == choose(of_highest_dice(slices, "slice"), voxels, units)
+    assert chosen.verdict is not None
+    assert out_of_sample(scores[::-1]).fused == chosen.fused

@@ -50,7 +50,7 @@ def fuse(predictions, starts, views, fusion="mean", spacing=1.0):
     return fuse_case(
         predictions,
         starts,
-        views=views,
+        spread=len(views) > 1,
         fusion=fusion,
         slice_threshold=THRESHOLD,
         voxel_spacing=spacing,

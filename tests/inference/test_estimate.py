@@ -23,10 +23,10 @@ def grid(shape, spacing):
 
 
 def model(views=1, side_by_side=1):
-    predictor = SimpleNamespace(
-        views=(0,) * views, crops_side_by_side=side_by_side, operations=lambda *_: 1e9
+    predictor = SimpleNamespace(crops_side_by_side=side_by_side, operations=lambda *_: 1e9)
+    return SimpleNamespace(
+        prepare=PREPARE, predictor=predictor, members=(None,), predictions=views, finest_features=4
     )
-    return SimpleNamespace(prepare=PREPARE, predictor=predictor, g_params=None, finest_features=4)
 
 
 def test_crops_of_all_levels_count_but_no_more_than_the_ct_has():

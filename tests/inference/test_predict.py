@@ -10,7 +10,7 @@ from tests.parameters import random_params
 from vfseg.crops.intensity import to_channels
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.inference import predict
-from vfseg.inference.predict import Predictor
+from vfseg.inference.predict import Predictor, slice_function
 from vfseg.inference.views import Views
 from vfseg.models.generator import Generator
 
@@ -28,7 +28,8 @@ def small(views, *, window=3, stride=1, size=8):
         recurrent_features=2,
     )
     params = random_params(generator, jnp.zeros((1, window, size, size, 1)))
-    predictor = Predictor(generator, HU_WINDOWS, window=window, stride=stride, views=views)
+    predict = slice_function(generator, HU_WINDOWS, window=window, stride=stride)
+    predictor = Predictor(predict, views)
     return predictor, params, generator
 
 
@@ -113,10 +114,20 @@ def test_the_order_of_the_vertebrae_changes_no_bit():
     np.testing.assert_array_equal(straight, turned[::-1])
 
 
+def test_members_of_an_ensemble_answer_one_after_the_other():
+    crops = np.random.default_rng(5).integers(-200, 1200, (3, 8, 8, 8), np.int16)
+    predictor, params, _ = small(Views(("axial", "sagittal")))
+    other = jax.tree.map(lambda x: 0.5 * x, params)
+    found = np.stack([np.asarray(x) for x in predictor.stream([params, other], crops)])
+    expected = [predictor.slices(p, crops) for p in (params, other)]
+    assert np.abs(expected[0] - expected[1]).max() > 0.01
+    np.testing.assert_array_equal(found, np.concatenate(expected, axis=1))
+
+
 def test_progress_counts_the_views_of_all_crops():
     predictor, params, _ = small(Views(("axial", "coronal")))
     told = []
-    list(predictor.stream(params, np.zeros((3, 8, 8, 8), np.int16), done=told.append))
+    list(predictor.stream([params], np.zeros((3, 8, 8, 8), np.int16), done=told.append))
     assert sum(told) == 3 * 2
 
 

@@ -249,7 +249,7 @@ def test_a_model_is_opened_without_discriminator_and_optimisers(workdir, monkeyp
     monkeypatch.setattr(recipe, "create_state", never)
     monkeypatch.setattr(recipe, "Discriminator", never)
     monkeypatch.setattr(recipe, "adam", never)
-    assert open_model(workdir).step == 1
+    assert open_model(workdir).steps == (1,)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -267,7 +267,7 @@ THRESHOLDS = Thresholds(slice=0.25, fused=0.75, vertebra=0.1, vertebra_rule="You
 def test_a_workdir_its_checkpoints_or_one_of_them_can_be_named(workdir, named, step):
     save_thresholds(workdir / "checkpoints", step, THRESHOLDS, "mean")
     model = open_model(workdir / named)
-    assert model.step == step
+    assert model.steps == (step,)
     assert model.thresholds == THRESHOLDS
 
 

@@ -52,8 +52,9 @@ def load_model(path: str | os.PathLike | None = None) -> Model:
     """A trained model, for `predict`.
 
     Args:
-        path: a workdir, its checkpoints, or a model that was passed on; None is the model that
-            comes with the package.
+        path: a workdir, its checkpoints, or a model that was passed on; the workdir of a
+            cross-validation, whose models are an ensemble; None is the model that comes with the
+            package.
 
     Raises:
         UserError: there is none, it is damaged or of another version, or was not evaluated.
@@ -165,8 +166,8 @@ class CasePrediction:
 
     @functools.cached_property
     def uncertainty(self) -> nib.Nifti1Image | None:
-        """Standard deviation over the views, float32; None where the model has one view."""
-        return self._image(UNCERTAINTY, np.float32) if self.result.found.views > 1 else None
+        """Standard deviation over all views and models, float32; None where there is but one."""
+        return self._image(UNCERTAINTY, np.float32) if self.result.found.predictions > 1 else None
 
     @functools.cached_property
     def lesion_map(self) -> nib.Nifti1Image:
@@ -187,7 +188,7 @@ class CasePrediction:
         with alone_in(folder):
             for name in (VERTEBRAE, LESIONS, LESION_MAP, UNCERTAINTY, *DICOM_FILES):
                 (folder / name).unlink(missing_ok=True)
-            # The lists after the maps, of which one more is there with several views.
+            # The lists after the maps, of which one more is there with several predictions.
             for name in (UNCERTAINTY, MASK, PROBABILITY, LESION_MAP, LESIONS):
                 if (self._folder / name).exists():
                     with atomic_file(folder / name) as file, open(self._folder / name, "rb") as own:

@@ -1,5 +1,6 @@
 """Mode `evaluate`: thresholds from validation cases, figures from test cases; comparisons."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from vfseg import processes
 from vfseg.commands.memory import check_results
 from vfseg.commands.workdir import Run
 from vfseg.config.model import Trained, load_trained, make_predictor
+from vfseg.crops.store import CaseRecord
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError, quantity
 from vfseg.evaluation.case_scores import CaseScores
@@ -41,34 +43,44 @@ def evaluate(run: Run) -> Evaluated:
     """Restores the best checkpoint, chooses thresholds on validation, scores the test cases.
 
     With several processes each scores its share of the cases, all get the same answer, and the
-    first one writes it to `evaluation/`.
+    first one writes it to `evaluation/`. A fold of a cross-validation may have no test cases: then
+    there are thresholds alone, and the figures come from all folds together.
     """
     config, trained = run.config, load_trained(run.checkpoints)
     cases = run.prepared.cases
     logging.info("evaluating the checkpoint of step %d", trained.step)
-    evaluator = _evaluator(run, trained)
-    validation, test = run.records("validation"), run.records("test")
+    evaluator = evaluator_of(run, trained)
+    validation = run.records("validation")
+    test = () if tests_nobody(run) else run.records("test")
     output = run.workdir / "predictions"
     if processes.is_first():
-        _make_sure_of_room(run, evaluator, output)
+        _make_sure_of_room(run, test, evaluator, output)
     thresholds = evaluator.choose_thresholds(cases, validation)
     predicted = evaluator.predict_slices(processes.share(test), "test")
     own = evaluator.score(cases, predicted, thresholds.slice, thresholds=thresholds, output=output)
     scores = gather_scores(own)
     if processes.is_first():
+        save_thresholds(run.checkpoints, trained.step, thresholds, config.inference.fusion)
+    if test and processes.is_first():
         summary = summarise(
             scores, thresholds, split="test", synthetic=config.synthetic, seed=config.seed
         )
         summary["step"] = trained.step
         summary["data"] = run.data_hash("validation", "test")
-        save_thresholds(run.checkpoints, trained.step, thresholds, config.inference.fusion)
         write_evaluation(run.workdir / "evaluation", summary, scores, thresholds)
     return Evaluated(thresholds, scores)
 
 
-def _make_sure_of_room(run: Run, evaluator: Evaluator, output: Path) -> None:
+def tests_nobody(run: Run) -> bool:
+    """Whether the run is a fold of a cross-validation without test cases."""
+    return bool(run.config.split.folds) and not run.prepared.records["test"]
+
+
+def _make_sure_of_room(
+    run: Run, test: Sequence[CaseRecord], evaluator: Evaluator, output: Path
+) -> None:
     """Refuses to begin where the maps of all test cases do not fit on the disk."""
-    tested = {record.case_id for record in run.records("test")}
+    tested = {record.case_id for record in test}
     needed = sum(
         result_bytes(read_geometry(case.ct), run.config.prepare, len(evaluator.predictor.views))
         for case in run.prepared.cases
@@ -108,7 +120,7 @@ def compare_fusion(run: Run) -> None:
     if not processes.is_first():
         return
     trained, config = load_trained(run.checkpoints), run.config
-    evaluator = _evaluator(run, trained)
+    evaluator = evaluator_of(run, trained)
     rows = compare_fusions(
         evaluator,
         run.prepared.cases,
@@ -135,7 +147,8 @@ def _make_sure(run: Run) -> None:
         evaluate(run)
 
 
-def _evaluator(run: Run, trained: Trained) -> Evaluator:
+def evaluator_of(run: Run, trained: Trained) -> Evaluator:
+    """Scores the cases of a run by a model."""
     return Evaluator(
         make_predictor(trained.config),
         trained.g_params,

@@ -17,9 +17,11 @@ if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong fl
     from vfseg.commands.request import Request
     from vfseg.config.config import Config
 
-CT_MODES = ("predict", "show")
+CT_MODES = ("predict", "show", "pick")
 """Modes that are about CTs of a user, and have no run and no config."""
-MODES = ("run", "audit", "prepare", "train", "evaluate", "predict", "report", "ship", "show")
+RUN_MODES = ("run", "audit", "prepare", "train", "evaluate", "report", "ship")
+"""Modes that are about a run, its config and its workdir."""
+MODES = (*RUN_MODES, *CT_MODES, "export")
 _PACKAGE = Path(__file__).parent.parent
 PACKAGED_CONFIGS = _PACKAGE / "configs"
 _FOLD_MODES = ("run", "prepare", "train", "evaluate", "report")
@@ -57,12 +59,17 @@ POINTS = _string(
 )
 SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; else by anatomy")
 INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
-CHECKPOINT = _string("checkpoint", None, "predict: WORKDIR/checkpoints or a step's folder in it")
+CHECKPOINT = _string(
+    "checkpoint", None, "predict, export: WORKDIR/checkpoints or a step's folder in it"
+)
 OUTPUT = _string(
-    "output", None, "predict: folder of the results; ship: of the model; show: the picture", "o"
+    "output",
+    None,
+    "folder of results (predict), of the model (ship, export); picture (show), page (pick)",
+    "o",
 )
 FOLLOW_LINKS = _boolean("follow_links", "symbolic links of a manifest may lead out of its folder")
-OVERWRITE = _boolean("overwrite", "predict: replace existing results")
+OVERWRITE = _boolean("overwrite", "predict, show, pick, export: replace existing results")
 EVERYWHERE = _boolean("everywhere", "predict: show also what lies away from the vertebrae")
 DICOM = _boolean("dicom", "predict: results also as DICOM (SEG, map, SR), beside a DICOM series")
 FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
@@ -224,13 +231,14 @@ def check() -> None:
     if FOLDS.value and (COORDINATOR.value or COMPARE.value or FUSIONS.value):
         raise UserError("--folds goes without --coordinator, --compare and --fusions.")
     for holder, modes in (
-        *((holder, CT_MODES) for holder in (INPUT, VERTEBRAE, BOXES, POINTS)),
-        (CHECKPOINT, ("predict",)),
+        (INPUT, CT_MODES),
+        *((holder, ("predict", "show")) for holder in (VERTEBRAE, BOXES, POINTS)),
+        (CHECKPOINT, ("predict", "export")),
         *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
-        (OUTPUT, ("predict", "ship", "show")),
-        (OVERWRITE, CT_MODES),
+        (OUTPUT, (*CT_MODES, "ship", "export")),
+        (OVERWRITE, (*CT_MODES, "export")),
         *((holder, ("predict",)) for holder in (EVERYWHERE, DICOM)),
-        (DATA, tuple(name for name in MODES if name not in CT_MODES)),
+        (DATA, RUN_MODES),
     ):
         if holder.value and mode not in modes:
             raise UserError(f"--{holder.name} goes with --mode {', '.join(modes)}.")
@@ -241,22 +249,26 @@ def request() -> "Request":
     from vfseg.commands.request import Request
     from vfseg.data.spine import SpineReading
 
-    model = path_of(CHECKPOINT)
-    if model is None and (WORKDIR.value or _config_path()):
-        model = _workdir_path() / "checkpoints"
     return Request(
-        input=_required(INPUT),
+        input=required(INPUT),
         vertebrae=path_of(VERTEBRAE),
         boxes=path_of(BOXES),
         points=path_of(POINTS),
-        output=_required(OUTPUT),
-        model=model,
+        output=required(OUTPUT),
+        model=model(),
         reading=SpineReading(vertebra_scheme=SCHEME.value or "", boxes_inclusive=INCLUSIVE.value),
         overwrite=OVERWRITE.value,
         everywhere=EVERYWHERE.value,
         dicom=DICOM.value,
         follow_links=FOLLOW_LINKS.value,
     )
+
+
+def model() -> Path | None:
+    """The model that is named, see `open_model`; None for the one of the package."""
+    if CHECKPOINT.value or not (WORKDIR.value or _config_path()):
+        return path_of(CHECKPOINT)
+    return _workdir_path()
 
 
 def config() -> "Config":
@@ -293,7 +305,8 @@ def _workdir_path() -> Path:
     return Path(WORKDIR.value) if WORKDIR.value else Path("runs") / name
 
 
-def _required(holder: flags.FlagHolder) -> Path:
+def required(holder: flags.FlagHolder) -> Path:
+    """The path that a flag must name."""
     if not holder.value:
         raise UserError(f"--mode {MODE.value} needs --{holder.name}.")
     return Path(holder.value)

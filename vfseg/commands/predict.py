@@ -101,7 +101,11 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
         return
     model = open_model(request.model or SHIPPED)
     name = request.model or "shipped with vfseg"
-    print(f"model: {name}, step {model.step}, trained on {model.fractures} fractures")
+    steps = ", ".join(map(str, model.steps))
+    which = (
+        f"step {steps}" if len(model.steps) == 1 else f"{len(model.steps)} models of steps {steps}"
+    )
+    print(f"model: {name}, {which}, trained on {model.fractures} fractures")
     print(f"threshold {model.thresholds.fused:.3f}, chosen on validation. {RESEARCH_USE}")
     _make_sure_of_room(request.output, [case for case, _ in todo], model)
     tried, failed = 0, []
@@ -140,9 +144,7 @@ def _make_sure_of_room(output: Path, cases: Sequence[Case], model: Model) -> Non
     needed = 0
     for case in cases:
         with contextlib.suppress(UserError):  # which is said when it is its turn
-            needed += result_bytes(
-                read_geometry(case.ct), model.prepare, len(model.predictor.views)
-            )
+            needed += result_bytes(read_geometry(case.ct), model.prepare, model.predictions)
     make_sure_of_room(output, needed, f"the results of {quantity(len(cases), 'case')}")
 
 
@@ -198,8 +200,10 @@ def _print(
     print("\n".join([*sentences(listed), "", *table(listed.vertebrae), ""]))
     lesions = quantity(len(listed.lesions), "lesion")
     print(f"{lesions} of at least {LISTED_ML:g} mL: {LESIONS}, numbered as in {LESION_MAP}")
-    if found.views > 1:
-        print(f"{UNCERTAINTY}: standard deviation over {found.views} views of each crop")
+    if found.predictions > 1:
+        print(
+            f"{UNCERTAINTY}: standard deviation over {found.predictions} predictions of each crop"
+        )
     else:
         print(
             f"no {UNCERTAINTY}: this model predicts every voxel once, which has no spread; one "

@@ -24,12 +24,10 @@ from vfseg.data.discovery import find_cases
 from vfseg.data.patients import by_person
 from vfseg.errors import UserError
 from vfseg.evaluation.findings import list_findings
-from vfseg.evaluation.metrics import ScoreHistogram
-from vfseg.evaluation.thresholds import choose_from, of_highest_dice
+from vfseg.evaluation.thresholds import out_of_sample
 from vfseg.files import atomic_file, make_sure_of
 from vfseg.inference.case import predict_case
 from vfseg.inference.model import Model
-from vfseg.inference.thresholds import Thresholds
 
 MODEL, CARD, ABOUT = "model", "MODEL_CARD.md", "ABOUT.md"
 LEFT_OUT, ALL = "left-out", "all"
@@ -140,7 +138,7 @@ def _as_it_is(case: Case, model: Model, folder: Path) -> HealthyCT:
 def _write(whole: Run, left_out: Sequence[LeftOut], about: str, folder: Path) -> None:
     """Writes model and card."""
     config, step, g_params = load_trained(whole.checkpoints)
-    thresholds = out_of_sample(left_out)
+    thresholds = out_of_sample([s for part in left_out for s in part.evaluated.scores])
     export_model(folder, config, step, g_params, thresholds)
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     if size > LARGEST_MB:
@@ -149,10 +147,3 @@ def _write(whole: Run, left_out: Sequence[LeftOut], about: str, folder: Path) ->
     with atomic_file(folder / CARD) as file:
         file.write(text.encode())
     print(f"{text}\nmodel: {folder}")
-
-
-def out_of_sample(left_out: Sequence[LeftOut]) -> Thresholds:
-    """Thresholds and verdict from predictions of cases by models that never saw their patient."""
-    scores = [score for part in left_out for score in part.evaluated.scores]
-    slices = sum((score.slices.histogram for score in scores), ScoreHistogram())
-    return choose_from(scores, of_highest_dice(slices, "slice"))

@@ -63,6 +63,14 @@ COMMANDS = {
             takes="input",
         ),
         Subcommand(
+            "pick",
+            "a page to click the vertebral bodies of a CT in; it gives the file of --points",
+            "CT -o PAGE.html",
+            "vfseg pick ct.nii.gz -o pick.html",
+            ("output", "overwrite"),
+            takes="input",
+        ),
+        Subcommand(
             "run",
             "prepare, train, evaluate and report; what stands is kept",
             "CONFIG [--config.KEY=VALUE ...]",
@@ -110,6 +118,14 @@ COMMANDS = {
             "CONFIG -o FOLDER",
             "vfseg ship real_bone -o model",
             (*_RUN, "output"),
+        ),
+        Subcommand(
+            "export",
+            "a trained model -> one StableHLO file, and a script that needs JAX alone",
+            "[MODEL] -o FOLDER",
+            "vfseg export runs/first -o portable",
+            ("output", "workdir", "overwrite"),
+            takes="checkpoint",
         ),
         Subcommand(
             "configs",

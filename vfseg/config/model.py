@@ -1,23 +1,24 @@
-"""Opens trained models: a checkpoint of a run, or a folder that `--mode ship` wrote.
+"""Opens trained models: a checkpoint of a run, a folder that `--mode ship` wrote, or all folds.
 
 The generator alone is built, from the shapes of its parameters, and only the running mean of these
 is read: no discriminator, no optimiser.
 """
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vfseg.config.config import Config, read_config
-from vfseg.config.recipe import generator_shapes, make_generator
+from vfseg.config.folds import folds_of
+from vfseg.config.recipe import generator_shapes, make_slice_function, make_views
 from vfseg.config.shipped import is_shipped, read_shipped
 from vfseg.digests import Marks, marks_of
-from vfseg.errors import UserError
+from vfseg.errors import UserError, quantity
 from vfseg.inference.model import Model
 from vfseg.inference.predict import Predictor
 from vfseg.inference.thresholds import load_thresholds
-from vfseg.inference.views import Views
 from vfseg.training.checkpoints import Checkpoints, locate
 
 
@@ -82,19 +83,51 @@ def _read(where: Path, values: dict[str, Any]) -> Config:
         ) from error
 
 
-def open_model(path: Path) -> Model:
-    """A trained model with its thresholds. Arguments as `load_trained`.
+def load_members(path: Path) -> tuple[Trained, ...]:
+    """The model of each fold of a cross-validation, as one ensemble; of any other path the one.
 
     Raises:
-        UserError: as `load_trained`; or it was not evaluated, so that it has no thresholds.
+        UserError: as `load_trained`; a fold is missing, or was trained with other settings.
     """
-    config, step, g_params = load_trained(path)
-    folder = path if is_shipped(path) else locate(path)[0]
+    folds = folds_of(path)
+    members = tuple(load_trained(fold) for fold in folds or [path])
+    wanted = _but_for_fold(members[0].config)
+    for fold, member in zip(folds, members):
+        if _but_for_fold(member.config) != wanted:
+            raise UserError(
+                f"{fold}: trained with other settings than {folds[0]}. Models of one ensemble "
+                "differ in their fold alone; name one of them, or train again."
+            )
+    if folds and len(folds) != (expected := members[0].config.split.folds):
+        raise UserError(
+            f"{path}: {quantity(len(folds), 'fold')} of {expected} trained. Train the others with "
+            "--folds, or name one fold."
+        )
+    return members
+
+
+def _but_for_fold(config: Config) -> Config:
+    return dataclasses.replace(config, split=dataclasses.replace(config.split, fold=0))
+
+
+def open_model(path: Path) -> Model:
+    """A trained model with its thresholds.
+
+    Args:
+        path: as of `load_trained`; or the workdir of a cross-validation, whose models are an
+            ensemble.
+
+    Raises:
+        UserError: as `load_members`; or it was not evaluated, so that it has no thresholds.
+    """
+    members = load_members(path)
+    config, steps = members[0].config, tuple(member.step for member in members)
+    folder = path if is_shipped(path) or folds_of(path) else locate(path)[0]
     return Model(
-        step=step,
+        steps=steps,
         predictor=make_predictor(config),
-        g_params=g_params,
-        thresholds=load_thresholds(folder, step),
+        members=tuple(member.g_params for member in members),
+        thresholds=load_thresholds(folder, steps[0] if len(steps) == 1 else list(steps)),
         fusion=config.inference.fusion,
         prepare=config.prepare,
         finest_features=config.generator.features[0],
@@ -110,11 +143,4 @@ def make_predictor(config: Config) -> Predictor:
 @functools.lru_cache(maxsize=2)
 def _predictor(config_json: str) -> Predictor:
     config = read_config(json.loads(config_json))
-    windows, inference = config.windows, config.inference
-    return Predictor(
-        make_generator(config),
-        config.hu_windows,
-        window=windows.length,
-        stride=windows.stride(config.prepare.voxel_spacing),
-        views=Views(inference.planes or windows.planes, inference.flips, inference.shifts),
-    )
+    return Predictor(make_slice_function(config), make_views(config))

@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
+from vfseg import devices
 from vfseg.config.config import Config
 from vfseg.data.geometry import PLANE_AXES
+from vfseg.inference.predict import SliceFunction, slice_function
+from vfseg.inference.views import Views
 from vfseg.models.discriminator import Discriminator
 from vfseg.models.encoders import TRUNK_SCALES, frozen_mask
 from vfseg.models.generator import Generator
@@ -86,6 +89,22 @@ def make_generator(config: Config) -> SliceNetwork:
     return Generator(**dataclasses.asdict(config.generator), **settings)
 
 
+def make_slice_function(config: Config) -> SliceFunction:
+    """What a prediction compiles, for devices of this kind (see `vfseg.devices.kind`)."""
+    return slice_function(
+        make_generator(config),
+        config.hu_windows,
+        window=config.windows.length,
+        stride=config.windows.stride(config.prepare.voxel_spacing),
+    )
+
+
+def make_views(config: Config) -> Views:
+    """How a prediction looks at a crop."""
+    inference = config.inference
+    return Views(inference.planes or config.windows.planes, inference.flips, inference.shifts)
+
+
 def pretrained_params(config: Config, g_params: Any) -> Any:
     """The generator's parameters, those of its encoder replaced by the weights the config names.
 
@@ -115,7 +134,7 @@ def compute_dtype(config: Config) -> DTypeLike:
     """Of activations; `auto` is bfloat16 on accelerators and float32 on CPUs, which emulate it."""
     name = config.compute_dtype
     if name == "auto":
-        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+        name = "float32" if devices.kind() == "cpu" else "bfloat16"
     return jnp.dtype(name)
 
 

@@ -50,7 +50,7 @@ class SlicesOfCase(NamedTuple):
         return fuse_case(
             self.predictions,
             [crop.start for crop in self.record.crops],
-            views=views,
+            spread=len(views) > 1,
             fusion=fusion,
             slice_threshold=slice_threshold,
             voxel_spacing=self.record.voxel_spacing,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,13 @@ def measured(states: States, *, seed: int) -> dict[str, dict[str, Any]]:
 
 
 def summarise(
-    scores: Sequence[CaseScores], thresholds: Thresholds, *, split: str, synthetic: bool, seed: int
+    scores: Sequence[CaseScores],
+    thresholds: Thresholds,
+    *,
+    split: str,
+    synthetic: bool,
+    seed: int,
+    by_case: Mapping[str, Thresholds] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The content of `summary.json`.
 
@@ -75,9 +82,11 @@ def summarise(
         split: name of the split.
         synthetic: whether the truth is synthetic.
         seed: of the bootstrap.
+        by_case: case id -> thresholds by which it was judged, where these differ from case to case.
     """
     scores = _in_order(scores)
-    states = states_of(scores, [thresholds] * len(scores))
+    judged_by = [by_case.get(score.case.case_id, thresholds) for score in scores]
+    states = states_of(scores, judged_by)
     counts = {name: table.sum(axis=0) for name, table in states.counts.items()}
     levels = measured(states, seed=seed)
     floor = hu_threshold_floor(sum((s.hounsfield for s in scores), HounsfieldHistogram()))
@@ -129,16 +138,30 @@ def summarise(
             "rule": thresholds.vertebra_rule,
         },
         **levels,
-        **tables(scores, thresholds.vertebra, seed=seed),
+        **tables(scores, [each.vertebra for each in judged_by], seed=seed),
     }
 
 
 def write_evaluation(
-    folder: Path, summary: Mapping[str, Any], scores: Sequence[CaseScores], thresholds: Thresholds
+    folder: Path,
+    summary: Mapping[str, Any],
+    scores: Sequence[CaseScores],
+    thresholds: Thresholds,
+    *,
+    by_case: Mapping[str, Thresholds] = MappingProxyType({}),
 ) -> None:
-    """Writes the tables, `states.npz`, `summary.json` and, when they stand, their digests."""
+    """Writes the tables, `states.npz`, `summary.json` and, when they stand, their digests.
+
+    Args:
+        folder: of the files.
+        summary: of `summarise`.
+        scores: as there.
+        thresholds: as there.
+        by_case: as there.
+    """
     scores, synthetic = _in_order(scores), summary["synthetic"]
-    rows = [_case_row(score, thresholds.fused, synthetic) for score in scores]
+    judged_by = [by_case.get(score.case.case_id, thresholds) for score in scores]
+    rows = [_case_row(score, each.fused, synthetic) for score, each in zip(scores, judged_by)]
     write_table(folder / "cases.csv", rows)
     write_table(folder / "vertebrae.csv", [row for s in scores for row in s.vertebra_rows])
     found = [row for s in scores for row in s.lesion_rows]
@@ -146,7 +169,7 @@ def write_evaluation(
     known = [row for s in scores for row in _truth_rows(s)]
     write_table(folder / "truth_lesions.csv", known, _TRUTH_COLUMNS)
     write_table(folder / "tables.csv", list(_table_rows(summary)))
-    states = states_of(scores, [thresholds] * len(scores))
+    states = states_of(scores, judged_by)
     write_states(folder / "states.npz", states)
     write_json(folder / "summary.json", summary)
     write_digests(folder, _WRITTEN)  # last: where they are right, all of it stands

@@ -37,7 +37,7 @@ _LEVELS = ("slice", "voxel", "lesion", "vertebra", "verdict", "case", "calibrati
 
 SUMMARY: dict[str, Any] = {
     **{"split": Maybe(TEXT), "cases": Maybe(whole(0)), "synthetic": Maybe(TRUTH)},
-    **{"step": Maybe(whole(0)), "data": Maybe(TEXT)},
+    **{"step": Maybe(whole(0)), "steps": Maybe([whole(0)]), "data": Maybe(TEXT)},
     **{f"{of}threshold": Maybe(_THRESHOLD) for of in ("", "slice_", "vertebra_")},
     **{level: Maybe(All((_ENTRIES, _LEVEL))) for level in _LEVELS},
     **{f"by_{of}": Maybe(Table(_ENTRIES)) for of in ("level", "size", "grade", "pattern")},

@@ -26,13 +26,13 @@ Cells = dict[str, tuple[float, float]]
 
 
 def tables(
-    scores: Sequence[CaseScores], vertebra_threshold: float, *, seed: int
+    scores: Sequence[CaseScores], vertebra_thresholds: Sequence[float], *, seed: int
 ) -> dict[str, dict[str, Any]]:
     """`by_level`, `by_size`, `by_grade` and `by_pattern` of the summary.
 
     Args:
         scores: of the test cases.
-        vertebra_threshold: from validation.
+        vertebra_thresholds: from validation, of each case.
         seed: of the bootstrap.
 
     Returns:
@@ -53,7 +53,7 @@ def tables(
             of_grade.add(row, str(known.get(lesion.level, UNKNOWN)), "lesions", cells)
             of_pattern.add(row, lesion.pattern or UNKNOWN, "lesions", cells)
         for vertebra in score.vertebrae:
-            cells = dict(_vertebra_cells(vertebra, vertebra_threshold))
+            cells = dict(_vertebra_cells(vertebra, vertebra_thresholds[row]))
             of_level.add(row, vertebra.level, "vertebrae", cells)
             of_grade.add(row, str(known.get(vertebra.level, UNKNOWN)), "vertebrae", cells)
     order = {

@@ -61,6 +61,19 @@ def choose_from(scores: Sequence[CaseScores], slice_threshold: float) -> Thresho
     return choose(slice_threshold, voxels, units)
 
 
+def out_of_sample(scores: Sequence[CaseScores]) -> Thresholds:
+    """Thresholds and verdict for a model, from what others say of whom they never saw.
+
+    Args:
+        scores: of cases, each by a model that did not train on its patient.
+
+    Raises:
+        UserError: no case shows a fracture.
+    """
+    slices = sum((score.slices.histogram for score in scores), ScoreHistogram())
+    return choose_from(scores, of_highest_dice(slices, "slice"))
+
+
 def of_highest_dice(scores: ScoreHistogram, what: str) -> float:
     """Threshold of the highest pooled Dice; warns where it lies on the edge of its candidates.
 

@@ -38,9 +38,9 @@ class Prediction:
         ct: what was read.
         spine: its vertebrae, and how they were read.
         probability: fused map on the CT's grid, 0 outside every crop.
-        uncertainty: its spread, in the same box; None where there was one view.
+        uncertainty: its spread, in the same box; None where there was one prediction.
         predicted_ml: volume at and above the threshold, mL.
-        views: predictions of a voxel in one crop; with one there is no uncertainty map.
+        predictions: of a voxel in one crop; with one there is no uncertainty map.
         outside: what of the CT lies outside the range of training, see `outside_training`.
     """
 
@@ -49,7 +49,7 @@ class Prediction:
     probability: BoxedMap
     uncertainty: BoxedMap | None
     predicted_ml: float
-    views: int
+    predictions: int
     outside: str | None = None
 
 
@@ -58,7 +58,7 @@ class Written(NamedTuple):
 
     Attributes:
         probability: fused map, 0 outside every crop.
-        uncertainty: its spread, in the same box; None where there was one view.
+        uncertainty: its spread, in the same box; None where there was one prediction.
         voxels: of the mask.
     """
 
@@ -96,13 +96,12 @@ def predict_case(
     ct = read_hounsfield(case.ct)
     crops = place_crops(spine.vertebrae, ct.geometry, settings)
     crops = tuple(sorted(crops, key=lambda crop: crop.start))  # so that none waits for its turn
-    views = model.predictor.views
-    total = len(crops) * len(views)
+    total = len(crops) * model.predictions
     with tqdm(total=total, desc="predict", unit="view", disable=None, leave=None) as bar:
         fused = fuse_case(
-            model.predictor.stream(model.g_params, cut_ct(ct, crops, settings), done=bar.update),
+            model.predictor.stream(model.members, cut_ct(ct, crops, settings), done=bar.update),
             [crop.start for crop in crops],
-            views=views,
+            spread=model.predictions > 1,
             fusion=model.fusion,
             slice_threshold=model.thresholds.slice,
             voxel_spacing=settings.voxel_spacing,
@@ -113,7 +112,7 @@ def predict_case(
     written = write_maps(fused, ct.geometry, model.thresholds.fused, folder, NOTE + origin)
     predicted_ml = written.voxels * float(np.prod(ct.voxel_spacing)) / 1000
     return Prediction(
-        *(ct, spine, written.probability, written.uncertainty, predicted_ml, len(views)),
+        *(ct, spine, written.probability, written.uncertainty, predicted_ml, model.predictions),
         outside=outside_training(ct.geometry, settings.voxel_spacing),
     )
 

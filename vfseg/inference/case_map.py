@@ -16,7 +16,6 @@ from vfseg.inference.fusion import RULES, Fused
 from vfseg.inference.kernel import fuse_crops
 from vfseg.inference.near_vertebrae import near_vertebrae
 from vfseg.inference.onto_ct import COVERED, NEAR, SLICES, axis_of, onto_ct
-from vfseg.inference.views import Views
 
 
 class Slab(NamedTuple):
@@ -113,17 +112,17 @@ def fuse_case(
     predictions: Iterable[np.ndarray | Array],
     starts: Sequence[tuple[int, int, int]],
     *,
-    views: Views,
+    spread: bool,
     fusion: str,
     slice_threshold: float,
     voxel_spacing: float,
 ) -> CaseMap:
-    """Fuses all views of all crops of a case, see `fuse_crops`.
+    """Fuses all predictions of all crops of a case, see `fuse_crops`.
 
     Args:
-        predictions: of each crop, `v d h w`, as from `Predictor.stream`; taken one by one.
+        predictions: of each crop, `v d h w`, as of `Predictor.stream`; taken one by one.
         starts: first voxel of each crop in the case grid.
-        views: those of the predictions.
+        spread: whether it is asked for; of several predictions there is one.
         fusion: one of `FUSIONS`.
         slice_threshold: probability from which a slice prediction votes.
         voxel_spacing: of the case grid, mm.
@@ -133,7 +132,8 @@ def fuse_case(
         starts,
         fusion=fusion,
         slice_threshold=slice_threshold,
-        spread=len(views) > 1,
+        spread=spread,
     )
-    origin, extent, fused, spread = joined
-    return CaseMap(origin, extent, fused, fusion, spread, voxel_spacing)
+    return CaseMap(
+        *(joined.origin, joined.extent, joined.fused, fusion, joined.spread, voxel_spacing)
+    )

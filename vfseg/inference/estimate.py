@@ -37,20 +37,20 @@ def estimate(geometry: Geometry, model: Model, *, labelled: bool) -> tuple[float
         model: what predicts it.
         labelled: whether a label map tells the vertebrae; boxes take no memory.
     """
-    crop, views = model.prepare.crop_shape, len(model.predictor.views)
+    crop, predictions = model.prepare.crop_shape, model.predictions
     side_by_side = model.predictor.crops_side_by_side
     voxels, crop_voxels = float(np.prod(geometry.shape)), float(np.prod(crop))
-    work = len(LEVELS) * views * model.predictor.operations(model.g_params, crop)
+    work = len(LEVELS) * predictions * model.predictor.operations(model.members[0], crop)
     seconds = _FIXED_SECONDS + voxels / _VOXELS_A_SECOND
     seconds += work / (_OPERATIONS_A_SECOND * side_by_side)
-    fused = 4 + 4 + 1 + (16 if views > 1 else 0)  # total, weight, bits, moments and spread
+    fused = 4 + 4 + 1 + (16 if predictions > 1 else 0)  # total, weight, bits, moments and spread
     held = (
         _PROGRAM_BYTES + (2 + labelled) * voxels + fused * _canvas_voxels(geometry, model.prepare)
     )
-    held += crop_voxels * (2 * len(LEVELS) + 4 * views)
+    held += crop_voxels * (2 * len(LEVELS) + 4 * predictions)
     network = _BYTES_A_FEATURE * crop_voxels * side_by_side * model.finest_features
     slabs = _BYTES_OF_SLABS * min(voxels, _SLAB_VOXELS)
-    maps = 2 * region_voxels(geometry, model.prepare) * (2 if views > 1 else 1)
+    maps = 2 * region_voxels(geometry, model.prepare) * (2 if predictions > 1 else 1)
     afterwards = _KEPT_OF_NETWORK * network + maps + max(slabs, _DRAWING_BYTES, _LISTED * voxels)
     return seconds, held + max(network, afterwards)
 
@@ -70,7 +70,7 @@ def region_voxels(geometry: Geometry, prepare: PrepareSettings) -> float:
     return min(float(np.prod(geometry.shape)), all_of_it)
 
 
-def result_bytes(geometry: Geometry, prepare: PrepareSettings, views: int) -> int:
+def result_bytes(geometry: Geometry, prepare: PrepareSettings, predictions: int) -> int:
     """Bytes on the disk that the results of a CT take at most: maps, mask, lists and pictures.
 
     Two bytes a voxel of the crops and map, two for the numbers of lesions and one for the mask, as
@@ -79,8 +79,8 @@ def result_bytes(geometry: Geometry, prepare: PrepareSettings, views: int) -> in
     Args:
         geometry: of the CT.
         prepare: how crops are cut.
-        views: of each crop; with several there is a map of the uncertainty.
+        predictions: of each crop; with several there is a map of the uncertainty.
     """
-    maps = 2 if views > 1 else 1
+    maps = 2 if predictions > 1 else 1
     inside = region_voxels(geometry, prepare) * (2 * maps + 2 + 1)
     return round(inside + float(np.prod(geometry.shape)) / _PACKED_ELSEWHERE) + _PAGE_BYTES

@@ -1,4 +1,9 @@
-"""A trained model as a prediction needs it; `vfseg.config.model` opens one."""
+"""A trained model as a prediction needs it; `vfseg.config.model` opens one.
+
+An ensemble is one, too: its members share everything but their parameters, and each of them is to
+the fusion as a further view. So by the rule `mean` its map is the mean of their maps, and the
+spread of a voxel is that over views, crops and members together.
+"""
 
 import dataclasses
 from typing import Any
@@ -13,9 +18,9 @@ class Model:
     """Everything that a prediction depends on.
 
     Attributes:
-        step: of the checkpoint.
+        steps: of the checkpoint of each member; most models have one.
         predictor: compiled prediction.
-        g_params: parameters of the generator: the running mean of the trained ones.
+        members: parameters of the generator, for each: the running mean of the trained ones.
         thresholds: chosen on validation.
         fusion: rule by which its slice predictions are fused, one of `FUSIONS`.
         prepare: how crops were cut for it.
@@ -23,14 +28,19 @@ class Model:
         fractures: that it was trained on, as every output says: "synthetic", "the user's", or both.
     """
 
-    step: int
+    steps: tuple[int, ...]
     predictor: Predictor
-    g_params: Any
+    members: tuple[Any, ...]
     thresholds: Thresholds
     fusion: str
     prepare: PrepareSettings
     finest_features: int
     fractures: str
+
+    @property
+    def predictions(self) -> int:
+        """How often each voxel of a crop is predicted: in every view, by every member."""
+        return len(self.predictor.views) * len(self.members)
 
     @property
     def synthetic(self) -> bool:

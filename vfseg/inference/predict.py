@@ -14,7 +14,7 @@ import numpy as np
 
 from vfseg.crops.intensity import to_channels
 from vfseg.data.dicom_slice import PADDING_HU
-from vfseg.inference.views import Views
+from vfseg.inference.views import View, Views
 from vfseg.models.slice_network import SliceNetwork
 from vfseg.processes import cores
 
@@ -24,6 +24,35 @@ CROPS_AT_ONCE = {"cpu": 1, "other": 7}
 #: Batches of crops that a CPU predicts side by side, at most: XLA runs most convolutions on one
 #: core, and each needs memory of its own.
 BATCHES_SIDE_BY_SIDE = 4
+
+SliceFunction = Callable[[Any, jax.Array], jax.Array]
+"""Maps parameters and runs of slices `b k h w`, HU, to the probabilities `b k h w`, float32."""
+
+
+def slice_function(
+    generator: SliceNetwork,
+    hu_windows: Sequence[tuple[float, float]],
+    *,
+    window: int,
+    stride: int,
+) -> SliceFunction:
+    """The function that a prediction compiles.
+
+    Args:
+        generator: the network; maps runs `b r h w c` and a stride to logits `b k h w`.
+        hu_windows: `(low, high)` in HU, one a channel.
+        window: slices of a window, T.
+        stride: distance between the slices of a window, in slices of the crop.
+    """
+    reach = window // 2 * stride
+
+    def predict(g_params: Any, runs: jax.Array) -> jax.Array:
+        runs = jnp.pad(runs, ((0, 0), (reach, reach), (0, 0), (0, 0)), mode="edge")
+        channels = to_channels(runs, hu_windows)
+        logits: Any = generator.apply({"params": g_params}, channels, stride)
+        return nn.sigmoid(logits)
+
+    return predict
 
 
 class Predictor:
@@ -39,31 +68,13 @@ class Predictor:
         crops_at_once: size of the batches.
     """
 
-    def __init__(
-        self,
-        generator: SliceNetwork,
-        hu_windows: Sequence[tuple[float, float]],
-        *,
-        window: int,
-        stride: int,
-        views: Views,
-    ):
+    def __init__(self, predict: SliceFunction, views: Views):
         """Compiles nothing yet.
 
         Args:
-            generator: the network; maps runs `b r h w c` and a stride to logits `b k h w`.
-            hu_windows: `(low, high)` in HU, one a channel.
-            window: slices of a window, T.
-            stride: distance between the slices of a window, in slices of the crop.
+            predict: of the network, see `slice_function`.
             views: what is predicted of each crop.
         """
-        reach = window // 2 * stride
-
-        def predict(g_params: Any, runs: jax.Array) -> jax.Array:
-            runs = jnp.pad(runs, ((0, 0), (reach, reach), (0, 0), (0, 0)), mode="edge")
-            channels = to_channels(runs, hu_windows)
-            logits: Any = generator.apply({"params": g_params}, channels, stride)
-            return nn.sigmoid(logits)
 
         def back(slices: Sequence[jax.Array]) -> list[jax.Array]:
             return [views.back(of_crop) for of_crop in zip(*slices)]
@@ -102,19 +113,26 @@ class Predictor:
         Returns:
             Probabilities float32 `n v d h w`, views in canonical order.
         """
-        return np.stack([np.asarray(answers) for answers in self.stream(g_params, crops)])
+        return np.stack([np.asarray(answers) for answers in self.stream([g_params], crops)])
 
     def stream(
-        self, g_params: Any, crops: np.ndarray, *, done: Callable[[int], Any] = lambda views: None
+        self,
+        members: Sequence[Any],
+        crops: np.ndarray,
+        *,
+        done: Callable[[int], Any] = lambda predictions: None,
     ) -> Iterator[jax.Array]:
-        """The same, crop by crop: `v d h w` each, on the device, of which a few batches are there.
+        """The same, crop by crop, on the device, of which a few batches are there.
 
         Args:
-            g_params: as in `slices`.
+            members: parameters of the generator, of each model of an ensemble, or of the one.
             crops: as in `slices`.
-            done: told how many views of crops each batch has added.
+            done: told how many predictions of crops each batch has added.
+
+        Yields:
+            Probabilities `m*v d h w`: all views by the first member, by the second, ...
         """
-        params, views = jax.device_put(g_params), len(self.views)
+        params, views = jax.device_put(list(members)), len(members) * len(self.views)
         firsts = iter(range(0, len(crops), self.crops_at_once))
         with ThreadPoolExecutor(self._workers) as pool:
 
@@ -128,14 +146,21 @@ class Predictor:
                 done(len(answers) * views)
                 yield from answers
 
-    def _batch(self, params: Any, crops: np.ndarray) -> list[jax.Array]:
-        """All views `v d h w` of each of up to `crops_at_once` crops."""
-        slices = []
-        for view in self.views:
-            runs = [view.look(crop) for crop in crops]
-            air = [np.full_like(runs[0], PADDING_HU)] * (self.crops_at_once - len(runs))
-            slices.append(self._run(self._predict, params, np.stack(runs + air)))
-        return self._run(self._back, slices)[: len(crops)]
+    def _batch(self, members: Sequence[Any], crops: np.ndarray) -> list[jax.Array]:
+        """All predictions `m*v d h w` of each of up to `crops_at_once` crops."""
+        answers = []
+        for params in members:
+            slices = [
+                self._run(self._predict, params, self._seen(view, crops)) for view in self.views
+            ]
+            answers.append(self._run(self._back, slices)[: len(crops)])
+        return answers[0] if len(members) == 1 else [*map(jnp.concatenate, zip(*answers))]
+
+    def _seen(self, view: View, crops: np.ndarray) -> np.ndarray:
+        """Runs of slices of a view of crops, filled up with air to `crops_at_once`."""
+        runs = [view.look(crop) for crop in crops]
+        air = [np.full_like(runs[0], PADDING_HU)] * (self.crops_at_once - len(runs))
+        return np.stack(runs + air)
 
     def _run(self, function: Any, *arguments: Any) -> Any:
         """A function on arguments; one thread compiles what the others then run too."""

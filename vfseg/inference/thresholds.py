@@ -8,11 +8,12 @@ import numpy as np
 
 from vfseg.errors import UserError
 from vfseg.json_files import sealed, write_json
-from vfseg.schemas import NUMBER, TEXT, All, Maybe, read_checked
+from vfseg.schemas import NUMBER, TEXT, All, Maybe, misfit, read_checked
 from vfseg.settings import Rule, above, between, whole
 
 THRESHOLDS = "thresholds.json"
 _REMEDY = "Run --mode evaluate, which chooses them on the validation cases."
+_OF_FOLDS = ("evaluate,", "evaluate --folds,")
 _WEIGHTS = {"both": 3, "map": 2, "heights": 2}
 
 
@@ -23,8 +24,16 @@ def _numbers(count: int) -> Rule:
     )
 
 
+Step = int | list[int]
+"""Of a checkpoint, or of those of all members of an ensemble."""
+
+_STEPS = All(([whole(0)], Rule(bool, "at least one step")))
+
 _SHAPE = {
-    "step": whole(0),
+    "step": Rule(
+        lambda step: not misfit(step, _STEPS if isinstance(step, list) else whole(0)),
+        "a step, or those of the members of an ensemble",
+    ),
     **{name: between(0, 1) for name in ("slice", "fused", "vertebra")},
     "vertebra_rule": Maybe(TEXT),
     "temperature": Maybe(above(0)),
@@ -81,12 +90,12 @@ class Thresholds:
     verdict: VerdictRule | None = None
 
 
-def save_thresholds(folder: Path, step: int, thresholds: Thresholds, fusion: str) -> None:
+def save_thresholds(folder: Path, step: Step, thresholds: Thresholds, fusion: str) -> None:
     """Keeps thresholds beside the checkpoint they were chosen for.
 
     Args:
-        folder: `WORKDIR/checkpoints`, or of a model to pass on.
-        step: of the checkpoint.
+        folder: `WORKDIR/checkpoints`, or of a model to pass on; of an ensemble, the workdir.
+        step: of the checkpoint, or of that of each member of an ensemble.
         thresholds: from validation.
         fusion: how the map was fused.
 
@@ -97,12 +106,12 @@ def save_thresholds(folder: Path, step: int, thresholds: Thresholds, fusion: str
     write_json(folder / THRESHOLDS, sealed(content | dataclasses.asdict(thresholds)))
 
 
-def load_thresholds(folder: Path, step: int) -> Thresholds:
+def load_thresholds(folder: Path, step: Step) -> Thresholds:
     """Thresholds of a checkpoint.
 
     Args:
         folder: as `save_thresholds`.
-        step: of the checkpoint.
+        step: as `save_thresholds`.
 
     Raises:
         UserError: none was chosen for it yet, or the file is damaged.
@@ -110,7 +119,8 @@ def load_thresholds(folder: Path, step: int) -> Thresholds:
     path = folder / THRESHOLDS
     content = read_checked(path, _SHAPE, _REMEDY)
     if content is None:
-        raise UserError(f"{path}: no thresholds of step {step} yet. {_REMEDY}")
+        remedy = _REMEDY if isinstance(step, int) else _REMEDY.replace(*_OF_FOLDS)
+        raise UserError(f"{path}: no thresholds of step {step} yet. {remedy}")
     chosen_for, temperature = content["step"], content.get("temperature")
     verdict = content.get("verdict")
     if chosen_for != step:

@@ -6,7 +6,7 @@ all views of a crop lie on one grid and can be fused. Their spread is a measure 
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,8 @@ from jax import Array
 
 from vfseg.data.box import triple
 from vfseg.data.geometry import PLANE_AXES
+
+Volume = TypeVar("Volume", np.ndarray, Array)
 
 _RIGHT = 2  # axis of `d h w` that a left-right flip turns round
 
@@ -31,15 +33,15 @@ class View(NamedTuple):
     flipped: bool
     shift: tuple[int, int, int]
 
-    def look(self, crop: np.ndarray) -> np.ndarray:
+    def look(self, crop: Volume) -> Volume:
         """Slices `n a b` of the view of a crop `d h w`; a shift repeats the edge."""
         if self.flipped:
-            crop = np.flip(crop, _RIGHT)
+            crop = crop[..., ::-1]
         for axis, shift in enumerate(self.shift):
             if shift:
                 size = crop.shape[axis]
                 crop = crop.take(np.clip(np.arange(size) - shift, 0, size - 1), axis)
-        return np.moveaxis(crop, self.axis, 0)
+        return crop.transpose(self.axis, *sorted({0, 1, 2} - {self.axis}))
 
     def back(self, slices: Array, unmoved: Array | None) -> Array:
         """Brings the answer to a view back onto the crop, on the device.

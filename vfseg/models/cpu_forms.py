@@ -14,13 +14,15 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from vfseg import devices
+
 SMALL = 3
 """Height or width, in pixels, up to which `SmallConv` is faster than `nn.Conv`."""
 
 
 def on_cpu() -> bool:
-    """Whether networks run on a CPU."""
-    return jax.default_backend() == "cpu"
+    """Whether networks run on a CPU, or are made for one."""
+    return devices.kind() == "cpu"
 
 
 def unrolled(steps: int) -> int:

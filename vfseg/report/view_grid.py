@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from vfseg.data.box import Box, bounding_box, box_between, grown, shape_of, start_of, whole
 from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
+from vfseg.data.volume import Volume
 from vfseg.inference.boxed_map import ProbabilityMap
 from vfseg.report.scene import Scene
 
@@ -66,7 +67,7 @@ class ViewVolumes:
 
 def view_volumes(scene: Scene) -> ViewVolumes:
     """Cuts the volumes of a case to its spine, and coarsens them where they are large."""
-    grid, most = _grid(scene), 0.0
+    grid, most = grid_of(scene.ct, _spine_box(scene)), 0.0
     uncertainty, truth = None, None
     if scene.uncertainty is not None:
         most = max(float(plane.max()) for plane in scene.uncertainty) or 1.0
@@ -77,7 +78,7 @@ def view_volumes(scene: Scene) -> ViewVolumes:
         truth = (ndimage.binary_dilation(inside) & ~inside).astype(np.uint8)
     return ViewVolumes(
         grid,
-        ct=_codes(scene.ct.array, grid, first=LOWEST_HU, step=HU_STEP),
+        ct=ct_codes(scene.ct, grid),
         probability=_codes(scene.probability, grid, first=0.0, step=1 / 255),
         uncertainty=uncertainty,
         truth=truth,
@@ -114,14 +115,15 @@ def compressed(content: bytes) -> bytes:
     return gzip.compress(content, 6, mtime=0)
 
 
-def _grid(scene: Scene) -> ViewGrid:
-    box, spacing = _spine_box(scene), scene.ct.voxel_spacing
+def grid_of(ct: Volume, box: Box) -> ViewGrid:
+    """A grid for a part of a CT, as fine as the CT where that is not too much for a page."""
+    spacing = ct.voxel_spacing
     size = np.array(shape_of(box))
     coarsest = float(np.cbrt(np.prod(size * spacing) / _MOST_VOXELS))
     step = np.maximum(1.0, coarsest / spacing)
     depth, height, width = (int(n) for n in np.ceil(size / step - 1e-9))
     origin = np.array(start_of(box), float)
-    affine = resampled_affine(scene.ct.affine, origin, step)
+    affine = resampled_affine(ct.affine, origin, step)
     return ViewGrid((depth, height, width), origin, step, affine)
 
 
@@ -143,6 +145,11 @@ def _spine_box(scene: Scene) -> Box:
         )
     margin = np.ceil(VIEW_MARGIN_MM / scene.ct.voxel_spacing).astype(int)
     return grown(box, margin.tolist(), shape)
+
+
+def ct_codes(ct: Volume, grid: ViewGrid) -> np.ndarray:
+    """The CT on the grid, uint8; see `ViewVolumes`."""
+    return _codes(ct.array, grid, first=LOWEST_HU, step=HU_STEP)
 
 
 def _codes(array: ProbabilityMap, grid: ViewGrid, *, first: float, step: float) -> np.ndarray:

@@ -1,0 +1,189 @@
+"""A cross-validation taken together: every case judged by the model that did not train on it.
+
+After its folds, `--folds` pools what each model says of the patients whom it left out. Thresholds
+and verdict are fitted out of fold, too: those that judge the cases of a fold come from the others,
+so that no figure has seen its own truth; those of the ensemble of all models come from all folds.
+What is left of the left-out patients in a model is the choice of its checkpoint, which was the best
+on them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import logging
+
+from vfseg.commands.evaluate import evaluator_of
+from vfseg.commands.workdir import Run
+from vfseg.config.model import Trained, load_trained
+from vfseg.crops.store import CaseRecord
+from vfseg.digests import noticed
+from vfseg.errors import UserError, quantity
+from vfseg.evaluation.case_scores import CaseScores
+from vfseg.evaluation.evaluate import Evaluator
+from vfseg.evaluation.slices import SliceSpool
+from vfseg.evaluation.summary import summarise, write_evaluation
+from vfseg.evaluation.summary_shape import SUMMARY
+from vfseg.evaluation.thresholds import out_of_sample
+from vfseg.files import sweep
+from vfseg.inference.thresholds import THRESHOLDS, Thresholds, load_thresholds, save_thresholds
+from vfseg.locks import locked
+from vfseg.schemas import read_checked
+
+POOLED = "out of fold"
+"""Split of the summary, and what its thresholds were chosen on."""
+
+
+class Fold(NamedTuple):
+    """A fold whose model is trained and has its thresholds.
+
+    Attributes:
+        run: of the fold.
+        trained: its best model.
+        thresholds: that it chose on the patients whom it left out.
+    """
+
+    run: Run
+    trained: Trained
+    thresholds: Thresholds
+
+
+def pool(runs: Sequence[Run], workdir: Path, *, anew: bool) -> None:
+    """Writes `evaluation/` and `thresholds.json` of a cross-validation, and prints its table.
+
+    Where folds are shared out, the process that finishes last does it.
+
+    Args:
+        runs: of all folds.
+        workdir: of the cross-validation.
+        anew: also where that stands, from the same models and cases.
+
+    Raises:
+        UserError: but for a fold or two, no case shows a fracture; there is no space.
+    """
+    folds, waiting = [], []
+    for run in runs:
+        fold = _finished(run)
+        if fold is None:
+            waiting.append(run.workdir.name)
+        else:
+            folds.append(fold)
+    if waiting:
+        print(
+            f"{workdir}: {', '.join(waiting)} not finished; whoever finishes the last fold pools "
+            "them all, and so does --mode evaluate --folds"
+        )
+        return
+    output = workdir / "evaluation"
+    with locked(output):
+        sweep(output)
+        made_from = _made_from(folds)
+        if anew or _standing(workdir) != made_from:
+            _write(folds, workdir, made_from)
+        _say(workdir, len(folds))
+
+
+def _finished(run: Run) -> Fold | None:
+    if not (run.checkpoints / THRESHOLDS).exists():
+        return None
+    try:
+        trained = load_trained(run.checkpoints)
+        return Fold(run, trained, load_thresholds(run.checkpoints, trained.step))
+    except UserError as error:  # another process trains on
+        logging.warning("%s", error)
+        return None
+
+
+def _made_from(folds: Sequence[Fold]) -> dict[str, Any]:
+    hashes = [fold.run.data_hash("validation") for fold in folds]
+    steps = [fold.trained.step for fold in folds]
+    return {"steps": steps, "data": hashlib.sha256("".join(hashes).encode()).hexdigest()}
+
+
+def _standing(workdir: Path) -> dict[str, Any] | None:
+    """What a pooled evaluation was made from that stands; None where there is none, or damaged."""
+    output = workdir / "evaluation"
+    if not (output / "summary.json").exists() or noticed(output):
+        return None
+    try:
+        content = read_checked(output / "summary.json", SUMMARY)
+        load_thresholds(workdir, content.get("steps"))
+    except UserError as error:
+        logging.warning("pooled again: %s", error)
+        return None
+    return {name: content.get(name) for name in ("steps", "data")}
+
+
+def _write(folds: Sequence[Fold], workdir: Path, made_from: dict[str, Any]) -> None:
+    scores, by_case, thresholds = judge_out_of_fold(folds)
+    config = folds[0].run.config
+    summary = summarise(
+        *(scores, thresholds),
+        split=POOLED,
+        synthetic=config.synthetic,
+        seed=config.seed,
+        by_case=by_case,
+    )
+    for name in ("threshold", "slice_threshold", "vertebra_threshold"):
+        summary[name]["chosen_on"] = POOLED
+    save_thresholds(workdir, made_from["steps"], thresholds, config.inference.fusion)
+    write_evaluation(
+        workdir / "evaluation", summary | made_from, scores, thresholds, by_case=by_case
+    )
+
+
+def judge_out_of_fold(
+    folds: Sequence[Fold],
+) -> tuple[list[CaseScores], dict[str, Thresholds], Thresholds]:
+    """Scores every case by the model that left it out.
+
+    Returns:
+        Scores of all cases; by case id the thresholds that judged it, from the other folds; and the
+        thresholds from all folds.
+    """
+    with ExitStack() as spools:
+        predicted: list[tuple[Fold, Evaluator, SliceSpool]] = []
+        first: list[list[CaseScores]] = []
+        for fold in folds:
+            evaluator = evaluator_of(fold.run, fold.trained)
+            spool = spools.enter_context(SliceSpool(fold.run.store))
+            records = _left_out_of(fold, folds)
+            spool.add(evaluator.predict_slices(records, fold.run.workdir.name))
+            predicted.append((fold, evaluator, spool))
+            cases = fold.run.prepared.cases
+            first.append(evaluator.score(cases, spool, fold.thresholds.slice))
+        scores: list[CaseScores] = []
+        by_case: dict[str, Thresholds] = {}
+        for number, (fold, evaluator, spool) in enumerate(predicted):
+            others = [s for other, of_fold in enumerate(first) if other != number for s in of_fold]
+            thresholds = out_of_sample(others)
+            cases = fold.run.prepared.cases
+            own = evaluator.score(cases, spool, thresholds.slice, thresholds=thresholds)
+            scores += own
+            by_case |= {score.case.case_id: thresholds for score in own}
+    return scores, by_case, out_of_sample([score for of_fold in first for score in of_fold])
+
+
+def _left_out_of(fold: Fold, folds: Sequence[Fold]) -> list[CaseRecord]:
+    """Cases that validate here and train elsewhere: those that a manifest has validate always do.
+
+    So every case is judged once.
+    """
+    others = [other for other in folds if other is not fold]
+    train = {record.case_id for other in others for record in other.run.records("train")}
+    return [record for record in fold.run.records("validation") if record.case_id in train]
+
+
+def _say(workdir: Path, folds: int) -> None:
+    summary = read_checked(workdir / "evaluation" / "summary.json", SUMMARY)
+    # What draws takes a second.
+    from vfseg.report.results_table import results_text
+
+    print(results_text(summary))
+    print(
+        f"{workdir / 'evaluation'}: {quantity(summary['cases'], 'case')} of {folds} folds, each by "
+        "the model that did not train on it, with thresholds of the other folds. All models "
+        f"together predict with --workdir {workdir}"
+    )
