@@ -29,7 +29,7 @@ SECRET = {
         "PatientComments": "a remark",
     },
 }
-MAKER = Maker("1.0", 100, ("trained on synthetic fractures",))
+MAKER = Maker("1.0", (100,), ("trained on synthetic fractures",))
 SIGNED_AXES = [
     np.array(signs)[:, None] * np.eye(3)[list(order)]
     for order in itertools.permutations(range(3))

@@ -15,7 +15,7 @@ from vfseg.data.spine import Spine
 from vfseg.data.volume import read_labels, write_boxed_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.sentences import answer_of
-from vfseg.report.dicom_maps import Numbered, Segment, lesion_segmentation
+from vfseg.report.dicom_maps import Maker, Numbered, Segment, lesion_segmentation
 from vfseg.report.dicom_out import write_dicom
 from vfseg.report.dicom_source import open_source
 
@@ -227,3 +227,11 @@ def test_a_tag_that_dicom_does_not_allow_is_left_empty_and_named(tmp_path, caplo
     assert {source.images[0][tag].value for tag in wrong} <= {"", None}
     assert str(source.images[0].PatientID) == "42"
     assert all(f"{tag} is not what DICOM allows" in caplog.text for tag in wrong)
+
+
+def test_a_large_ensemble_is_named_as_far_as_there_is_room():
+    """A value of the representation LO has at most 64 characters."""
+    few, many = (Maker("1", tuple(range(1000, 1000 + n)), ()) for n in (2, 20))
+    assert few.model == "model step 1000, 1001"
+    assert many.model.startswith("model step 1000, 1001, 1002")
+    assert len(many.model) == 64

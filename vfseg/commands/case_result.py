@@ -119,7 +119,7 @@ def finish_dicom(result: CaseResult, source: Source, folder: Path) -> None:
     remarks = [f"model trained on {model.fractures} fractures"]
     if found.outside:
         remarks.append(f"outside the range of training: {found.outside}")
-    maker = Maker(version(), model.step, tuple(remarks))
+    maker = Maker(version(), model.steps, tuple(remarks))
     try:
         write_dicom(source, found, result.listed, maker, folder)
     except (UserError, MemoryError):

@@ -34,6 +34,7 @@ from vfseg.report.dicom_source import Source
 PROGRAM = "vfseg"
 _SERIES = {"report": 9001, "lesions": 9002, "vertebrae": 9003, "probability": 9004}
 _BODY_PART = "SPINE"  # without it a checker asks on which side of a pair it is
+_LONG_STRING = 64  # characters of a value of "LO"
 _LESIONS_BY = PROGRAM, "AUTOMATIC"
 _VERTEBRAE_BY = "label map given with the CT", "SEMIAUTOMATIC"
 
@@ -43,13 +44,18 @@ class Maker(NamedTuple):
 
     Attributes:
         version: of the program.
-        step: of the model.
+        steps: of the model, or of each member of an ensemble.
         remarks: with which they must be read.
     """
 
     version: str
-    step: int
+    steps: tuple[int, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def model(self) -> str:
+        """The model in words, as far as a DICOM attribute has room for them."""
+        return f"model step {', '.join(map(str, self.steps))}"[:_LONG_STRING]
 
 
 class Segment(NamedTuple):
@@ -113,7 +119,7 @@ def made_by(maker: Maker, what: str) -> dict[str, Any]:
         "manufacturer": PROGRAM,
         "manufacturer_model_name": PROGRAM,
         "software_versions": maker.version,
-        "device_serial_number": f"model step {maker.step}",
+        "device_serial_number": maker.model,
         "series_description": f"{PROGRAM}: {what}, research use only",
     }
 
@@ -157,7 +163,7 @@ def _segmentation(source: Source, found: Numbered, what: str, maker: Maker) -> A
         segmentation_type="BINARY",
         segment_descriptions=descriptions,
         content_label=what.upper(),
-        content_description="; ".join([RESEARCH_USE, *maker.remarks])[:64],
+        content_description="; ".join([RESEARCH_USE, *maker.remarks])[:_LONG_STRING],
         **made_by(maker, what),
     )
     made.BodyPartExamined = _BODY_PART
@@ -194,7 +200,7 @@ def probability_map(source: Source, codes: np.ndarray, box: Box, maker: Maker) -
         voi_lut_transformations=[hd.VOILUTTransformation(BINS / 2, BINS)],
         transfer_syntax_uid=RLELossless,
         content_label="PROBABILITY",
-        content_description="; ".join([RESEARCH_USE, *maker.remarks])[:64],
+        content_description="; ".join([RESEARCH_USE, *maker.remarks])[:_LONG_STRING],
         **made_by(maker, "probability"),
     )
     made.BodyPartExamined = _BODY_PART

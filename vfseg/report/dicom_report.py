@@ -79,7 +79,7 @@ def structured_report(source: Source, vertebrae: Listed, lesions: Listed, maker:
     algorithm = hd.sr.AlgorithmIdentification(
         name=PROGRAM,
         version=maker.version,
-        parameters=[f"model step {maker.step}", *maker.remarks],
+        parameters=[maker.model, *maker.remarks],
         family=coded(ALGORITHM),
     )
     groups = [
