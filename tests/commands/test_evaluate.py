@@ -14,7 +14,7 @@ from vfseg.data.geometry import geometry_from
 from vfseg.digests import write_digests
 from vfseg.errors import CannotWrite
 from vfseg.inference.estimate import result_bytes
-from vfseg.inference.thresholds import Thresholds, save_thresholds
+from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
 from vfseg.json_files import write_json
 
 
@@ -88,3 +88,29 @@ def test_that_the_maps_of_all_test_cases_fit_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed))
     with pytest.raises(AttributeError, match="choose_thresholds"):  # it was begun
         module.evaluate(run)
+
+
+def test_a_fold_without_test_cases_gets_thresholds_alone(tmp_path, monkeypatch):
+    """Its figures come from all folds together."""
+    chosen = Thresholds(slice=0.2, fused=0.3, vertebra=0.4)
+    (tmp_path / "checkpoints").mkdir()
+    asked = []
+    run = SimpleNamespace(
+        config=tiny_config(**{"split.folds": 2}),
+        workdir=tmp_path,
+        checkpoints=tmp_path / "checkpoints",
+        prepared=SimpleNamespace(cases=(), records={"test": ()}),
+        records=lambda split: asked.append(split) or [split],
+    )
+    evaluator = SimpleNamespace(
+        predictor=SimpleNamespace(views=(0,)),
+        choose_thresholds=lambda cases, records: chosen,
+        predict_slices=lambda records, what: list(records),
+        score=lambda cases, predicted, *_, **__: list(predicted),
+    )
+    monkeypatch.setattr(module, "load_trained", lambda _: SimpleNamespace(step=3))
+    monkeypatch.setattr(module, "evaluator_of", lambda *_: evaluator)
+    assert module.evaluate(run) == (chosen, [])
+    assert asked == ["validation"]
+    assert load_thresholds(run.checkpoints, 3) == chosen
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints"]

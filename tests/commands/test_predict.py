@@ -133,7 +133,7 @@ def test_several_views_give_an_uncertainty_map_and_one_view_takes_it_away(
         tmp_path, **{"inference.planes": ("axial", "sagittal"), "inference.flips": True}
     )
     run(ct, tmp_path / "out", several, vertebrae=labels)
-    assert "standard deviation over 4 views" in capsys.readouterr().out
+    assert "standard deviation over 4 predictions of each crop" in capsys.readouterr().out
     spread = load(tmp_path / "out" / "uncertainty.nii.gz")
     probability = load(tmp_path / "out" / "probability.nii.gz")
     assert spread.shape == probability.shape

@@ -51,7 +51,7 @@ def evaluate(run: Run) -> Evaluated:
     logging.info("evaluating the checkpoint of step %d", trained.step)
     evaluator = evaluator_of(run, trained)
     validation = run.records("validation")
-    test = () if tests_nobody(run) else run.records("test")
+    test = () if nobody_is_tested(run) else run.records("test")
     output = run.workdir / "predictions"
     if processes.is_first():
         _make_sure_of_room(run, test, evaluator, output)
@@ -71,7 +71,7 @@ def evaluate(run: Run) -> Evaluated:
     return Evaluated(thresholds, scores)
 
 
-def tests_nobody(run: Run) -> bool:
+def nobody_is_tested(run: Run) -> bool:
     """Whether the run is a fold of a cross-validation without test cases."""
     return bool(run.config.split.folds) and not run.prepared.records["test"]
 

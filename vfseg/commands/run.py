@@ -1,7 +1,7 @@
 """Mode `run`: prepare, train, evaluate, report; what stands and is of the same data is kept."""
 
 from vfseg import processes
-from vfseg.commands.evaluate import evaluate, is_evaluated, tests_nobody
+from vfseg.commands.evaluate import evaluate, is_evaluated, nobody_is_tested
 from vfseg.commands.memory import read_summary
 from vfseg.commands.train import train
 from vfseg.commands.workdir import Run
@@ -18,7 +18,7 @@ def run_all(run: Run) -> None:
     summary = run.workdir / "evaluation" / "summary.json"
     if not is_evaluated(run):
         evaluate(run)
-    if not processes.is_first() or tests_nobody(run):
+    if not processes.is_first() or nobody_is_tested(run):
         return
     # What draws takes a second, which a training that is stopped need not wait.
     from vfseg.commands.report import print_results, report
