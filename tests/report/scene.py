@@ -13,13 +13,20 @@ from vfseg.report.scene import Reference, Scene
 SPACING = (1.5, 1.0, 2.0)  # mm along d, h, w
 
 
-def ras_geometry(shape, spacing=SPACING):
-    """File axes R, A, S; canonical shape (d, h, w)."""
+def ras_geometry(shape, spacing=SPACING, degrees=0.0):
+    """File axes R, A, S, turned so far about R and about S; canonical shape (d, h, w)."""
     d, h, w = spacing
-    return geometry_from(tuple(shape)[::-1], np.diag([w, h, d, 1.0]))
+    affine = np.diag([w, h, d, 1.0])
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    about_r = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    about_s = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    affine[:3, :3] = about_s @ about_r @ affine[:3, :3]
+    if degrees:
+        affine[:3, 3] = (-120.0, 80.0, 310.0)
+    return geometry_from(tuple(shape)[::-1], affine)
 
 
-def make_scene() -> Scene:
+def make_scene(degrees=0.0) -> Scene:
     shape = (48, 60, 36)
     ct = np.full(shape, 40, np.int16)
     labels = np.zeros(shape, np.uint8)
@@ -37,7 +44,7 @@ def make_scene() -> Scene:
     probability = np.zeros(shape, np.float32)
     probability[36:38, 30:48, 10:26] = 0.9
     probability[14, 40, 12] = 0.6  # a false alarm in L2
-    geometry = ras_geometry(shape)
+    geometry = ras_geometry(shape, degrees=degrees)
     spine = Spine(tuple(vertebrae), Volume(labels, geometry), (20, 21), ())
     reference = Reference(truth, synthetic=True)
     return Scene("case-1", Volume(ct, geometry), spine, probability, 0.41, reference)

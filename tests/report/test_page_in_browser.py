@@ -75,8 +75,8 @@ def settled(driver):
 
 def place(driver):
     """Where the crosshair is, RAS+ mm."""
-    script = "return [...viewers.planes.frac2mm(viewers.planes.scene.crosshairPos)].slice(0, 3)"
-    return np.array(driver.execute_script(script))
+    script = "return [...viewers.planes.frac2mm(viewers.planes.scene.crosshairPos, 0, true)]"
+    return np.array(driver.execute_script(script)[:3])
 
 
 def set_slider(driver, value):
@@ -208,6 +208,23 @@ def test_a_click_on_a_vertebra_goes_there_in_all_views(driver, scene, selector):
     np.testing.assert_allclose(place(driver), expected, atol=2.0)
     assert driver.execute_script(f"return {line}") != before
     assert pixels(driver, "solid") != turned
+
+
+def test_on_an_oblique_ct_a_click_on_a_vertebra_goes_there(tmp_path, driver):
+    """By NiiVue's own whole affine; the one that it uses unasked leaves the rotation out."""
+    scene = make_scene(degrees=15.0)
+    write_case_page(scene, make_about(), build_solids(scene), (), tmp_path / "page.html")
+    before = driver.current_url
+    driver.get((tmp_path / "page.html").as_uri())
+    try:
+        loaded(driver)
+        for level, vertebra in zip(("L1", "L2"), scene.spine.vertebrae, strict=True):
+            click(driver, f"#vertebrae tr[data-level={level}] .go")
+            expected = apply_affine(scene.ct.affine, vertebra.centre)
+            np.testing.assert_allclose(place(driver), expected, atol=2.0)
+    finally:
+        driver.get(before)
+        loaded(driver)
 
 
 def test_a_click_in_the_planes_and_along_the_spine_moves_the_crosshair(driver):

@@ -18,7 +18,7 @@ _SECONDS = 60
 
 @pytest.fixture(scope="module")
 def scene():
-    return make_scene()
+    return make_scene(degrees=15.0)
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +39,20 @@ def driver(scene, tmp_path_factory):
 
 @pytest.fixture
 def centres(driver, scene):
-    """Middles of the bodies, RAS+ mm, from the top down; the page as it was when it opened."""
+    """Middles of the bodies, voxels d h w, from the top down; the page as it was when it opened."""
     driver.execute_script(
         "while (document.querySelector('.remove')) document.querySelector('.remove').click()"
     )
-    return [apply_affine(scene.ct.affine, v.centre) for v in scene.spine.vertebrae]
+    return [np.asarray(v.centre) for v in scene.spine.vertebrae]
 
 
-def put(driver, mm):
-    """Moves the cross to a place and sets a point there."""
+def put(driver, scene, centre):
+    """Moves the cross to a voxel and sets a point there."""
+    parts = (centre + 0.5) / scene.ct.array.shape  # of the CT: the viewer's own measure
     driver.execute_script(
-        "const v = viewers.planes; v.scene.crosshairPos = v.mm2frac(arguments[0]);"
+        "const [d, h, w] = arguments[0]; viewers.planes.scene.crosshairPos = [w, h, d];"
         "document.getElementById('add').click()",
-        [float(x) for x in mm],
+        parts.tolist(),
     )
 
 
@@ -83,8 +84,8 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(driver):
 
 
 def test_what_is_clicked_and_named_is_what_points_takes(driver, scene, centres):
-    for mm in reversed(centres):  # in any order
-        put(driver, mm)
+    for centre in reversed(centres):  # in any order
+        put(driver, scene, centre)
     assert names(driver) == ["", ""]
     assert not can_download(driver)
     assert text(driver, "#said") == "Name one of them."
@@ -100,7 +101,8 @@ def test_what_is_clicked_and_named_is_what_points_takes(driver, scene, centres):
     assert lines[0] == ["level", "x", "y", "z"]
     spacing = max(scene.ct.voxel_spacing)
     for (_, *mm), centre in zip(lines[1:], centres, strict=True):
-        np.testing.assert_allclose(np.array(mm, float), centre, atol=spacing)
+        expected = apply_affine(scene.ct.affine, centre)
+        np.testing.assert_allclose(np.array(mm, float), expected, atol=spacing)
 
 
 def test_a_click_in_a_plane_sets_a_point_and_a_drag_does_not(driver, centres):
@@ -119,19 +121,19 @@ def test_a_click_in_a_plane_sets_a_point_and_a_drag_does_not(driver, centres):
     assert len(names(driver)) == 1
 
 
-def test_a_second_click_into_a_body_moves_its_point(driver, centres):
-    put(driver, centres[0])
+def test_a_second_click_into_a_body_moves_its_point(driver, scene, centres):
+    put(driver, scene, centres[0])
     once = marked(driver)
-    put(driver, centres[0] + [4.0, 0, 0])
+    put(driver, scene, centres[0] + [0, 0, 2])
     assert len(names(driver)) == 1
     assert marked(driver) == pytest.approx(once, rel=0.5)
-    put(driver, centres[1])
+    put(driver, scene, centres[1])
     assert len(names(driver)) == 2
 
 
-def test_a_point_can_be_removed_and_its_name_goes_with_it(driver, centres):
-    for mm in centres:
-        put(driver, mm)
+def test_a_point_can_be_removed_and_its_name_goes_with_it(driver, scene, centres):
+    for centre in centres:
+        put(driver, scene, centre)
     name(driver, 0, "T12")
     assert names(driver) == ["T12", "L1"]
     driver.execute_script("document.querySelector('.remove').click()")
@@ -141,9 +143,9 @@ def test_a_point_can_be_removed_and_its_name_goes_with_it(driver, centres):
     assert marked(driver) == 0
 
 
-def test_names_that_do_not_reach_are_said(driver, centres):
-    for mm in centres:
-        put(driver, mm)
+def test_names_that_do_not_reach_are_said(driver, scene, centres):
+    for centre in centres:
+        put(driver, scene, centre)
     name(driver, 0, "L5")
     assert names(driver) == ["L5", ""]
     assert not can_download(driver)

@@ -58,7 +58,7 @@
   };
 
   const goTo = (mm) => {
-    planes.scene.crosshairPos = planes.mm2frac(mm);
+    planes.scene.crosshairPos = planes.mm2frac(mm, 0, true);
     planes.drawScene();
   };
 
@@ -99,7 +99,7 @@
   };
 
   const add = () => {
-    const mm = [...planes.frac2mm(planes.scene.crosshairPos)].slice(0, 3);
+    const mm = [...planes.frac2mm(planes.scene.crosshairPos, 0, true)].slice(0, 3);
     const known = points.find((point) => distance(point.mm, mm) < NEAR_MM);
     if (known) known.mm = mm;
     else points.push({ mm });

@@ -194,7 +194,7 @@
   };
   const goTo = (mm) => {
     if (!state.ready) return;
-    planes.scene.crosshairPos = planes.mm2frac(mm);
+    planes.scene.crosshairPos = planes.mm2frac(mm, 0, true);
     planes.drawScene();
     planes.createOnLocationChange();
   };
