@@ -223,6 +223,7 @@ def test_a_series_that_nothing_can_refer_to_is_refused(tmp_path, tags, complaint
 @pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_a_tag_that_dicom_does_not_allow_is_left_empty_and_named(tmp_path, caplog):
     wrong = {"PatientBirthDate": "1940", "PatientSex": "W", "StudyTime": "noon"}
+    wrong["AccessionNumber"] = "A\\B"  # a backslash parts values, of which this tag has one
     source = open_source(made.write_series(tmp_path / "series", **wrong))
     assert {source.images[0][tag].value for tag in wrong} <= {"", None}
     assert str(source.images[0].PatientID) == "42"
@@ -235,3 +236,16 @@ def test_a_large_ensemble_is_named_as_far_as_there_is_room():
     assert few.model == "model step 1000, 1001"
     assert many.model.startswith("model step 1000, 1001, 1002")
     assert len(many.model) == 64
+
+
+def test_warnings_stand_in_whole_words_where_there_is_little_room():
+    """62 characters of two remarks without details; a third does not fit and is not cut in two."""
+    remarks = (
+        "trained on the user's fractures",
+        "outside the range of training: slices 5 mm apart",
+    )
+    assert Maker("1", (1,), remarks).described == (
+        "trained on the user's fractures; outside the range of training"
+    )
+    longer = Maker("1", (1,), (*remarks, "and more")).described
+    assert longer == "trained on the user's fractures; outside the range of ..."

@@ -116,7 +116,7 @@ def finish_dicom(result: CaseResult, source: Source, folder: Path) -> None:
     from vfseg.report.dicom_out import write_dicom
 
     found, model = result.found, result.model
-    remarks = [f"model trained on {model.fractures} fractures"]
+    remarks = [f"trained on {model.fractures} fractures"]
     if found.outside:
         remarks.append(f"outside the range of training: {found.outside}")
     maker = Maker(version(), model.steps, tuple(remarks))

@@ -10,12 +10,12 @@ References:
     35.
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vfseg import RESEARCH_USE
 from vfseg.data.box import Box, box_between, part_of
 from vfseg.data.geometry import Geometry
 from vfseg.data.probability import BINS, SLOPE
@@ -56,6 +56,12 @@ class Maker(NamedTuple):
     def model(self) -> str:
         """The model in words, as far as a DICOM attribute has room for them."""
         return f"model step {', '.join(map(str, self.steps))}"[:_LONG_STRING]
+
+    @property
+    def described(self) -> str:
+        """The remarks without their details, in whole words; the series says for what use it is."""
+        short = "; ".join(remark.partition(":")[0] for remark in self.remarks)
+        return textwrap.shorten(short, _LONG_STRING, placeholder=" ...")
 
 
 class Segment(NamedTuple):
@@ -163,7 +169,7 @@ def _segmentation(source: Source, found: Numbered, what: str, maker: Maker) -> A
         segmentation_type="BINARY",
         segment_descriptions=descriptions,
         content_label=what.upper(),
-        content_description="; ".join([RESEARCH_USE, *maker.remarks])[:_LONG_STRING],
+        content_description=maker.described,
         **made_by(maker, what),
     )
     made.BodyPartExamined = _BODY_PART
@@ -200,7 +206,7 @@ def probability_map(source: Source, codes: np.ndarray, box: Box, maker: Maker) -
         voi_lut_transformations=[hd.VOILUTTransformation(BINS / 2, BINS)],
         transfer_syntax_uid=RLELossless,
         content_label="PROBABILITY",
-        content_description="; ".join([RESEARCH_USE, *maker.remarks])[:_LONG_STRING],
+        content_description=maker.described,
         **made_by(maker, "probability"),
     )
     made.BodyPartExamined = _BODY_PART

@@ -7,7 +7,7 @@ the modules Patient and General Study), as the series has it.
 import importlib.util
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +125,8 @@ def _text(data: Any, tag: str) -> str:
     """Value of a tag as it is written; "" where it is missing or cannot be read."""
     try:
         value = data.get(tag)
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return "\\".join(map(str, value))  # several values, as they are written
         return "" if value is None else str(value)
     except Exception as error:  # conversions fail in many ways
         logging.debug("%s: %s", tag, first_line(error))
@@ -133,7 +135,7 @@ def _text(data: Any, tag: str) -> str:
 
 def _carried(name: str, data: Any, tag: str) -> str:
     value = _text(data, tag)
-    if _CARRIED[tag].fullmatch(value) and value.isprintable():
+    if _CARRIED[tag].fullmatch(value) and value.isprintable() and "\\" not in value:
         return value
     logging.warning("%s: %s is not what DICOM allows: left empty in the results", name, tag)
     return ""
