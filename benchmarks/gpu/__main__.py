@@ -1,4 +1,4 @@
-"""Every figure about a GPU, by one command on a machine that may be lent for minutes.
+"""Every figure about a GPU, by one command, on a machine that is there for minutes.
 
     benchmarks/gpu.sh [--wheels DIR] --out DIR [--rehearse] [--seconds N] [--together]
                       [--only NAME ...]
@@ -7,9 +7,10 @@ First what a GPU can break, side by side: tests, gradients, the quickstart; then
 timed, one after the other, those that matter most before the others. Each runs in a process of its
 own with a limit of time of its own, prints one line when it ends, and is kept at once in
 `DIR/gpu.json`; what is there already is not run again, so that a second call goes on where the
-first one was cut off. What the processes print goes to `DIR/gpu.log`.
+first one was cut off. What the processes print goes to `DIR/gpu.log`, and what whole programs leave
+to `DIR/runs`.
 
-`--rehearse` runs the same commands at small sizes on a CPU.
+`--rehearse` runs the same commands at small sizes on a CPU, and writes `rehearsal.json`.
 """
 
 import argparse
@@ -111,9 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     end = time.monotonic() + args.seconds
     args.out.mkdir(parents=True, exist_ok=True)
-    file = args.out / "gpu.json"
+    file = args.out / ("rehearsal.json" if args.rehearse else "gpu.json")
     kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    runs = Path(tempfile.gettempdir()) / "vfseg-gpu"
+    runs = args.out.resolve() / "runs"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(runs / "compiled"))
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     if args.rehearse:  # which shows that everything works, and mostly compiles

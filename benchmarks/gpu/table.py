@@ -88,7 +88,8 @@ def _places(result: Mapping[str, Any]) -> Iterator[str]:
     for row in result.values():
         if where := row.get("environment"):
             versions = (f"{name} {where[name]}" for name in ("python", "jax", "torch"))
-            yield f"{where['device']}, {', '.join(versions)}, {where['date'][:10]}"
+            when = f"{where['date'][:10]}, commit {where['commit']}"
+            yield f"{where['device']}, {', '.join(versions)}, {when}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

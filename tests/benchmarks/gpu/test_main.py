@@ -1,4 +1,4 @@
-"""Rows of a machine that is lent for minutes: each ends in time, each is kept, none runs twice."""
+"""Rows of a machine that is there for minutes: each ends in time, is kept, and runs once."""
 
 import importlib.util
 import json

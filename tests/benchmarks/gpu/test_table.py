@@ -10,6 +10,7 @@ WHERE = {
     "jax": "0.11",
     "torch": "2.11",
     "date": "2030-01-02T",
+    "commit": "abc",
 }
 
 
@@ -53,7 +54,7 @@ def test_what_was_measured_has_a_line_and_what_failed_has_none():
         "while training |",
         "",
     ]
-    assert lines[6] == "1 x CARD, python 3.12, jax 0.11, torch 2.11, 2030-01-02"
+    assert lines[6] == "1 x CARD, python 3.12, jax 0.11, torch 2.11, 2030-01-02, commit abc"
 
 
 def test_it_is_written_between_the_markers(tmp_path):
