@@ -47,6 +47,9 @@ def test_an_array_has_a_task_for_each_fold():
     first, last = re.search(r"--array=(\d+)-(\d+)", block).groups()
     (folds,) = re.findall(r"--config\.split\.folds=(\d+)", block)
     assert (int(first), int(last)) == (0, int(folds) - 1)
+    # A signal to the steps of a job reaches what srun started; GPUs of a task need their number.
+    assert all(f"#SBATCH --{header}" in block for header in ("ntasks=1", "time=", "signal=TERM@"))
+    assert "\nsrun vfseg run " in block
     assert '--processes="$SLURM_ARRAY_TASK_COUNT" --process="$SLURM_ARRAY_TASK_ID"' in block
 
 
