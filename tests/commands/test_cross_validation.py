@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.cohort import tiny_config
@@ -63,7 +64,10 @@ def folds(cohort, tmp_path, monkeypatch):
 
     def load(checkpoints):
         number = int(checkpoints.parent.name.removeprefix("fold-"))
-        return SimpleNamespace(step=number, answer=ANSWERS[number])
+        parameters = {"x": np.float32(ANSWERS[number])}
+        return SimpleNamespace(
+            step=number, answer=ANSWERS[number], config="settings", g_params=parameters
+        )
 
     monkeypatch.setattr(module, "load_trained", load)
     monkeypatch.setattr(
@@ -130,6 +134,18 @@ def test_what_stands_is_kept_and_what_does_not_is_made_anew(folds, tmp_path, mon
     runs[1].data_hash = lambda split: "other cases"
     pool(runs, tmp_path, anew=False)
     assert len(judged) == 5
+    load = module.load_trained
+    for change in ({"config": "other settings"}, {"g_params": {"x": np.float32(0.1)}}):
+        changed = {**vars(load(runs[2].checkpoints)), **change}  # of the same step
+        monkeypatch.setattr(
+            module,
+            "load_trained",
+            lambda path, changed=changed: (
+                SimpleNamespace(**changed) if path == runs[2].checkpoints else load(path)
+            ),
+        )
+        pool(runs, tmp_path, anew=False)
+    assert len(judged) == 7
 
 
 def test_a_fold_that_is_not_finished_is_waited_for(folds, tmp_path, capsys):

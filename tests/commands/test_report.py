@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,3 +100,11 @@ def test_every_case_has_a_page_of_its_lists_which_the_index_links(run):
     assert "L1: fracture likely (0.93). Height loss 39 % (middle), Genant 2, range 2-3" in page
     assert page.count("骨折あり") == 1
     assert 'href="case-1/page.html"' in (run.workdir / "report" / "index.html").read_text()
+
+
+def test_of_a_fold_without_test_cases_there_is_nothing_to_draw(tmp_path, capsys):
+    config = tiny_config(**{"split.folds": 3, "split.test": 0.0})
+    nobody = SimpleNamespace(records={"test": ()})
+    report(SimpleNamespace(config=config, prepared=nobody, workdir=tmp_path))
+    assert "no test cases, nothing to draw" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 from absl import logging
 
 from vfseg.commands.evaluate import evaluator_of
@@ -97,9 +99,13 @@ def _finished(run: Run) -> Fold | None:
 
 
 def _made_from(folds: Sequence[Fold]) -> dict[str, Any]:
-    hashes = [fold.run.data_hash("validation") for fold in folds]
-    steps = [fold.trained.step for fold in folds]
-    return {"steps": steps, "data": hashlib.sha256("".join(hashes).encode()).hexdigest()}
+    """Steps, and one hash of cases, settings and parameters: equal steps may be other models."""
+    digest, steps = hashlib.sha256(), [fold.trained.step for fold in folds]
+    for run, trained, _ in folds:
+        digest.update(f"{run.data_hash('validation')}{trained.config}".encode())
+        for leaf in jax.tree.leaves(trained.g_params):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+    return {"steps": steps, "data": digest.hexdigest()}
 
 
 def _standing(workdir: Path) -> dict[str, Any] | None:

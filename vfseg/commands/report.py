@@ -6,6 +6,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vfseg import processes
+from vfseg.commands.evaluate import nobody_is_tested
 from vfseg.commands.memory import check_config_of, read_summary
 from vfseg.commands.workdir import Run
 from vfseg.crops.training_range import outside_training
@@ -28,6 +29,12 @@ from vfseg.stopping import STOP
 
 def report(run: Run) -> None:
     """Draws the predicted cases and writes the page; prints the table of results."""
+    if nobody_is_tested(run):
+        print(
+            f"{run.workdir}: no test cases, nothing to draw; the figures of a cross-validation "
+            "stand in evaluation/ of its workdir"
+        )
+        return
     summary, workdir = read_summary(run.workdir), run.workdir
     if not processes.is_first():
         return

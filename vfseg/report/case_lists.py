@@ -77,11 +77,11 @@ def _values(cells: Mapping[str, str]) -> dict[str, Any]:
 def _value(name: str, cell: str) -> Any:
     """A cell as it was before it was written.
 
-    >>> _value("genant", "2"), _value("suspected", "True"), _value("depth", ""), _value("score", "")
+    >>> _value("genant", "2"), _value("suspected", "TRUE"), _value("depth", ""), _value("score", "")
     (2, True, None, None)
     """
     if name in _WORDS:
         return cell or None
-    if cell in ("True", "False", ""):
-        return {"True": True, "False": False}.get(cell)
+    if cell.lower() in ("true", "false", ""):  # a spreadsheet writes TRUE
+        return {"true": True, "false": False}.get(cell.lower())
     return int(cell) if name in _WHOLE else float(cell)
