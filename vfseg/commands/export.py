@@ -7,7 +7,7 @@ from string import Template
 from jax.export import Exported
 
 from vfseg import RESEARCH_USE
-from vfseg.config.model import load_members, open_model
+from vfseg.config.model import load_members, model_of
 from vfseg.config.recipe import make_slice_function
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.geometry import PLANE_AXES
@@ -39,9 +39,10 @@ def export(path: Path | None, folder: Path, *, overwrite: bool) -> None:
             )
     make_sure_of(folder, stays=True)
     path = SHIPPED if path is None else path
-    model, config = open_model(path), load_members(path)[0].config
+    members = load_members(path)
+    model = model_of(path, members)
     exported = exported_model(
-        lambda: make_slice_function(config),
+        lambda: make_slice_function(members[0].config),
         model.members,
         model.predictor.views,
         model.prepare.crop_shape,

@@ -7,6 +7,7 @@ is read: no discriminator, no optimiser.
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +121,15 @@ def open_model(path: Path) -> Model:
     Raises:
         UserError: as `load_members`; or it was not evaluated, so that it has no thresholds.
     """
-    members = load_members(path)
+    return model_of(path, load_members(path))
+
+
+def model_of(path: Path, members: Sequence[Trained]) -> Model:
+    """What `open_model` opens, of members that were loaded already.
+
+    Raises:
+        UserError: it was not evaluated, so that it has no thresholds.
+    """
     config, steps = members[0].config, tuple(member.step for member in members)
     folder = path if is_shipped(path) or folds_of(path) else locate(path)[0]
     return Model(
@@ -136,8 +145,8 @@ def open_model(path: Path) -> Model:
 
 
 def make_predictor(config: Config) -> Predictor:
-    """The compiled prediction of a config, for any parameters; compiled once in a process."""
-    return _predictor(json.dumps(config.to_dict(), sort_keys=True))
+    """The compiled prediction of a config, for any parameters; compiled once for all its folds."""
+    return _predictor(json.dumps(_but_for_fold(config).to_dict(), sort_keys=True))
 
 
 @functools.lru_cache(maxsize=2)
