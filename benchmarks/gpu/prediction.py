@@ -29,14 +29,13 @@ from benchmarks.torch_modes import Mode, device, exactly
 from benchmarks.torch_step import TorchPredictor
 from benchmarks.twin_training import TOLERANCE, restless_state
 from vfseg.config.model import make_predictor, open_model
-from vfseg.crops.prepare import cut_ct, place_crops
 from vfseg.data.discovery import case_of_ct
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.nifti import slabs
 from vfseg.data.spine import SpineReading, read_spine
 from vfseg.data.volume import read_geometry
-from vfseg.inference.case_map import fuse_case
+from vfseg.inference.case import fused_map
 
 CROPS = 14
 LIKE_BFLOAT16 = 0.05
@@ -83,18 +82,10 @@ def from_memory(folder: Path, *, quick: bool) -> timing.Table:
     model = open_model(folder / "checkpoints")
     case = dataclasses.replace(case_of_ct(folder / FILES["ct"]), boxes=folder / "boxes.csv")
     spine = read_spine(case, read_geometry(case.ct), SpineReading(vertebra_scheme="verse"))
-    ct, settings, predictor = read_hounsfield(case.ct), model.prepare, model.predictor
+    ct = read_hounsfield(case.ct)
 
     def once() -> None:
-        crops = sorted(place_crops(spine.vertebrae, ct.geometry, settings), key=lambda c: c.start)
-        fused = fuse_case(
-            predictor.stream(model.members, cut_ct(ct, crops, settings)),
-            [crop.start for crop in crops],
-            spread=model.predictions > 1,
-            fusion=model.fusion,
-            slice_threshold=model.thresholds.slice,
-            voxel_spacing=settings.voxel_spacing,
-        ).near_vertebrae(spine, ct.geometry)
+        fused = fused_map(ct, spine, model).near_vertebrae(spine, ct.geometry)
         for part in slabs(ct.geometry):
             fused.part_on_ct(ct.geometry, part)
 

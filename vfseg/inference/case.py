@@ -92,20 +92,9 @@ def predict_case(
             found.
     """
     # Vertebrae first: what is wrong with them is said before the CT is unpacked.
-    spine, settings = read_spine(case, read_geometry(case.ct), reading), model.prepare
+    spine = read_spine(case, read_geometry(case.ct), reading)
     ct = read_hounsfield(case.ct)
-    crops = place_crops(spine.vertebrae, ct.geometry, settings)
-    crops = tuple(sorted(crops, key=lambda crop: crop.start))  # so that none waits for its turn
-    total = len(crops) * model.predictions
-    with tqdm(total=total, desc="predict", unit="view", disable=None, leave=None) as bar:
-        fused = fuse_case(
-            model.predictor.stream(model.members, cut_ct(ct, crops, settings), done=bar.update),
-            [crop.start for crop in crops],
-            spread=model.predictions > 1,
-            fusion=model.fusion,
-            slice_threshold=model.thresholds.slice,
-            voxel_spacing=settings.voxel_spacing,
-        )
+    fused = fused_map(ct, spine, model)
     if not everywhere:
         fused = fused.near_vertebrae(spine, ct.geometry)
     origin = f"; trained on {model.fractures} fractures" if model.synthetic else ""
@@ -113,8 +102,31 @@ def predict_case(
     predicted_ml = written.voxels * float(np.prod(ct.voxel_spacing)) / 1000
     return Prediction(
         *(ct, spine, written.probability, written.uncertainty, predicted_ml, model.predictions),
-        outside=outside_training(ct.geometry, settings.voxel_spacing),
+        outside=outside_training(ct.geometry, model.prepare.voxel_spacing),
     )
+
+
+def fused_map(ct: Volume, spine: Spine, model: Model) -> CaseMap:
+    """Predicts the crops of a CT and fuses them, with a bar over their views.
+
+    Args:
+        ct: HU.
+        spine: its vertebrae.
+        model: as in `predict_case`.
+    """
+    settings = model.prepare
+    crops = place_crops(spine.vertebrae, ct.geometry, settings)
+    crops = tuple(sorted(crops, key=lambda crop: crop.start))  # so that none waits for its turn
+    total = len(crops) * model.predictions
+    with tqdm(total=total, desc="predict", unit="view", disable=None, leave=None) as bar:
+        return fuse_case(
+            model.predictor.stream(model.members, cut_ct(ct, crops, settings), done=bar.update),
+            [crop.start for crop in crops],
+            spread=model.predictions > 1,
+            fusion=model.fusion,
+            slice_threshold=model.thresholds.slice,
+            voxel_spacing=settings.voxel_spacing,
+        )
 
 
 def write_maps(
