@@ -3,29 +3,45 @@
 import re
 
 import pytest
+from absl.testing import flagsaver
 
+from tests.cohort import tiny_config
+from vfseg.commands import flags
 from vfseg.commands.flags import FLAGS, MODES, PACKAGED_CONFIGS, _with_path_of_config
 from vfseg.commands.subcommands import COMMANDS, as_flags, help_of
 from vfseg.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("words", "flags"),
+    ("words", "in_short"),
     [
-        ("predict ct -o out --vertebrae l", "--mode=predict -o out --vertebrae l --input=ct"),
-        ("predict -o out ct", "--mode=predict -o out --input=ct"),
-        ("predict --overwrite ct --output=o", "--mode=predict --overwrite --output=o --input=ct"),
-        ("predict --vertebra-scheme verse ct", "--mode=predict --vertebra-scheme verse --input=ct"),
+        ("predict ct -o out --vertebrae l", "--mode=predict --input=ct -o out --vertebrae l"),
+        ("predict -o out ct", "--mode=predict --input=ct -o out"),
+        ("predict --overwrite ct --output=o", "--mode=predict --input=ct --overwrite --output=o"),
+        ("predict --vertebra-scheme verse ct", "--mode=predict --input=ct --vertebra-scheme verse"),
         ("predict --input ct", "--mode=predict --input ct"),
-        ("run quickstart -q", "--mode=run -q --config=quickstart"),
-        ("run a.py:tiny --config.seed 3", "--mode=run --config.seed 3 --config=a.py:tiny"),
-        ("train -v a --config.seed=3", "--mode=train -v --config.seed=3 --config=a"),
+        ("run quickstart -q", "--mode=run --config=quickstart -q"),
+        ("run a.py:tiny --config.seed 3", "--mode=run --config=a.py:tiny --config.seed 3"),
+        ("train -v a --config.seed=3", "--mode=train --config=a -v --config.seed=3"),
         ("--config a --mode run stray", "--config a --mode run stray"),
         ("", ""),
     ],
 )
-def test_words_are_flags_in_short(words, flags):
-    assert as_flags(["vfseg", *words.split()]) == ["vfseg", *flags.split()]
+def test_words_are_flags_in_short(words, in_short):
+    assert as_flags(["vfseg", *words.split()]) == ["vfseg", *in_short.split()]
+
+
+@pytest.mark.parametrize(
+    "words", ["run quickstart:tiny --config.seed=7", "run --config.seed 7 quickstart:tiny"]
+)
+def test_settings_are_changed_wherever_their_config_stands(words, monkeypatch):
+    before = flagsaver.save_flag_values(flags.FLAGS)
+    monkeypatch.setattr("sys.argv", ["vfseg", *words.split()])  # as ml_collections sees them
+    try:
+        flags.parse(as_flags(["vfseg", *words.split()]))
+        assert flags.config() == tiny_config(seed=7)
+    finally:
+        flagsaver.restore_flag_values(before, flags.FLAGS)
 
 
 @pytest.mark.parametrize(

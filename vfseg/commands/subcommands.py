@@ -149,7 +149,7 @@ def as_flags(arguments: Sequence[str]) -> list[str]:
     """The arguments of the program with a sub-command as flags; those without one as they are.
 
     >>> as_flags(["vfseg", "predict", "ct.nii", "--vertebrae", "labels.nii", "-o", "out"])[1:]
-    ['--mode=predict', '--vertebrae', 'labels.nii', '-o', 'out', '--input=ct.nii']
+    ['--mode=predict', '--input=ct.nii', '--vertebrae', 'labels.nii', '-o', 'out']
 
     Raises:
         UserError: there is no such command, it is named twice over by `--mode`, or there are
@@ -161,21 +161,24 @@ def as_flags(arguments: Sequence[str]) -> list[str]:
     command = COMMANDS.get(words[0])
     if command is None or not command.takes:
         raise UserError(f"no command {words[0]!r}.{meant(words[0])}")
-    flags, alone, is_value = [f"--mode={command.name}"], [], False
+    flags: list[str] = []
+    alone, is_value = [], False
     for word in words[1:]:
         if is_value or word.startswith("-"):
             flags.append(word)
             is_value = not is_value and _waits_for_value(word)
         else:
             alone.append(word)
-    if any(re.match(r"--?mode\b", word) for word in flags[1:]):
+    if any(re.match(r"--?mode\b", word) for word in flags):
         raise UserError(f"vfseg {command.name} goes without --mode: the command says it.")
     if len(alone) > 1:
         raise UserError(
             f"vfseg {command.name} takes one {command.usage.split()[0]}, and found "
             f"{', '.join(map(repr, alone))}. See vfseg {command.name} --help."
         )
-    return [program, *flags, *(f"--{command.takes}={word}" for word in alone)]
+    # A config before its settings, which do not exist until it is read.
+    taken = [f"--{command.takes}={word}" for word in alone]
+    return [program, f"--mode={command.name}", *taken, *flags]
 
 
 def _waits_for_value(word: str) -> bool:
