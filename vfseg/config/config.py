@@ -48,7 +48,8 @@ class Config(Settings):
             `painted` where label maps are named.
         add_phantoms: train and validate on that cohort, too, beside the cases of the manifest.
         hu_windows: (low, high) in HU, one a channel.
-        network: one of `NETWORKS`.
+        network: what answers where the fracture is, one of `NETWORKS`: the generator, or the
+            baseline that judges whole slices.
         phantom: the synthetic cohort.
         virtual_fractures: what is made of the healthy CTs of the manifest.
         painted: the cohort that is painted from label maps; beside a manifest it trains only.

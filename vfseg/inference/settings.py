@@ -17,7 +17,7 @@ class InferenceSettings(Settings, section="inference"):
 
     Attributes:
         planes: some of axial, coronal and sagittal; empty for those of the training windows.
-        fusion: one of `FUSIONS`.
+        fusion: rule by which all predictions of a voxel become one value, one of `FUSIONS`.
         flips: whether crops are also predicted with left and right exchanged.
         shifts: voxels, 0 (off) to 8, by which crops are also moved to either side.
     """

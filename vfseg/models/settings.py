@@ -17,7 +17,8 @@ class GeneratorSettings(Settings, section="generator"):
     """The Attention U-Net with its ConvLSTM; see `vfseg.models.generator.Generator`.
 
     Attributes:
-        encoder: one of `ENCODERS`.
+        encoder: of single slices, one of `ENCODERS`; all but the plain one may begin with ImageNet
+            weights, see `pretrained`.
         features: channels of each scale, finest first; the last is the bottleneck.
         attention: whether the skip connections pass an attention gate.
         recurrent_scales: scales with a ConvLSTM, 0 the finest.

@@ -38,7 +38,7 @@ class LossSettings(Settings, section="losses"):
 
     Attributes:
         adversarial: of the discriminator's verdict, ramped up over half of its stage.
-        adversarial_form: one of `ADVERSARIAL_FORMS`.
+        adversarial_form: how a verdict becomes a loss, one of `ADVERSARIAL_FORMS`.
         adversarial_everywhere: False judges only patches where a map shows something.
         r1: of the penalty on the discriminator's gradient.
         l1: of the mean absolute difference.
