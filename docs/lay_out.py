@@ -25,7 +25,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """
     docs, root = Path(config.docs_dir), Path(config.config_file_path).parent
     laid_out = Files([file for file in files if file.src_dir != str(docs)])
-    waiting, seen = [root / "README.md", *docs.glob("*.md"), *docs.glob("*.ipynb")], set()
+    kinds = ("*.md", "*.ipynb", "*.js")
+    waiting = [root / "README.md", *(path for kind in kinds for path in docs.glob(kind))]
+    seen: set[Path] = set()
     while waiting:
         path = waiting.pop().resolve()
         if path in seen or not path.is_file():  # MkDocs says which link leads nowhere

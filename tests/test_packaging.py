@@ -1,7 +1,11 @@
 """What an installation brings along, by the configuration; `.ci/reach` builds and installs it."""
 
 import os
+import re
+import runpy
+import sys
 import tomllib
+import types
 from pathlib import Path
 
 from tests.cohort import ROOT
@@ -45,3 +49,22 @@ def test_who_cites_it_names_the_version_and_licence_that_it_has():
 def test_an_sdist_has_what_is_needed_to_test():
     lines = (ROOT / "MANIFEST.in").read_text().splitlines()
     assert {f"graft {name}" for name in ("benchmarks", "configs", "docs", "tests")} <= {*lines}
+
+
+def test_the_long_description_is_the_readme_without_what_works_in_a_clone_alone(monkeypatch):
+    described = {}
+    stand_in = types.SimpleNamespace(setup=described.update)  # an installation need not have it
+    monkeypatch.setitem(sys.modules, "setuptools", stand_in)
+    runpy.run_path(str(ROOT / "setup.py"))
+    text, readme = described["long_description"], (ROOT / "README.md").read_text()
+    assert described["long_description_content_type"] == "text/markdown"
+    assert "readme" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dynamic"]
+    kept = re.findall(r"\]\(([^)]*)\)", text)
+    assert kept == [link for link in re.findall(r"\]\(([^)]*)\)", readme) if "://" in link]
+    assert "![" not in text
+
+    def words(page):
+        page = re.sub(r"!\[.*?\]\(.*?\)", "", page)
+        return re.sub(r"\[(.*?)\]\(.*?\)", r"\1", page).split()
+
+    assert text.split()[: len(words(readme))] == words(readme)
