@@ -36,7 +36,7 @@ def executed(tmp_path_factory):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
     nbclient.NotebookClient(
-        notebook, timeout=900, kernel_name="python3", resources=resources
+        notebook, timeout=None, kernel_name="python3", resources=resources
     ).execute()
     return notebook, folder
 
