@@ -1,5 +1,7 @@
 """`docs/tutorial.ipynb` runs as a reader runs it, and is stored without what that gives."""
 
+import re
+
 import nbclient
 import nbformat
 import pytest
@@ -28,6 +30,14 @@ def test_it_is_stored_without_outputs():
     for cell in notebook.cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
+
+
+def test_its_links_lead_somewhere():
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    links = re.findall(r"\]\(([^)]*)\)", "\n".join(texts))
+    assert links
+    assert all((NOTEBOOK.parent / link).is_file() for link in links)
 
 
 @pytest.fixture(scope="module")
