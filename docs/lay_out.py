@@ -25,7 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """
     docs, root = Path(config.docs_dir), Path(config.config_file_path).parent
     laid_out = Files([file for file in files if file.src_dir != str(docs)])
-    kinds = ("*.md", "*.ipynb", "*.js")
+    kinds = ("*.md", "*.ipynb")
     waiting = [root / "README.md", *(path for kind in kinds for path in docs.glob(kind))]
     seen: set[Path] = set()
     while waiting:
