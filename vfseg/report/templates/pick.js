@@ -37,7 +37,7 @@
   const distance = (a, b) => Math.hypot(...a.map((x, i) => x - b[i]));
 
   const drawMarks = () => {
-    const [volume, [d, h, w]] = [planes.volumes[1], page.shape];
+    const [volume, [, h, w]] = [planes.volumes[1], page.shape];
     volume.img.fill(0);
     const reach = page.spacing.map((mm) => Math.ceil(page.mark_mm / mm));
     for (const { mm } of points) {
@@ -50,7 +50,7 @@
         for (let j = from[1]; j <= to[1]; j += 1)
           for (let i = from[0]; i <= to[0]; i += 1) {
             const away = [i, j, k].map((x, axis) => (x - centre[axis]) * page.spacing[axis]);
-            if (Math.hypot(...away) <= page.mark_mm) volume.img[i + d * (j + h * k)] = 1;
+            if (Math.hypot(...away) <= page.mark_mm) volume.img[k + w * (j + h * i)] = 1;
           }
     }
     planes.refreshLayers(volume, 1);
