@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 
 from tests.evaluation.scene import measured, sheet
+from vfseg import messages
 from vfseg.commands.workdir import Prepared
 from vfseg.crops.store import CaseRecord, CropRecord
 from vfseg.data.cases import Case
+from vfseg.errors import UserError
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.metrics import ScoreHistogram
-from vfseg.messages import from_text, to_text
+from vfseg.messages import from_bytes, from_text, to_bytes, to_text
 
 
 def same(one, other):
@@ -150,3 +153,27 @@ def test_a_message_of_another_kind_is_refused_where_it_is_read(plain, kind):
 def test_lists_in_lists_are_no_message():
     with pytest.raises(ValueError, match="a message that is none"):
         from_text("[" * 10**5, list[int])
+
+
+def test_a_message_comes_back_from_its_bytes():
+    value = [np.arange(1000), "text"]
+    came = from_bytes(to_bytes(value), tuple[np.ndarray, str])
+    assert same(came, tuple(value))
+
+
+def test_a_message_that_is_too_large_is_refused_where_it_is_sent_and_where_it_is_read(monkeypatch):
+    """A text of n letters is a message of n + 2 bytes: there are the quotes."""
+    fits, small = "a" * 998, zlib.compress(b'"' + b"a" * 10**6 + b'"')
+    monkeypatch.setattr(messages, "LARGEST", 1000)
+    assert from_bytes(to_bytes(fits), str) == fits
+    with pytest.raises(UserError, match="more processes, or fewer cases"):
+        to_bytes(fits + "a")
+    assert len(small) < 1000
+    with pytest.raises(ValueError, match="a message of more than"):
+        from_bytes(small, str)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", zlib.compress(b'"abc"')[:-1]])
+def test_bytes_that_are_no_message_are_refused(content):
+    with pytest.raises(ValueError, match="a message that is none"):
+        from_bytes(content, str)

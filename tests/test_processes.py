@@ -17,6 +17,7 @@ from tests.cohort import ROOT
 from tests.program import LONGEST, STARTED, finish, start, start_many, wait_until
 from tests.training.outcome import final_state, losses, newest
 from vfseg import processes
+from vfseg.messages import to_bytes
 
 # From the first step on with the discriminator: there is one program to compile in each process.
 STEPS = ["--config.stages.recurrent=0", "--config.stages.adversarial=8"]
@@ -147,6 +148,7 @@ def test_alone_a_process_has_all_the_work():
 _ALONE = """
 import sys
 from vfseg import processes
+from vfseg.messages import to_bytes
 processes.join(*((sys.argv[1], 1, 0) if sys.argv[1:] else (None, None, None)))
 print(processes.count(), flush=True)
 sys.stdin.read()
@@ -223,6 +225,27 @@ def test_the_part_of_jax_that_has_no_public_name_is_as_it_was():
     assert next(iter(detected.parameters)) == "coordinator_address"
     accepted = inspect.signature(jax.distributed.initialize).parameters
     assert {"coordinator_bind_address", "heartbeat_timeout_seconds"} <= set(accepted)
+
+
+def test_what_another_process_says_is_read_up_to_the_largest_message(monkeypatch):
+    store = {}
+
+    class Client:
+        key_value_set_bytes = staticmethod(store.__setitem__)
+        blocking_key_value_get_bytes = staticmethod(lambda key, _: store[key])
+        blocking_key_value_get = staticmethod(lambda key, _: store[key])
+
+        @staticmethod
+        def key_value_set(key, text, allow_overwrite):
+            store[key] = text
+
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "_client", Client)
+    store |= {"vfseg/scores/1/0": to_bytes("theirs"), "vfseg/scores/1/parts": "1"}
+    assert processes.gather("mine", str, "scores") == ["mine", "theirs"]
+    store["vfseg/scores/1/parts"] = str(2**40)
+    with pytest.raises(ValueError, match=r"process 1 in \d+ parts"):
+        processes.gather("mine", str, "scores")
 
 
 def test_no_other_module_asks_for_what_jax_calls_private():

@@ -1,25 +1,70 @@
-"""What processes tell each other, as text: plain values, arrays and records of them; no code.
+"""What processes tell each other: plain values, arrays and records of them as text; no code.
 
 Pickled, a message could make its reader call anything, and whoever reaches the port of a run can
 send one. Here the reader says which kind of value it expects, and gets one of that kind or an
 error: numbers, texts, paths, arrays; tuples, lists and dicts; dataclasses and named tuples, whose
-annotations say what their fields hold.
+annotations say what their fields hold. On its way a message is compressed (`to_bytes`), and there
+is a largest one, so that a few bytes do not unpack to more than the memory holds.
 """
 
 import base64
 import dataclasses
 import json
 import types
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from vfseg.errors import UserError
+
 Value = TypeVar("Value")
 
 _PLAIN = (bool, int, float, str, type(None))
+LARGEST = 2**32
+"""Most bytes of a message as text, 4 GiB: the scores of about a thousand cases, 4 MB each."""
+
 _NUMBERS = "biuf"  # kinds of arrays, see `numpy.dtype.kind`
+
+
+def to_bytes(value: Any) -> bytes:
+    """The message that `from_bytes` reads, exactly: `to_text`, compressed.
+
+    Raises:
+        TypeError: it holds something that no message can.
+        UserError: it is larger than `LARGEST`.
+    """
+    content = to_text(value).encode()
+    if len(content) > LARGEST:
+        raise UserError(
+            f"a process has {len(content) / 2**30:.3g} GiB to tell the others, and "
+            f"{LARGEST / 2**30:.3g} are the most. Give the run more processes, or fewer cases."
+        )
+    return zlib.compress(content, 1)
+
+
+def from_bytes(content: bytes, kind: type[Value] | Any) -> Value:
+    """What a message says that came compressed.
+
+    Args:
+        content: of the message.
+        kind: as `from_text`.
+
+    Raises:
+        ValueError: it holds anything else, or more than `LARGEST` bytes.
+    """
+    reader = zlib.decompressobj()
+    try:
+        text = reader.decompress(content, LARGEST + 1)
+    except zlib.error as error:
+        raise ValueError(f"a message that is none: {error}") from error
+    if len(text) > LARGEST:
+        raise ValueError(f"a message of more than {LARGEST / 2**30:.3g} GiB")
+    if not reader.eof:
+        raise ValueError("a message that is none: its end is missing")
+    return from_text(text.decode(), kind)
 
 
 def to_text(value: Any) -> str:

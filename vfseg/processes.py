@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 import traceback
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar, Union
 
@@ -27,7 +26,7 @@ from jax._src import clusters, distributed  # neither has a public name
 
 from vfseg import devices, locks
 from vfseg.errors import UserError, in_short
-from vfseg.messages import from_text, to_text
+from vfseg.messages import LARGEST, from_bytes, to_bytes
 from vfseg.stopping import INTERRUPTED, Stopped
 
 Item = TypeVar("Item")
@@ -171,7 +170,7 @@ def gather(result: Result, kind: Any, channel: str = "") -> list[Result]:
     if count() == 1:
         return [result]
     name = channel or f"round{next(_rounds)}"
-    content = zlib.compress(to_text(result).encode(), 1)
+    content = to_bytes(result)
     parts = range(0, len(content), _PART_BYTES)
     for number, start in enumerate(parts):
         part = content[start : start + _PART_BYTES]
@@ -180,9 +179,11 @@ def gather(result: Result, kind: Any, channel: str = "") -> list[Result]:
     results = []
     for process in range(count()):
         number_of_parts = int(_wait_for(f"{name}/{process}/parts"))
+        if number_of_parts > LARGEST // _PART_BYTES:  # compressed, a message is no larger
+            raise ValueError(f"a message of process {process} in {number_of_parts} parts")
         keys = [f"vfseg/{name}/{process}/{number}" for number in range(number_of_parts)]
         joined = b"".join(_client().blocking_key_value_get_bytes(key, 60_000) for key in keys)
-        results.append(from_text(zlib.decompress(joined).decode(), kind))
+        results.append(from_bytes(joined, kind))
     # Whoever is in this round has read the one before.
     if not channel and name != "round0":
         _client().key_value_delete(f"vfseg/round{int(name[5:]) - 1}/{index()}/")

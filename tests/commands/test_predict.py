@@ -100,7 +100,7 @@ def test_maps_are_written_as_they_are_told(tmp_path, checkpoints, capsys):
     said = re.findall(r"^(?:L\d: |No sign ).*", printed, re.M)
     page = (tmp_path / "a" / "page.html").read_text()
     assert said
-    assert all(escape(sentence) in page for sentence in said)
+    assert all(escape(sentence) in re.sub("<[^>]+>", "", page) for sentence in said)
     run(ct, tmp_path / "b", checkpoints, boxes=boxes)
     assert load(tmp_path / "b" / "probability.nii.gz").max() > 0
 

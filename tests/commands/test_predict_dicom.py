@@ -51,10 +51,7 @@ def standing(folder):
 def test_results_of_a_series_are_also_written_as_dicom(tmp_path, case, checkpoints, capsys):
     series, labels = case
     out = tmp_path / "out"
-    run(series, out, checkpoints, vertebrae=labels)
-    assert standing(out) == set()
-    capsys.readouterr()
-    run(series, out, checkpoints, vertebrae=labels, dicom=True)  # more than what stands
+    run(series, out, checkpoints, vertebrae=labels, dicom=True)
     assert f"as DICOM, with name and number of the patient: {out / 'dicom'}" in (
         capsys.readouterr().out
     )
@@ -73,6 +70,46 @@ def test_results_of_a_series_are_also_written_as_dicom(tmp_path, case, checkpoin
     np.testing.assert_array_equal(np.sort(codes), np.sort(stored[stored > 0]))
     run(series, out, checkpoints, vertebrae=labels, overwrite=True)
     assert standing(out) == set(), "they were of a map that is no more"
+
+
+def test_what_stands_is_not_predicted_anew_for_its_dicom_without_a_word(
+    tmp_path, case, checkpoints, monkeypatch
+):
+    """Of the same files another model, or another version, makes other DICOM."""
+    monkeypatch.setattr(command, "open_model", None)  # calling it would fail in another way
+    (series, labels), maps = case, ("probability.nii.gz", "mask.nii.gz", "vertebrae.csv")
+    for name in maps:
+        (tmp_path / name).write_text("of another model")
+    with pytest.raises(UserError, match=r"results stand, but not as DICOM.*--overwrite"):
+        run(series, tmp_path, checkpoints, vertebrae=labels, dicom=True)
+    report = tmp_path / DICOM_REPORT
+    report.parent.mkdir()
+    report.write_text("in the archive")
+    (tmp_path / maps[0]).unlink()
+    for dicom in (True, False):
+        with pytest.raises(UserError, match=r"vfseg-report.dcm: stands already.*--overwrite"):
+            run(series, tmp_path, checkpoints, vertebrae=labels, dicom=dicom)
+    kept = [(tmp_path / name).read_text() for name in maps[1:]]
+    assert kept == ["of another model"] * 2
+    assert report.read_text() == "in the archive"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_was_killed_before_its_dicom_is_made_by_the_same_command(
+    tmp_path, case, checkpoints, monkeypatch
+):
+    series, labels = case
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vfseg.report.dicom_out.structured_report", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(series, tmp_path / "out", checkpoints, vertebrae=labels, dicom=True)
+    assert standing(tmp_path / "out") == {*DICOM_FILES} - {DICOM_REPORT}
+    run(series, tmp_path / "out", checkpoints, vertebrae=labels, dicom=True)
+    assert standing(tmp_path / "out") == {*DICOM_FILES}
 
 
 @pytest.mark.usefixtures("undrawn")

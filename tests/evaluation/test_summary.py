@@ -8,8 +8,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.evaluation.scene import THRESHOLDS, cohort
 from vfseg.digests import damage
-from vfseg.evaluation.measures import MEASURES, read_states
-from vfseg.evaluation.summary import summarise, write_evaluation
+from vfseg.evaluation.measures import MEASURES, case_states, read_states
+from vfseg.evaluation.summary import judged, summarise, write_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def scores():
 
 @pytest.fixture(scope="module")
 def summary(scores):
-    return summarise(scores, THRESHOLDS, split="test", synthetic=True, seed=0)
+    return summarise(judged(scores, THRESHOLDS), split="test", synthetic=True, seed=0)
 
 
 def test_the_keys_of_the_contract_are_there(summary):
@@ -69,12 +69,33 @@ def test_units_are_pooled_over_cases(scores, summary):
 
 
 def test_the_order_in_which_cases_come_changes_nothing(scores, summary):
-    again = summarise(scores[::-1], THRESHOLDS, split="test", synthetic=True, seed=0)
+    again = summarise(judged(scores[::-1], THRESHOLDS), split="test", synthetic=True, seed=0)
     assert again == summary
 
 
+def test_the_counts_of_an_evaluation_are_taken_once(tmp_path, scores, monkeypatch):
+    taken = []
+
+    def counted(*given):
+        taken.append(given)
+        return case_states(*given)
+
+    monkeypatch.setattr("vfseg.evaluation.summary.case_states", counted)
+    cases = judged(scores, THRESHOLDS)
+    write_evaluation(tmp_path, summarise(cases, split="test", synthetic=True, seed=0), cases)
+    assert len(taken) == 1
+    assert read_states(tmp_path / "states.npz").cases == cases.states.cases
+
+
+def test_every_case_is_judged_by_its_own_thresholds_in_the_order_of_ids(scores):
+    other = replace(THRESHOLDS, fused=0.3)
+    cases = judged(scores[::-1], THRESHOLDS, {"case2": other})
+    assert [score.case.case_id for score in cases.scores] == [f"case{i}" for i in range(6)]
+    assert cases.by == [THRESHOLDS] * 2 + [other] + [THRESHOLDS] * 3
+
+
 def test_what_is_written_agrees_with_the_summary(tmp_path, scores, summary):
-    write_evaluation(tmp_path, summary, scores[::-1], THRESHOLDS)
+    write_evaluation(tmp_path, summary, judged(scores[::-1], THRESHOLDS))
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     tables = {}
     for name in ("cases", "vertebrae", "lesions", "truth_lesions", "tables"):
@@ -100,7 +121,7 @@ def test_what_is_written_agrees_with_the_summary(tmp_path, scores, summary):
 
 
 def test_damage_to_any_file_of_an_evaluation_is_noticed(tmp_path, scores, summary):
-    write_evaluation(tmp_path, summary, scores, THRESHOLDS)
+    write_evaluation(tmp_path, summary, judged(scores, THRESHOLDS))
     files = sorted(path for path in tmp_path.iterdir() if path.name != "digests.json")
     assert len(files) == 7
     (tmp_path / "fusion.csv").write_text("written by another command")
@@ -113,9 +134,9 @@ def test_damage_to_any_file_of_an_evaluation_is_noticed(tmp_path, scores, summar
 
 
 def test_without_a_lesion_the_list_has_the_same_first_line(tmp_path, scores, summary):
-    write_evaluation(tmp_path, summary, scores, THRESHOLDS)
+    write_evaluation(tmp_path, summary, judged(scores, THRESHOLDS))
     first, second, *_ = (tmp_path / "lesions.csv").read_text().splitlines()
     assert second
     silent = [replace(s, lesion_rows=()) for s in scores]
-    write_evaluation(tmp_path, summary, silent, THRESHOLDS)
+    write_evaluation(tmp_path, summary, judged(silent, THRESHOLDS))
     assert (tmp_path / "lesions.csv").read_text().splitlines() == [first]

@@ -4,7 +4,9 @@ import base64
 import json
 import re
 
+import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
 from tests.report.listed import make_about, make_lists
 from tests.report.scene import make_scene, without_spine
@@ -36,6 +38,7 @@ def text_of(page, language):
     other = {"en": "ja", "ja": "en"}[language]
     page = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
     page = re.sub(rf'<span lang="{other}">.*?</span>', "", page, flags=re.S)
+    page = re.sub(r"</?(?:b|span|button)\b[^>]*>", "", page)  # within a line
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)).replace(" ,", ",")
 
 
@@ -47,7 +50,7 @@ def test_the_page_begins_with_the_sentences_in_both_languages(tmp_path):
         "map 1.73 mL in the middle of the body."
     )
     assert sentence in english
-    assert english.index(sentence) < english.index("Vertebrae") < english.index("CT and map")
+    assert english.index(sentence) < english.index("CT and map") < english.index("Vertebrae")
     assert "L1：骨折の可能性が高い（0.93）。椎体高減少 39 %（中央）" in japanese
     for term in ("椎体", "骨折確率", "矢状断", "前縁高"):
         assert term in japanese
@@ -109,6 +112,27 @@ def test_the_viewer_begins_at_what_the_sentences_begin_with(tmp_path):
     about = make_about()._replace(lists=CaseLists(lists.vertebrae, [*lists.lesions, elsewhere]))
     content = re.search(r'"start": ?(\[[^]]*\])', written(tmp_path, about=about))
     assert json.loads(content[1]) == [35.0, 38.5, 54.75]
+
+
+def test_a_click_on_what_is_to_be_looked_at_leads_to_its_surest_lesion(tmp_path):
+    """L1 asks for a look and has a lesion; L2 does not, and is shown in its middle."""
+    scene, page = make_scene(), written(tmp_path)
+    (sentence,) = re.findall(r'<p class="sentence likely"><button[^>]*data-mm="([^"]*)"', page)
+    rows = dict(re.findall(r'<tr data-level="(L\d)".*?data-mm="([^"]*)"', page, re.S))
+    assert sentence == rows["L1"] == "35.00 38.50 54.75"
+    middle = apply_affine(scene.ct.affine, scene.spine.vertebrae[1].centre)
+    np.testing.assert_allclose([float(at) for at in rows["L2"].split()], middle, atol=0.01)
+
+
+@pytest.mark.parametrize(("verdict", "mark"), [("fracture likely", "likely"), ("review", "review")])
+def test_a_verdict_has_its_own_mark_wherever_its_vertebra_stands(tmp_path, verdict, mark):
+    first, *others = make_lists().vertebrae
+    lists = CaseLists([first | {"verdict": verdict}, *others], make_lists().lesions)
+    page = written(tmp_path, about=make_about()._replace(lists=lists)).split("</style>")[1]
+    assert page.count(f'class="sentence {mark}"') == 1
+    assert page.count(f'<tr data-level="L1" class="{mark}">') == 1
+    assert page.count(f'class="go {mark}"') == 2  # in its sentence, beside the picture
+    assert page.count(mark + '"') == 4
 
 
 def test_nothing_within_a_script_ends_it():

@@ -4,6 +4,7 @@ import re
 
 from tests.report.listed import make_lists
 from vfseg.evaluation.sentences import sentences
+from vfseg.evaluation.verdict import REVIEW
 from vfseg.files import write_table
 from vfseg.report.case_lists import CaseLists
 from vfseg.report.cases_page import write_cases_page
@@ -27,6 +28,13 @@ def likely(probability):
     return lists._replace(vertebrae=[lists.vertebrae[0] | {"probability": probability}])
 
 
+def text_of(page, language):
+    """What a reader of a language sees."""
+    other = {"en": "ja", "ja": "en"}[language]
+    page = re.sub(rf'<span lang="{other}">.*?</span>', "", page, flags=re.S)
+    return re.sub(r"<[^>]+>", "", page)
+
+
 def names_on(page):
     return re.findall(r'<a href="[^"]*">([^<]*)</a>', page)
 
@@ -41,7 +49,24 @@ def test_cases_that_ask_for_a_look_come_first_the_surest_at_the_top(tmp_path):
     assert "2 of 4 CTs ask for a look" in page
     for lists in found.values():
         for language in ("en", "ja"):
-            assert all(line in page for line in sentences(lists, language))
+            assert all(line in text_of(page, language) for line in sentences(lists, language))
+
+
+def test_a_case_is_marked_as_the_surest_verdict_in_it(tmp_path):
+    likely_one = likely(0.9).vertebrae[0]
+    review = likely_one | {"level": "L3", "verdict": REVIEW, "probability": 0.4}
+    found = {
+        "a": CaseLists([review], []),
+        "b": CaseLists([review, likely_one], []),
+        "c": healthy(),
+    }
+    for name, lists in found.items():
+        write_results(tmp_path / name, lists)
+    page = write_cases_page(tmp_path, list(found)).read_text().split("<tbody>")[1]
+    rows = re.findall(r'<tr(?: class="(\w*)")?>\s*<th scope="row"><a[^>]*>(\w)', page)
+    assert rows == [("likely", "b"), ("review", "a"), ("", "c")]
+    lines = re.findall(r'<p class="sentence (\w*)"><strong>(\w*)', page)
+    assert lines == [("review", "L3"), ("likely", "L1"), ("review", "L3"), ("", "")]
 
 
 def test_it_says_what_the_results_must_be_read_with(tmp_path):

@@ -122,6 +122,21 @@ def test_it_begins_at_the_surest_lesion(driver):
     assert re.search(r"i, j, k \d+, \d+, \d+ · -?\d+ HU · p 0\.\d\d", text(driver, "#place"))
 
 
+def test_what_was_found_is_named_and_shown_without_scrolling(driver):
+    """On a radiologist's screen and on a phone: the sentence, the level, the picture along it."""
+    for width, height in ((1440, 900), (390, 844)):
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        driver.execute_script("window.scrollTo(0, 0)")
+        bottoms = driver.execute_script(
+            "return ['.sentence.likely', '.levels .go.likely', '.curved .row'].map("
+            "  (one) => document.querySelector(one).getBoundingClientRect().bottom)"
+        )
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        assert max(bottoms) <= height
+    assert text(driver, ".sentence.likely").startswith("L1: fracture likely (0.93).")
+
+
 def test_the_tables_say_what_the_lists_say(driver):
     lists = make_about().lists
     for row in lists.vertebrae:
@@ -210,18 +225,37 @@ def test_a_click_on_a_vertebra_goes_there_in_all_views(driver, scene, selector):
     assert pixels(driver, "solid") != turned
 
 
-def test_on_an_oblique_ct_a_click_on_a_vertebra_goes_there(tmp_path, driver):
+def close_up(driver):
+    """How far the planes are enlarged; pixels of the cross and the middle of the axial one."""
+    zoom, cross, tile = driver.execute_script(
+        "const p = viewers.planes, tile = p.screenSlices.find((one) => one.axCorSag === 0);"
+        "return [p.scene.pan2Dxyzmm[3], [...p.frac2canvasPosWithTile(p.scene.crosshairPos, 0).pos],"
+        "  [...tile.leftTopWidthHeight]]"
+    )
+    left, top, width, height = tile
+    return zoom, cross, [left + width / 2, top + height / 2]
+
+
+def test_on_an_oblique_ct_a_click_on_a_vertebra_goes_there_and_comes_close(tmp_path, driver):
     """By NiiVue's own whole affine; the one that it uses unasked leaves the rotation out."""
     scene = make_scene(degrees=15.0)
     write_case_page(scene, make_about(), build_solids(scene), (), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("CLOSE_MM = 80") == 1
+    (tmp_path / "page.html").write_text(page.replace("CLOSE_MM = 80", "CLOSE_MM = 20"))
     before = driver.current_url
     driver.get((tmp_path / "page.html").as_uri())
     try:
         loaded(driver)
-        for level, vertebra in zip(("L1", "L2"), scene.spine.vertebrae, strict=True):
+        centre = apply_affine(scene.ct.affine, scene.spine.vertebrae[1].centre)
+        for level, expected in (("L2", centre), ("L1", [35.0, 38.5, 54.75])):
             click(driver, f"#vertebrae tr[data-level={level}] .go")
-            expected = apply_affine(scene.ct.affine, vertebra.centre)
             np.testing.assert_allclose(place(driver), expected, atol=2.0)
+            zoom, cross, middle = close_up(driver)
+            assert zoom == pytest.approx(60 / 20)  # the CT is 60 mm deep
+            np.testing.assert_allclose(cross, middle, atol=2)
+        click(driver, "#close")
+        assert driver.execute_script("return viewers.planes.scene.pan2Dxyzmm[3]") == 1
     finally:
         driver.get(before)
         loaded(driver)

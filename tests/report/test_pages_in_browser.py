@@ -7,6 +7,8 @@ from tests.browser import open_browser, requests_of, what_axe_finds
 from tests.report.test_cases_page import healthy, likely, write_results
 from tests.report.test_page import fill
 from vfseg.audit.page import write_audit_page
+from vfseg.evaluation.verdict import REVIEW
+from vfseg.report.case_lists import CaseLists
 from vfseg.report.cases_page import write_cases_page
 from vfseg.report.page import write_page
 
@@ -18,11 +20,13 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     write_results(folder / "cts" / "a", likely(0.9), outside_training="slices 5 mm apart")
     write_results(folder / "cts" / "b", healthy())
+    review = likely(0.4).vertebrae[0] | {"verdict": REVIEW}
+    write_results(folder / "cts" / "c", CaseLists([review], []))
     case = write_case(folder, "dots", seed=1, fractures=sheet(), patient="p")
     return {
         "run": write_page(folder / "run", fill(folder / "run", cases=("case-1",))),
         "data set": write_audit_page(audit(case), [case], folder / "audit", progress=False),
-        "folder": write_cases_page(folder / "cts", ["a", "b"]),
+        "folder": write_cases_page(folder / "cts", ["a", "b", "c"]),
     }
 
 
@@ -50,6 +54,24 @@ def test_a_narrow_screen_has_nothing_beside_it_that_no_key_reaches(driver, pages
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert wide <= 390
     assert found == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_likely_fracture_and_a_vertebra_for_review_differ_in_colour_and_in_line(
+    driver, pages, scheme
+):
+    driver.get(pages["folder"].as_uri())
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    looks = driver.execute_script(
+        "return ['likely', 'review'].map((mark) => {"
+        "  const look = getComputedStyle(document.querySelector(`.sentence.${mark}`));"
+        "  return [look.borderLeftStyle, look.borderLeftColor]; })"
+    )
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    (full, red), (broken, other) = looks
+    assert (full, broken) == ("solid", "dashed")
+    assert red != other
 
 
 def test_the_page_of_a_folder_leads_to_the_page_of_a_ct_in_the_language_that_was_chosen(

@@ -1,13 +1,14 @@
 """The page of `vfseg pick` in a real browser: bodies are clicked, one is named, a file comes."""
 
 import importlib.util
+import re
 import time
 
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 
-from tests.browser import open_browser, requests_of
+from tests.browser import open_browser, requests_of, what_axe_finds
 from tests.report.scene import make_scene
 from tests.report.test_page_in_browser import place, text, wait_until
 from vfseg.data.points import vertebrae_from_points
@@ -150,3 +151,25 @@ def test_names_that_do_not_reach_are_said(driver, scene, centres):
     assert names(driver) == ["L5", ""]
     assert not can_download(driver)
     assert text(driver, "#said") == "There is no name for all: check it."
+
+
+def test_the_language_is_that_of_the_page_of_a_case_and_is_switched(driver, scene, centres):
+    put(driver, scene, centres[0])
+    driver.find_element("id", "language").click()
+    shown = driver.execute_script("return document.body.innerText")
+    labels = driver.execute_script(
+        "return [...document.querySelectorAll('#points [aria-label]')].map(e => e.ariaLabel)"
+    )
+    driver.find_element("id", "language").click()
+    assert "椎体の位置の指定" in shown
+    assert "いずれか 1 つの椎体名を選んでください。" in shown
+    assert not re.search("vertebra|Click|Download|Name|Research", shown)
+    assert labels == ["1 番目の椎体名", "1 番目の椎体を削除"]
+    assert text(driver, "#said") == "Name one of them."
+    assert names(driver) == [""], "the point stays"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_names_and_keyboard_are_as_they_should_be(driver, scene, centres, scheme):
+    put(driver, scene, centres[0])
+    assert what_axe_finds(driver, scheme) == []

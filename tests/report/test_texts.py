@@ -13,7 +13,10 @@ from vfseg.report.texts import texts
 FOLDER = Path(vfseg.report.__file__).parent
 CODE = "".join(
     (FOLDER / name).read_text()
-    for name in (*(f"templates/{page}.html.j2" for page in ("case", "cases")), "case_page.py")
+    for name in (
+        *(f"templates/{page}.html.j2" for page in ("case", "cases", "pick")),
+        *("case_page.py", "picker.py"),
+    )
 )
 
 

@@ -15,7 +15,10 @@ from vfseg.report.view_grid import packed, view_volumes
 
 
 def opened(content):
-    return nib.Nifti1Image.from_bytes(gzip.decompress(content))
+    """A packed volume with axes d, h, w again."""
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(content))
+    turned = image.affine[:, [2, 1, 0, 3]]
+    return nib.Nifti1Image(np.asarray(image.dataobj).T, turned)
 
 
 def test_a_small_ct_keeps_its_own_voxels_and_its_place():
@@ -89,6 +92,14 @@ def test_without_vertebrae_the_map_says_where_to_look():
     np.testing.assert_array_equal(volumes.grid.origin, low)
     nothing = dataclasses.replace(scene, probability=np.zeros(scene.ct.shape, np.float32))
     assert view_volumes(nothing).grid.shape == scene.ct.shape
+
+
+def test_behind_the_header_a_packed_volume_is_the_bytes_of_its_array_and_its_range_is_known():
+    volumes = view_volumes(make_scene())
+    content = gzip.decompress(packed(volumes.ct, volumes.grid, 10.0, -1000.0))
+    assert content[-volumes.ct.size :] == volumes.ct.tobytes()
+    header = nib.Nifti1Image.from_bytes(content).header
+    assert (header["cal_min"], header["cal_max"]) == (-1000, 1550)
 
 
 def test_equal_volumes_are_packed_into_equal_bytes():

@@ -17,7 +17,7 @@ from vfseg.evaluation.case_scores import CaseScores, KnownCase, measure_case
 from vfseg.evaluation.floors import crop_region
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SliceScores
-from vfseg.evaluation.summary import summarise
+from vfseg.evaluation.summary import judged, summarise
 from vfseg.evaluation.truth import known_fractures
 from vfseg.inference.case import Prediction
 from vfseg.inference.case_map import Slab
@@ -80,7 +80,8 @@ def evaluate(
             _score(case, one.result.found, model, marked)
             for case, one in zip(cases, several, strict=True)
         ]
-    summary = summarise(scores, model.thresholds, split="", synthetic=model.synthetic, seed=seed)
+    cases_judged = judged(scores, model.thresholds)
+    summary = summarise(cases_judged, split="", synthetic=model.synthetic, seed=seed)
     return {name: value for name, value in summary.items() if name not in _OF_A_RUN}
 
 

@@ -79,10 +79,18 @@ def predict_maps(
 
 
 def finish(result: CaseResult, folder: Path) -> None:
-    """Draws the pictures of a result beside its maps, and writes its list of vertebrae.
+    """Draws the pictures of a result beside its maps, and writes its list of vertebrae."""
+    draw(result, folder)
+    list_vertebrae(result, folder)
 
-    The list comes last: where it stands, everything does, and of one model.
-    """
+
+def list_vertebrae(result: CaseResult, folder: Path) -> None:
+    """Writes the list that comes last: where it stands, everything does, and of one model."""
+    write_table(folder / VERTEBRAE, result.listed.vertebrae)
+
+
+def draw(result: CaseResult, folder: Path) -> None:
+    """Draws the pictures and the page of a result beside its maps."""
     for picture in folder.glob("place-*.png"):
         picture.unlink()
     found, model = result.found, result.model
@@ -102,7 +110,6 @@ def finish(result: CaseResult, folder: Path) -> None:
         result.case.case_id, lists_of(result.listed), model.synthetic, outside=found.outside
     )
     draw_case(scene, about, folder)
-    write_table(folder / VERTEBRAE, result.listed.vertebrae)
 
 
 def finish_dicom(result: CaseResult, source: Source, folder: Path) -> None:

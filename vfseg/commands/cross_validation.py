@@ -26,7 +26,7 @@ from vfseg.errors import UserError, quantity
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.evaluate import Evaluator
 from vfseg.evaluation.slices import SliceSpool
-from vfseg.evaluation.summary import summarise, write_evaluation
+from vfseg.evaluation.summary import judged, summarise, write_evaluation
 from vfseg.evaluation.summary_shape import SUMMARY
 from vfseg.evaluation.thresholds import out_of_sample
 from vfseg.files import sweep
@@ -125,19 +125,12 @@ def _standing(workdir: Path) -> dict[str, Any] | None:
 def _write(folds: Sequence[Fold], workdir: Path, made_from: dict[str, Any]) -> None:
     scores, by_case, thresholds = judge_out_of_fold(folds)
     config = folds[0].run.config
-    summary = summarise(
-        *(scores, thresholds),
-        split=POOLED,
-        synthetic=config.synthetic,
-        seed=config.seed,
-        by_case=by_case,
-    )
+    cases = judged(scores, thresholds, by_case)
+    summary = summarise(cases, split=POOLED, synthetic=config.synthetic, seed=config.seed)
     for name in ("threshold", "slice_threshold", "vertebra_threshold"):
         summary[name]["chosen_on"] = POOLED
     save_thresholds(workdir, made_from["steps"], thresholds, config.inference.fusion)
-    write_evaluation(
-        workdir / "evaluation", summary | made_from, scores, thresholds, by_case=by_case
-    )
+    write_evaluation(workdir / "evaluation", summary | made_from, cases)
 
 
 def judge_out_of_fold(

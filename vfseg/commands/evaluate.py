@@ -18,7 +18,7 @@ from vfseg.evaluation.compare import compare_runs, comparison_text
 from vfseg.evaluation.evaluate import Evaluator, gather_scores
 from vfseg.evaluation.fusion_comparison import compare_fusions, fusion_text
 from vfseg.evaluation.measures import read_states
-from vfseg.evaluation.summary import summarise, write_evaluation
+from vfseg.evaluation.summary import judged, summarise, write_evaluation
 from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
 from vfseg.files import make_sure_of_room, write_table
 from vfseg.inference.estimate import result_bytes
@@ -62,12 +62,13 @@ def evaluate(run: Run) -> Evaluated:
     if processes.is_first():
         save_thresholds(run.checkpoints, trained.step, thresholds, config.inference.fusion)
     if test and processes.is_first():
+        judged_cases = judged(scores, thresholds)
         summary = summarise(
-            scores, thresholds, split="test", synthetic=config.synthetic, seed=config.seed
+            judged_cases, split="test", synthetic=config.synthetic, seed=config.seed
         )
         summary["step"] = trained.step
         summary["data"] = run.data_hash("validation", "test")
-        write_evaluation(run.workdir / "evaluation", summary, scores, thresholds)
+        write_evaluation(run.workdir / "evaluation", summary, judged_cases)
     return Evaluated(thresholds, scores)
 
 

@@ -9,7 +9,13 @@ from absl import logging
 from tqdm import tqdm
 
 from vfseg import RESEARCH_USE, processes
-from vfseg.commands.case_result import TAKES_LESS, finish, finish_dicom, predict_maps
+from vfseg.commands.case_result import (
+    TAKES_LESS,
+    draw,
+    finish_dicom,
+    list_vertebrae,
+    predict_maps,
+)
 from vfseg.commands.request import AUTO, Request, cases_of, check_dicom, without_vertebrae
 from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
@@ -96,6 +102,9 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
         kept = len(wanted) - len(todo)
         words = "the result stands and is" if kept == 1 else f"{kept} results stand and are"
         print(f"{request.output}: {words} kept; --overwrite replaces what stands")
+    kept_from = {at: words for _, at in todo if (words := _kept_from(request, at))}
+    if todo and len(kept_from) == len(todo):
+        raise UserError("\n  ".join(kept_from.values()))
     todo = list(processes.share(todo))
     if not todo:
         return
@@ -115,6 +124,8 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
             break
         tried += 1
         try:
+            if directory in kept_from:
+                raise UserError(kept_from[directory])
             with enough_memory(TAKES_LESS):
                 known = _with_vertebrae(case, request, directory)
                 _predict(known, model, request, directory)
@@ -137,6 +148,25 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
             f"which are kept; the same command {'without --overwrite ' * request.overwrite}"
             "predicts the others."
         )
+
+
+def _kept_from(request: Request, folder: Path) -> str:
+    """Why a case that is not done is not predicted unasked; "" where nothing speaks against it.
+
+    Its results stand and DICOM of them is asked for, or DICOM stands whose maps are gone: another
+    model would replace them by others. DICOM without its report is of a run that ended half way.
+    """
+    anew = "--overwrite predicts anew and replaces what stands; or name another --output."
+    if request.overwrite:
+        return ""
+    if _stands(folder):
+        return f"{folder}: results stand, but not as DICOM, which comes with them. {anew}"
+    if (folder / DICOM_REPORT).exists():
+        return (
+            f"{folder / DICOM_REPORT}: stands already, though not all of the maps and lists that "
+            f"it came with. {anew}"
+        )
+    return ""
 
 
 def _make_sure_of_room(output: Path, cases: Sequence[Case], model: Model) -> None:
@@ -182,15 +212,20 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
     make_sure_of(output)
     source = open_source(case.ct) if request.dicom else None
     result = predict_maps(case, model, request.reading, output, everywhere=request.everywhere)
-    finish(result, output)
+    draw(result, output)
     with tqdm.external_write_mode():
         _print(case, result.found, result.listed, output, everywhere=request.everywhere)
     if source is not None:
-        finish_dicom(result, source, output)
+        try:
+            finish_dicom(result, source, output)
+        except UserError:  # the other results are whole
+            list_vertebrae(result, output)
+            raise
         with tqdm.external_write_mode():
             print(
                 f"as DICOM, with name and number of the patient: {(output / DICOM_REPORT).parent}"
             )
+    list_vertebrae(result, output)
 
 
 def _print(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,39 @@ _TRUTH_COLUMNS = (
 )
 
 
+class Judged(NamedTuple):
+    """The test cases of an evaluation, each with the thresholds that judged it.
+
+    Attributes:
+        scores: by case id: the order in which cases were scored must not move a resample.
+        thresholds: of the evaluation, from validation.
+        by: thresholds of each case, in the order of the scores.
+        states: the counts behind every figure.
+    """
+
+    scores: list[CaseScores]
+    thresholds: Thresholds
+    by: list[Thresholds]
+    states: States
+
+
+def judged(
+    scores: Sequence[CaseScores],
+    thresholds: Thresholds,
+    by_case: Mapping[str, Thresholds] = MappingProxyType({}),
+) -> Judged:
+    """Judges the cases of an evaluation.
+
+    Args:
+        scores: of the test cases, in any order.
+        thresholds: from validation.
+        by_case: case id -> thresholds by which it is judged, where these differ from case to case.
+    """
+    scores = sorted(scores, key=lambda score: score.case.case_id)
+    by = [by_case.get(score.case.case_id, thresholds) for score in scores]
+    return Judged(scores, thresholds, by, states_of(scores, by))
+
+
 def states_of(scores: Sequence[CaseScores], thresholds: Sequence[Thresholds]) -> States:
     """The counts of a run, or of several that predicted a part of the cases each.
 
@@ -65,28 +98,16 @@ def measured(states: States, *, seed: int) -> dict[str, dict[str, Any]]:
     return levels
 
 
-def summarise(
-    scores: Sequence[CaseScores],
-    thresholds: Thresholds,
-    *,
-    split: str,
-    synthetic: bool,
-    seed: int,
-    by_case: Mapping[str, Thresholds] = MappingProxyType({}),
-) -> dict[str, Any]:
+def summarise(cases: Judged, *, split: str, synthetic: bool, seed: int) -> dict[str, Any]:
     """The content of `summary.json`.
 
     Args:
-        scores: of the test cases.
-        thresholds: from validation.
+        cases: of `judged`.
         split: name of the split.
         synthetic: whether the truth is synthetic.
         seed: of the bootstrap.
-        by_case: case id -> thresholds by which it was judged, where these differ from case to case.
     """
-    scores = _in_order(scores)
-    judged_by = [by_case.get(score.case.case_id, thresholds) for score in scores]
-    states = states_of(scores, judged_by)
+    scores, thresholds, judged_by, states = cases
     counts = {name: table.sum(axis=0) for name, table in states.counts.items()}
     levels = measured(states, seed=seed)
     floor = hu_threshold_floor(sum((s.hounsfield for s in scores), HounsfieldHistogram()))
@@ -142,26 +163,16 @@ def summarise(
     }
 
 
-def write_evaluation(
-    folder: Path,
-    summary: Mapping[str, Any],
-    scores: Sequence[CaseScores],
-    thresholds: Thresholds,
-    *,
-    by_case: Mapping[str, Thresholds] = MappingProxyType({}),
-) -> None:
+def write_evaluation(folder: Path, summary: Mapping[str, Any], cases: Judged) -> None:
     """Writes the tables, `states.npz`, `summary.json` and, when they stand, their digests.
 
     Args:
         folder: of the files.
         summary: of `summarise`.
-        scores: as there.
-        thresholds: as there.
-        by_case: as there.
+        cases: as there.
     """
-    scores, synthetic = _in_order(scores), summary["synthetic"]
-    judged_by = [by_case.get(score.case.case_id, thresholds) for score in scores]
-    rows = [_case_row(score, each.fused, synthetic) for score, each in zip(scores, judged_by)]
+    scores, synthetic = cases.scores, summary["synthetic"]
+    rows = [_case_row(score, each.fused, synthetic) for score, each in zip(scores, cases.by)]
     write_table(folder / "cases.csv", rows)
     write_table(folder / "vertebrae.csv", [row for s in scores for row in s.vertebra_rows])
     found = [row for s in scores for row in s.lesion_rows]
@@ -169,15 +180,9 @@ def write_evaluation(
     known = [row for s in scores for row in _truth_rows(s)]
     write_table(folder / "truth_lesions.csv", known, _TRUTH_COLUMNS)
     write_table(folder / "tables.csv", list(_table_rows(summary)))
-    states = states_of(scores, judged_by)
-    write_states(folder / "states.npz", states)
+    write_states(folder / "states.npz", cases.states)
     write_json(folder / "summary.json", summary)
     write_digests(folder, _WRITTEN)  # last: where they are right, all of it stands
-
-
-def _in_order(scores: Sequence[CaseScores]) -> list[CaseScores]:
-    """By case id: the order in which cases were scored must not move a resample."""
-    return sorted(scores, key=lambda score: score.case.case_id)
 
 
 def _truth_rows(score: CaseScores) -> Iterator[dict[str, Any]]:

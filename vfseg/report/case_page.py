@@ -14,16 +14,16 @@ from vfseg.drawing.figures import BONE_WINDOW, REFERENCE, Picture
 from vfseg.drawing.page import write_html
 from vfseg.evaluation.findings import LISTED_ML
 from vfseg.evaluation.heights import SITES
-from vfseg.evaluation.phrases import LANGUAGES
-from vfseg.evaluation.sentences import answer_of, asks, loss_of, sentences
+from vfseg.evaluation.sentences import answer_of, asks, loss_of
 from vfseg.report.case_lists import CaseLists
 from vfseg.report.curved import curved_picture
 from vfseg.report.figures import PROBABILITY_COLOURS
 from vfseg.report.mesh import packed_surfaces
 from vfseg.report.niivue import niivue_module, within_script
+from vfseg.report.said_findings import mark_of, said_findings
 from vfseg.report.scene import Scene
 from vfseg.report.solids import Solids
-from vfseg.report.texts import both, said, word
+from vfseg.report.texts import said, word
 from vfseg.report.view_grid import (
     HU_STEP,
     LOWEST_HU,
@@ -63,14 +63,14 @@ class Level(NamedTuple):
     Attributes:
         name: of the level.
         probability: of a fracture, two decimals; "" where it is not known.
-        asks: whether it is to be looked at.
+        mark: how it is marked, see `mark_of`.
         top: from the upper edge of the picture, per cent.
         mm: where it lies, "x y z" in RAS+ mm.
     """
 
     name: str
     probability: str
-    asks: bool
+    mark: str
     top: float
     mm: str
 
@@ -102,7 +102,7 @@ def write_case_page(
         name=about.name,
         about=about,
         said=said,
-        sentences=said_sentences(about.lists),
+        findings=[(_place_of(f.level, scene, about.lists), f) for f in said_findings(about.lists)],
         vertebrae=_vertebra_table(scene, about.lists),
         lesions=_lesion_table(about.lists),
         least=f"{LISTED_ML:g}",
@@ -128,25 +128,15 @@ def _viewer(scene: Scene, about: About, solids: Solids | None) -> dict[str, Any]
     }
 
 
-def said_sentences(lists: CaseLists) -> list[tuple[Markup, bool]]:
-    """The sentences of a case, each in every language, and whether it asks for a look."""
-    if not lists.vertebrae:
-        return []
-    asked = any(asks(row) for row in lists.vertebrae)
-    said_in = {language: sentences(lists, language) for language in LANGUAGES}
-    return [(both(dict(zip(LANGUAGES, lines))), asked) for lines in zip(*said_in.values())]
-
-
 def _vertebra_table(scene: Scene, lists: CaseLists) -> dict[str, Any]:
-    places = {v.level: _mm(apply_affine(scene.ct.affine, v.centre)) for v in scene.spine.vertebrae}
     truth = any("fractured" in row for row in lists.vertebrae)
     head = ["level", "verdict", "probability", "genant", "loss"]
     head += [*(f"height_{site}" for site in SITES), "map_ml", "why", "flags"]
     rows = [
         {
             "level": row["level"],
-            "mm": places.get(row["level"], ""),
-            "asks": asks(row),
+            "mm": _place_of(row["level"], scene, lists),
+            "mark": mark_of(row),
             "cells": [*_cells(row), *_truth_cell(row)],
         }
         for row in lists.vertebrae
@@ -210,12 +200,36 @@ def _levels(scene: Scene, lists: CaseLists, volumes: ViewVolumes) -> list[Level]
             Level(
                 vertebra.level,
                 _decimals(row.get("probability"), 2),
-                bool(row) and asks(row),
+                mark_of(row) if row else "",
                 round(100 * from_top / depth, 2),
-                _mm(apply_affine(scene.ct.affine, vertebra.centre)),
+                _place_of(vertebra.level, scene, lists),
             )
         )
     return found
+
+
+def _place_of(level: str, scene: Scene, lists: CaseLists) -> str:
+    """Where a click on a vertebra leads, "x y z" in RAS+ mm; "" where the spine lacks it."""
+    place = _shown_at(level, scene, lists)
+    return "" if place is None else _mm(place)
+
+
+def _shown_at(level: str, scene: Scene, lists: CaseLists) -> np.ndarray | None:
+    """What is to be seen of a vertebra, RAS+ mm: its surest lesion where it is to be looked at.
+
+    Otherwise, and without a lesion, it is the middle of its body.
+    """
+    if any(row["level"] == level and asks(row) for row in lists.vertebrae):
+        lesions = [row for row in lists.lesions if row["level"] == level]
+        if lesions:
+            return _surest(lesions)
+    centres = [v.centre for v in scene.spine.vertebrae if v.level == level]
+    return apply_affine(scene.ct.affine, centres[0]) if centres else None
+
+
+def _surest(lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    surest = max(lesions, key=lambda row: row["max_probability"])
+    return np.array([surest[f"{axis}_mm"] for axis in "xyz"])
 
 
 def _how(volumes: ViewVolumes) -> Markup:
@@ -243,12 +257,14 @@ def _start(scene: Scene, lists: CaseLists, volumes: ViewVolumes) -> np.ndarray:
     Where none asks for a look it is the surest lesion of all, and without one the middle.
     """
     asked = [row for row in lists.vertebrae if asks(row)]
-    worst = max(asked, key=lambda row: row["probability"] or 0.0, default={"level": ""})["level"]
-    lesions = [row for row in lists.lesions if not worst or row["level"] == worst]
-    if lesions:
-        surest = max(lesions, key=lambda row: row["max_probability"])
-        return np.array([surest[f"{axis}_mm"] for axis in "xyz"])
-    centres = [v.centre for v in scene.spine.vertebrae if v.level == worst or not worst]
+    if asked:
+        worst = max(asked, key=lambda row: row["probability"] or 0.0)["level"]
+        place = _shown_at(worst, scene, lists)
+        if place is not None:
+            return place
+    if lists.lesions:
+        return _surest(lists.lesions)
+    centres = [v.centre for v in scene.spine.vertebrae]
     if centres:
         return apply_affine(scene.ct.affine, centres[len(centres) // 2])
     return apply_affine(volumes.grid.affine, (np.array(volumes.grid.shape) - 1) / 2)
@@ -257,15 +273,14 @@ def _start(scene: Scene, lists: CaseLists, volumes: ViewVolumes) -> np.ndarray:
 def _content(scene: Scene, about: About, volumes: ViewVolumes, solids: Solids | None) -> Markup:
     """What the script of the page reads, as JSON."""
     grid, geometry = volumes.grid, scene.ct.geometry
-    slope = volumes.most_uncertain / 255
-    files = {
-        "ct": packed(volumes.ct, grid, HU_STEP, LOWEST_HU),
-        "probability": packed(volumes.probability, grid, 1 / 255),
+    over = {
+        "probability": volumes.probability,
+        "uncertainty": volumes.uncertainty,
+        "truth": volumes.truth,
     }
-    if volumes.uncertainty is not None:
-        files["uncertainty"] = packed(volumes.uncertainty, grid, slope)
-    if volumes.truth is not None:
-        files["truth"] = packed(volumes.truth, grid, labels=True)
+    files = {"ct": packed(volumes.ct, grid, HU_STEP, LOWEST_HU)} | {
+        name: compressed(array.tobytes()) for name, array in over.items() if array is not None
+    }
     curved = curved_picture(volumes, scene.spine.vertebrae)
     thresholds, ml = volume_at(
         scene.probability, scene.threshold, float(np.prod(scene.ct.voxel_spacing)) / 1000
@@ -282,7 +297,6 @@ def _content(scene: Scene, about: About, volumes: ViewVolumes, solids: Solids | 
         "to_grid": np.linalg.inv(grid.affine).tolist(),
         "from_mm": np.linalg.inv(geometry.stored_affine).tolist(),
         "hu": {"step": HU_STEP, "lowest": LOWEST_HU},
-        "most_uncertain": volumes.most_uncertain,
         "colours": (PROBABILITY_COLOURS(np.arange(256)) * 255).round().astype(int).tolist(),
         "truth_colour": [int(REFERENCE[at : at + 2], 16) for at in (1, 3, 5)],
         "threshold": scene.threshold,

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from markupsafe import Markup
-
 from vfseg.data.outputs import OUTSIDE_TRAINING
 from vfseg.drawing.page import write_html
 from vfseg.evaluation.sentences import asks
 from vfseg.report.case_lists import CaseLists, read_lists
-from vfseg.report.case_page import PAGE, said_sentences
+from vfseg.report.case_page import PAGE
+from vfseg.report.said_findings import SaidFinding, mark_of, said_findings
 from vfseg.report.texts import said
 
 INDEX = "index.html"
@@ -22,8 +21,8 @@ class _Row(NamedTuple):
     Attributes:
         name: of its folder.
         page: its own page, or its folder where there is none.
-        asks: whether it is to be looked at.
-        sentences: of its vertebrae.
+        mark: how it is marked: as the surest of its vertebrae, see `mark_of`.
+        findings: what is said of its vertebrae.
         outside: what of the CT lies outside the range of training; "" where nothing does.
         vertebrae: how many there are.
         surest: highest probability of a fracture among those to be looked at.
@@ -31,8 +30,8 @@ class _Row(NamedTuple):
 
     name: str
     page: Path
-    asks: bool
-    sentences: list[Markup]
+    mark: str
+    findings: list[SaidFinding]
     outside: str
     vertebrae: int
     surest: float
@@ -53,7 +52,7 @@ def write_cases_page(folder: Path, names: Sequence[str]) -> Path:
     """
     found = [(name, _lists_in(folder / name)) for name in names]
     rows = [_row(folder, name, lists) for name, lists in found]
-    rows.sort(key=lambda row: (not row.asks, -row.surest, row.name))
+    rows.sort(key=lambda row: (not row.mark, -row.surest, row.name))
     trained_on = {row.get("trained_on") or "" for _, lists in found for row in lists.vertebrae}
     write_html(
         folder / INDEX,
@@ -64,7 +63,7 @@ def write_cases_page(folder: Path, names: Sequence[str]) -> Path:
         name=folder.resolve().name,
         said=said,
         synthetic=any("synthetic" in fractures for fractures in trained_on),
-        asked=sum(row.asks for row in rows),
+        asked=sum(bool(row.mark) for row in rows),
         cases=rows,
     )
     return folder / INDEX
@@ -77,11 +76,12 @@ def _lists_in(folder: Path) -> CaseLists:
 
 def _row(folder: Path, name: str, lists: CaseLists) -> _Row:
     asked, page = [row for row in lists.vertebrae if asks(row)], folder / name / PAGE
+    marks = {mark_of(row) for row in asked}
     return _Row(
         name,
         page if page.exists() else page.parent,  # results of a version without it
-        bool(asked),
-        [sentence for sentence, _ in said_sentences(lists)],
+        next((mark for mark in ("likely", "review") if mark in marks), ""),
+        said_findings(lists),
         next((row[OUTSIDE_TRAINING] for row in lists.vertebrae if row[OUTSIDE_TRAINING]), ""),
         len(lists.vertebrae),
         max((row["probability"] or 0.0 for row in asked), default=0.0),

@@ -12,13 +12,19 @@ from vfseg.data.volume import Volume
 from vfseg.drawing.figures import BONE_WINDOW
 from vfseg.drawing.page import write_html
 from vfseg.errors import UserError
+from vfseg.evaluation.phrases import LANGUAGES
 from vfseg.report.niivue import niivue_module, within_script
+from vfseg.report.texts import said, texts
 from vfseg.report.view_grid import HU_STEP, LOWEST_HU, ct_codes, grid_of, packed
 
 POINTS_SUFFIX = "_points.csv"
 """Behind the name of the case, the file that the page gives."""
 
 _NAMES = tuple(f"T{n}" for n in range(1, 13)) + tuple(f"L{n}" for n in range(1, 6))
+_SAID_BY_SCRIPT = (
+    *("pick_choose", "pick_name", "pick_remove"),
+    *("pick_none", "pick_name_one", "pick_beyond"),
+)
 _MARK_MM = 3.0  # radius of the mark of a body
 
 
@@ -52,6 +58,7 @@ def write_picker(name: str, ct: Volume, path: Path) -> None:
         "mark_mm": _MARK_MM,
         "window": BONE_WINDOW,
         "names": _NAMES,
+        "words": {key: dict(zip(LANGUAGES, texts()[key])) for key in _SAID_BY_SCRIPT},
         "file": f"{name}{POINTS_SUFFIX}",
     }
     write_html(
@@ -59,8 +66,10 @@ def write_picker(name: str, ct: Volume, path: Path) -> None:
         "vfseg.report",
         "pick.html.j2",
         kind="case",
-        title=f"{name}: where are the vertebrae?",
+        title=name,
         name=name,
+        file=f"{name}{POINTS_SUFFIX}",
+        said=said,
         niivue=Markup(module),
         content=Markup(within_script(json.dumps(content, separators=(",", ":")))),
     )

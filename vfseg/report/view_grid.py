@@ -96,6 +96,9 @@ def packed(
 ) -> bytes:
     """A volume of the viewer as a compressed NIfTI file; equal volumes, equal bytes.
 
+    Its axes are w, h, d: the order in which a viewer of NIfTI keeps voxels, and which it need not
+    turn. Behind the header stand the bytes of the array as they are.
+
     Args:
         array: uint8 `d h w` on the grid.
         grid: its own.
@@ -103,9 +106,11 @@ def packed(
         first: value of code 0.
         labels: whether the values are names, which a viewer does not mix.
     """
-    image = nib.Nifti1Image(array, grid.affine)
+    image = nib.Nifti1Image(array.T, grid.affine[:, [2, 1, 0, 3]])
     image.header.set_xyzt_units("mm")
     image.header["scl_slope"], image.header["scl_inter"] = slope, first
+    # With a range in the header a viewer need not look for one.
+    image.header["cal_min"], image.header["cal_max"] = first, first + 255 * slope
     image.header["intent_code"] = _LABEL if labels else 0
     return compressed(image.to_bytes())
 

@@ -34,10 +34,12 @@
     if (!anchor) return "";
     return page.names[page.names.indexOf(anchor.name) + at - points.indexOf(anchor.point)] ?? "";
   };
+  const say = (key, number) =>
+    page.words[key][document.documentElement.lang].replace("{number}", number);
   const distance = (a, b) => Math.hypot(...a.map((x, i) => x - b[i]));
 
   const drawMarks = () => {
-    const [volume, [d, h, w]] = [planes.volumes[1], page.shape];
+    const [volume, [, h, w]] = [planes.volumes[1], page.shape];
     volume.img.fill(0);
     const reach = page.spacing.map((mm) => Math.ceil(page.mark_mm / mm));
     for (const { mm } of points) {
@@ -50,7 +52,7 @@
         for (let j = from[1]; j <= to[1]; j += 1)
           for (let i = from[0]; i <= to[0]; i += 1) {
             const away = [i, j, k].map((x, axis) => (x - centre[axis]) * page.spacing[axis]);
-            if (Math.hypot(...away) <= page.mark_mm) volume.img[i + d * (j + h * k)] = 1;
+            if (Math.hypot(...away) <= page.mark_mm) volume.img[k + w * (j + h * i)] = 1;
           }
     }
     planes.refreshLayers(volume, 1);
@@ -69,8 +71,8 @@
     go.textContent = `${at + 1}. z ${point.mm[2].toFixed(0)} mm`;
     go.addEventListener("click", () => goTo(point.mm));
     const name = document.createElement("select");
-    name.setAttribute("aria-label", `Name of body ${at + 1}`);
-    for (const choice of ["", ...page.names]) name.add(new Option(choice || "name?", choice));
+    name.setAttribute("aria-label", say("pick_name", at + 1));
+    for (const choice of ["", ...page.names]) name.add(new Option(choice || say("pick_choose"), choice));
     name.value = nameOf(at);
     name.addEventListener("change", () => {
       anchor = name.value ? { point, name: name.value } : null;
@@ -78,7 +80,7 @@
     });
     const remove = document.createElement("button");
     Object.assign(remove, { type: "button", className: "remove", textContent: "✕" });
-    remove.setAttribute("aria-label", `Remove body ${at + 1}`);
+    remove.setAttribute("aria-label", say("pick_remove", at + 1));
     remove.addEventListener("click", () => {
       points = points.filter((other) => other !== point);
       if (anchor?.point === point) anchor = null;
@@ -90,12 +92,15 @@
 
   const show = () => {
     points.sort((a, b) => b.mm[2] - a.mm[2]);
+    drawMarks();
+    list();
+  };
+  const list = () => {
     element("points").replaceChildren(...points.map(listPoint));
     const beyond = anchor && points.some((_, at) => !nameOf(at));
-    const words = ["No point yet.", "Name one of them.", "There is no name for all: check it."];
-    element("said").textContent = words[points.length ? (beyond ? 2 : anchor ? 3 : 1) : 0] ?? "";
-    element("download").disabled = !points.length || !anchor || beyond;
-    drawMarks();
+    const lacking = !points.length ? "pick_none" : !anchor ? "pick_name_one" : beyond && "pick_beyond";
+    element("said").textContent = lacking ? say(lacking) : "";
+    element("download").disabled = Boolean(lacking);
   };
 
   const add = () => {
@@ -126,6 +131,7 @@
     });
     element("add").addEventListener("click", add);
     element("download").addEventListener("click", download);
+    element("language").addEventListener("click", list); // behind the listener that switches it
   };
 
   const start = async () => {

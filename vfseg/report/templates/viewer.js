@@ -5,6 +5,7 @@
 {
   const page = JSON.parse(document.getElementById("case").textContent);
   const element = (id) => document.getElementById(id);
+  const CLOSE_MM = 80; // from side to side: a vertebra and its neighbours
   const isOn = (id) => element(id)?.checked ?? false;
 
   const bytesOf = (text) =>
@@ -17,11 +18,12 @@
     const contents = await Promise.all(Object.values(texts).map(unpack));
     return Object.fromEntries(Object.keys(texts).map((name, at) => [name, contents[at]]));
   };
+  const bytesIn = (contents) =>
+    Object.fromEntries(Object.entries(contents).map(([name, c]) => [name, new Uint8Array(c)]));
   const through = (matrix, point) =>
     matrix.slice(0, 3).map((row) => row[3] + point.reduce((sum, at, i) => sum + row[i] * at, 0));
 
   const state = { place: null, window: page.window, step: page.thresholds.indexOf(page.threshold) };
-  const layers = { ct: 0 };
   let over = null;
   let curved = {};
 
@@ -49,12 +51,8 @@
     sliceType: 3,
   });
   const solid = new Niivue({ ...common, sliceType: 4, show3Dcrosshair: true, crosshairWidth: 0.6 });
-
-  const drawCT = () => {
-    const ct = planes.volumes[layers.ct];
-    [ct.cal_min, ct.cal_max] = state.window;
-    planes.refreshLayers(ct, 0);
-  };
+  // Of the looks that NiiVue has for meshes it makes only the first ready, the one that is used.
+  for (const viewer of [planes, solid]) viewer.meshShaders.splice(1);
 
   // 256 colours of a layer, of 4 bytes each; those that it does not show have no opacity.
   const none = [0, 0, 0, 0];
@@ -66,23 +64,17 @@
     palette((p) => (isHeat(p) ? page.colours[p] : [...page.colours[p].slice(0, 3), 0]));
 
   const loadPlanes = async () => {
+    const unpacking = unpackAll(page.volumes); // while the graphics card is made ready
     await planes.attachToCanvas(element("planes"));
-    const files = await unpackAll(page.volumes);
-    // Nothing is prepared or drawn before all of them are there; then NiiVue prepares the CT alone.
+    const { ct, ...others } = await unpacking;
+    // NiiVue gets the CT alone, and prepares and draws nothing yet.
     const later = ["updateGLVolume", "drawScene"];
     for (const name of later) planes[name] = () => {};
-    for (const name of ["ct", "probability", "uncertainty", "truth"]) {
-      if (files[name]) {
-        layers[name] = planes.volumes.length;
-        await planes.loadFromArrayBuffer(files[name], `${name}.nii`);
-      }
-    }
+    await planes.loadFromArrayBuffer(ct, "ct.nii");
     for (const name of later) delete planes[name];
-    planes.volumes[layers.ct].colormap = "gray";
-    drawCT();
-    const names = Object.keys(layers).filter((name) => name !== "ct");
-    over = new Layers(planes, names.map((name) => [name, planes.volumes[layers[name]]]));
-    planes.onLocationChange = (location) => placed([...location.mm].slice(0, 3), location.values);
+    over = new Layers(planes, bytesIn(others));
+    planes.onLocationChange = (location) =>
+      placed([...location.mm].slice(0, 3), location.values[0].value);
   };
 
   const loadSolid = async () => {
@@ -121,9 +113,9 @@
     context.putImageData(image, 0, 0);
   };
 
-  // The CT costs most to prepare, and seldom changes.
+  // The CT costs most to colour, and seldom changes.
   const drawPlanes = (ctToo) => {
-    if (ctToo) drawCT();
+    if (ctToo) over.showCT(state.window.map((hu) => (hu - page.hu.lowest) / page.hu.step));
     const shown = [];
     if (isOn("heat")) {
       shown.push(["probability", heatPalette()]);
@@ -177,9 +169,9 @@
   };
 
   // Shows a place, RAS+ mm, in the views that did not choose it.
-  const placed = (mm, values) => {
+  const placed = (mm, hu) => {
     state.place = mm;
-    const [d, h] = through(page.to_grid, mm);
+    const [d, h, w] = through(page.to_grid, mm);
     const [rows, columns] = page.grid.shape;
     document.querySelector(".curved .row").style.top = `${(100 * (rows - 0.5 - d)) / rows}%`;
     const across = (100 * (columns - 0.5 - h)) / columns;
@@ -189,13 +181,24 @@
       solid.drawScene();
     }
     const voxel = through(page.from_mm, mm).map(Math.round).join(", ");
-    const [hu, p] = [values[layers.ct].value, values[layers.probability].value];
+    const p = over.at("probability", [w, h, d]) / 255;
     element("place").textContent = `i, j, k ${voxel} · ${Math.round(hu)} HU · p ${p.toFixed(2)}`;
+  };
+  // Puts the cross into the middle of the planes, and these close to it.
+  const bringClose = () => {
+    const [, tall, wide] = page.grid.shape.map(
+      (count, axis) => count * Math.hypot(...page.grid.affine.slice(0, 3).map((row) => row[axis])),
+    );
+    const zoom = isOn("close") ? Math.max(1, Math.min(tall, wide) / CLOSE_MM) : 1;
+    const place = planes.frac2mm(planes.scene.crosshairPos);
+    const middle = planes.frac2mm([0.5, 0.5, 0.5]);
+    const pan = [0, 1, 2].map((axis) => (zoom > 1 ? middle[axis] - zoom * place[axis] : 0));
+    planes.setPan2Dxyzmm([...pan, zoom]);
   };
   const goTo = (mm) => {
     if (!state.ready) return;
     planes.scene.crosshairPos = planes.mm2frac(mm, 0, true);
-    planes.drawScene();
+    bringClose();
     planes.createOnLocationChange();
   };
 
@@ -211,6 +214,7 @@
       draw();
     });
     for (const id of ["heat", "truth", "uncertainty"]) element(id)?.addEventListener("change", draw);
+    element("close").addEventListener("change", () => state.ready && bringClose());
     const windows = [...document.querySelectorAll("[data-window]")];
     for (const button of windows) {
       button.addEventListener("click", () => {
@@ -222,7 +226,7 @@
     for (const button of document.querySelectorAll("[data-mm]")) {
       (button.closest("tr") ?? button).addEventListener("click", () => {
         goTo(button.dataset.mm.split(" ").map(Number));
-        if (!button.closest("#viewer")) element("viewer").scrollIntoView({ block: "start" });
+        if (!button.closest("#viewer")) element("viewer").scrollIntoView({ block: "nearest" });
       });
     }
     element("curved").addEventListener("pointerdown", (event) => {
@@ -251,6 +255,7 @@
       });
     onKeys(element("planes"), steps, (by) => {
       planes.moveCrosshairInVox(...by);
+      bringClose();
       planes.createOnLocationChange();
     });
     onKeys(element("solid"), turns, ([round, up]) =>
@@ -261,17 +266,21 @@
     );
   };
 
+  // After the next picture of the page is seen.
+  const seen = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+
   const start = async () => {
-    const raw = await unpackAll(page.curved.layers);
-    curved = Object.fromEntries(Object.entries(raw).map(([k, v]) => [k, new Uint8Array(v)]));
+    curved = bytesIn(await unpackAll(page.curved.layers));
     listen();
     draw();
+    await seen();
+    document.body.dataset.along = "yes";
     try {
       await loadPlanes();
       state.ready = true;
-      await draw();
+      await draw(true);
       goTo(page.start);
-      await new Promise(requestAnimationFrame); // the planes are seen before the next is prepared
+      await seen(); // before the next is prepared
       await loadSolid();
       goTo(state.place);
       document.body.dataset.solid = "yes";
