@@ -133,6 +133,9 @@ def predict(folder: str, mirroring: bool) -> dict[str, float]:
         import torch
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+        torch.set_num_threads(os.cpu_count() or 1)  # as its command does
+        made = Path(folder, "nnunet", "predicted.nii.gz")
+        made.unlink(missing_ok=True)
         with Watch() as watch:
             begin = time.perf_counter()
             predictor = nnUNetPredictor(
@@ -146,7 +149,7 @@ def predict(folder: str, mirroring: bool) -> dict[str, float]:
                 num_processes_segmentation_export=PREDICTING_PROCESSES,
             )
             seconds = time.perf_counter() - begin
-    assert Path(folder, "nnunet", "predicted.nii.gz").exists()
+    assert made.exists()
     return {"seconds": seconds, "bytes": watch.bytes}
 
 
