@@ -13,7 +13,7 @@ import jax
 
 from vfseg.processes import cores
 
-PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "monai", "SimpleITK")
+PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "monai", "nnunetv2", "SimpleITK")
 BUSY = 0.5
 """Load of the machine above which times are worth nothing."""
 if hasattr(os, "getloadavg"):  # before the first process: those it starts would see its own load

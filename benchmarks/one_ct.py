@@ -1,6 +1,6 @@
-"""One CT, from files to a probability map in a file, beside MONAI as its tutorials do it.
+"""One CT, from files to a map in a file, beside MONAI as its tutorials do it, and beside nnU-Net.
 
-    python -m benchmarks.one_ct [--quick] [--json FILE]   (MONAI: pip install -e '.[bench]')
+    python -m benchmarks.one_ct [--quick] [--json FILE]   (the peers: pip install -e '.[bench]')
 
 The CT is synthetic (noise, gzip) with 14 boxes. Each round runs every competitor once, in a process
 of its own, with all files in the page cache. `vfseg` is the command `predict` with the quickstart's
@@ -8,13 +8,17 @@ network, which besides the map writes mask, tables, pictures and meshes. MONAI l
 resamples to 1.25 mm, scales the intensities, runs its 3D `AttentionUnet` with as many channels,
 puts the answer back on the CT's grid and saves it: over the whole CT by `sliding_window_inference`
 (windows of 96 voxels, a quarter shared, its default), and over the boxes alone, crops of 48 voxels.
+nnU-Net v2 plans for this very CT, and predicts it whole with the network of its default 2D plan, as
+its command does: its preprocessing, tiles by half a step, each slice mirrored four ways (and once,
+in a row of its own), its export of a mask. That takes so long that it has a table of one round.
+
 Weights are random in all; they change no time. Time counts from after the imports; memory is the
-peak resident size minus that after the imports.
+peak resident size minus that after the imports, of nnU-Net that of all its processes.
 """
 
 import csv
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +28,11 @@ from benchmarks import command, large_ct, timing, workers
 from benchmarks.environment import installed
 from benchmarks.large_ct import FILES
 from benchmarks.memory import peak_resident_bytes, resident_bytes
+from benchmarks.monai_reading import reading
+from benchmarks.workers import Call
 
 SHAPE, SPACING = (512, 512, 360), (0.75, 0.75, 1.25)
-VOXEL_SPACING, CROP, WINDOW = 1.25, 48, 96
+CROP, WINDOW = 48, 96
 CHANNELS, QUICK_CHANNELS = (16, 32, 64, 128), (4, 8)
 ROUNDS = 3
 
@@ -55,28 +61,10 @@ def monai(path: str, quick: bool, whole: bool) -> dict[str, float]:
     from monai.data import DataLoader, Dataset, decollate_batch
     from monai.inferers import sliding_window_inference
     from monai.networks.nets import AttentionUnet
-    from monai.transforms import (
-        Activationsd,
-        Compose,
-        EnsureChannelFirstd,
-        Invertd,
-        LoadImaged,
-        Orientationd,
-        SaveImaged,
-        ScaleIntensityRanged,
-        Spacingd,
-    )
+    from monai.transforms import Activationsd, Compose, Invertd, SaveImaged
 
     folder, before, begin = Path(path), resident_bytes(), time.perf_counter()
-    before_network = Compose(
-        [
-            LoadImaged("image"),
-            EnsureChannelFirstd("image"),
-            Orientationd("image", axcodes="RAS", labels=None),
-            Spacingd("image", pixdim=(VOXEL_SPACING,) * 3, mode="bilinear"),
-            ScaleIntensityRanged("image", -100, 1800, 0.0, 1.0, clip=True),
-        ]
-    )
+    before_network = Compose(reading({"image": "bilinear"}))
     after = Compose(
         [
             Invertd("pred", before_network, orig_keys="image", nearest_interp=False),
@@ -133,24 +121,37 @@ def _over_boxes(image: Any, middles: np.ndarray, network: Callable[[Any], Any]) 
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prints the table."""
+    """Prints a table for each of the peers."""
     args = command.arguments(__doc__ or "", argv)
-    calls: dict[str, tuple[str, str, Any]] = {"vfseg": ("whole_program", "predict", ())}
-    if installed("monai"):
-        calls["MONAI, the boxes"] = ("one_ct", "monai", (args.quick, False))
-        calls["MONAI, the whole CT"] = ("one_ct", "monai", (args.quick, True))
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in calls}
     with tempfile.TemporaryDirectory() as folder:
         workers.call("benchmarks.one_ct", "make_folder", folder, args.quick)
         workers.call("benchmarks.whole_program", "predict", folder)  # compiles, into the cache
-        for turn in range(1 if args.quick else ROUNDS):
-            for name in map(str, np.roll(list(calls), -turn)):
-                module, function, arguments = calls[name]
-                answer = workers.call(f"benchmarks.{module}", function, folder, *arguments)
-                found[name].append(answer)
-                print(f"{name}: {answer}", flush=True)
-    size = large_ct.QUICK_SHAPE if args.quick else SHAPE
-    table = timing.tabulate(
+        ours = {"vfseg": Call("benchmarks.whole_program", "predict", (folder,))}
+        races = []
+        if installed("monai"):
+            calls = {
+                f"MONAI, {what}": Call("benchmarks.one_ct", "monai", (folder, args.quick, whole))
+                for what, whole in (("the boxes", False), ("the whole CT", True))
+            }
+            races.append((calls, 1 if args.quick else ROUNDS))
+        if installed("nnunetv2"):
+            workers.call("benchmarks.nnunet", "make_dataset", folder, ["."])
+            workers.call("benchmarks.nnunet", "make_model", folder, args.quick)
+            calls = {
+                f"nnU-Net, {how}": Call("benchmarks.nnunet", "predict", (folder, mirroring))
+                for how, mirroring in (("not mirrored", False), ("its defaults", True))
+            }
+            races.append((calls, 1))
+        found = [workers.by_turns(ours | calls, rounds) for calls, rounds in races or [({}, 1)]]
+    command.publish([_table(one, args.quick) for one in found], args.json)
+    for package in ("monai", "nnunetv2"):
+        if not installed(package):
+            print(f"left out: {package}: not installed (pip install -e '.[bench]')")
+
+
+def _table(found: Mapping[str, list[dict[str, float]]], quick: bool) -> timing.Table:
+    size = large_ct.QUICK_SHAPE if quick else SHAPE
+    return timing.tabulate(
         timing.Task(f"One CT of {'x'.join(map(str, size))}, 14 boxes, to its map", 1.0, "CTs/s"),
         {
             name: [one.get("after_imports", one["seconds"]) for one in several]
@@ -162,9 +163,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             for name, several in found.items()
         },
     )
-    command.publish([table], args.json)
-    if not installed("monai"):
-        print("left out: monai: not installed (pip install -e '.[bench]')")
 
 
 if __name__ == "__main__":

@@ -17,12 +17,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks import large_ct, workers
 from benchmarks.large_ct import FILES
 from benchmarks.memory import peak_resident_bytes, resident_bytes
+from benchmarks.workers import Call
+
+if TYPE_CHECKING:  # what is timed is imported without JAX
+    from benchmarks.timing import Table
 
 CROP, VOXEL_SPACING = (96, 96, 96), 1.25  # mm
 ROUNDS = 3
@@ -89,37 +94,49 @@ def worker(name: str, folder: str) -> dict[str, float]:
     return {"seconds": seconds, "bytes": peak_resident_bytes() - before}
 
 
-def main() -> None:
-    """Makes the case, runs the competitors by turns, prints one table."""
-    from benchmarks import command, timing
+def table(quick: bool) -> "Table":
+    """Makes the case, and runs the competitors that are installed by turns."""
+    from benchmarks import timing
     from benchmarks.environment import installed
 
-    args = command.arguments(__doc__ or "")
     names = [name for name in COMPETITORS if name == "vfseg" or installed(name)]
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    peaks: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
-        workers.call("benchmarks.large_ct", "make_case", folder, args.quick)
-        for turn in range(1 if args.quick else ROUNDS):
-            for name in map(str, np.roll(names, -turn)):
-                found = workers.call("benchmarks.prepare", "worker", name, folder)
-                seconds[name].append(found["seconds"])
-                peaks[name].append(found["bytes"] / large_ct.ct_bytes(quick=args.quick))
-    remarks = {name: {"peak": f"{max(peaks[name]):.2f} x CT"} for name in names}
+        workers.call("benchmarks.large_ct", "make_case", folder, quick)
+        calls = {name: Call("benchmarks.prepare", "worker", (name, folder)) for name in names}
+        found = workers.by_turns(calls, 1 if quick else ROUNDS)
+    peaks = {name: max(one["bytes"] for one in found[name]) for name in names}
+    remarks = {
+        name: {"peak": f"{peaks[name] / large_ct.ct_bytes(quick=quick):.2f} x CT"} for name in names
+    }
     for name in names:
         if version := installed(name):
             remarks[name]["version"] = version
-    title = f"one case of {large_ct.described(quick=args.quick)}, 14 crops of {CROP} at "
-    table = timing.tabulate(
+    title = f"one case of {large_ct.described(quick=quick)}, 14 crops of {CROP} at "
+    return timing.tabulate(
         timing.Task(f"{title}{VOXEL_SPACING} mm", 1.0, "cases/s"),
-        seconds,
+        {name: [one["seconds"] for one in found[name]] for name in names},
         baseline=names[-1],
         remarks=remarks,
     )
-    command.publish([table], args.json)
+
+
+def main() -> None:
+    """Prints the table."""
+    from benchmarks import command
+
+    args = command.arguments(__doc__ or "")
+    command.publish([table(args.quick)], args.json)
     print(GOAL)
-    for name in COMPETITORS.keys() - set(names):
-        print(f"{name}: not installed (pip install -e '.[bench]'), its row is left out")
+    say_left_out()
+
+
+def say_left_out() -> None:
+    """Names the competitors that are not installed."""
+    from benchmarks.environment import installed
+
+    for name in COMPETITORS:
+        if name != "vfseg" and not installed(name):
+            print(f"{name}: not installed (pip install -e '.[bench]'), its row is left out")
 
 
 if __name__ == "__main__":

@@ -121,6 +121,8 @@ COMPARISONS = (
         felt=True,
     ),
     Comparison("The same, against the 14 boxes alone", "one_ct", "vfseg", "MONAI, the boxes", 1.0),
+    Comparison("The same, against nnU-Net's 2D", "one_ct", "vfseg", "nnU-Net, its defaults"),
+    Comparison("The same, its slices not mirrored", "one_ct", "vfseg", "nnU-Net, not mirrored"),
     Comparison(
         "Fusing 14 crops in 4 views, beside a copy of as many bytes into new memory",
         "fusion",
@@ -131,6 +133,8 @@ COMPARISONS = (
     Comparison("The same, beside others who fuse", "fusion", "vfseg", "MONAI|.* loop"),
     Comparison("Reading batches from a cold store", "input_pipeline", "vfseg", "PyTorch"),
     Comparison("Preparing a CT of 512x512x1571", "prepare", "vfseg", "SimpleITK", felt=True),
+    Comparison("Preparing 8 CTs of 512x512x300 to train on", "eight_cts", "vfseg", "MONAI, .*"),
+    Comparison("The same, beside nnU-Net's 2D", "eight_cts", "vfseg", "nnU-Net, .*"),
     Comparison("Augmenting a batch, strongly", "augment", "strong", "SciPy, .*"),
 )
 
@@ -241,9 +245,8 @@ def write(readme: Path, table: str) -> None:
 
 
 def _described(run: Mapping[str, Any]) -> str:
-    versions = [
-        f"{name} {run[name]}" for name in ("jax", "torch", "monai", "SimpleITK") if name in run
-    ]
+    packages = ("jax", "torch", "monai", "nnunetv2", "SimpleITK")
+    versions = [f"{name} {run[name]}" for name in packages if name in run]
     device = run["processor"] if run["backend"] == "cpu" else run["device"]
     busy = f", load {run['load_before']:.1f} before" if run["load_before"] > BUSY else ""
     return f"{device}, {', '.join(versions)}, {run['date'][:10]}, commit {run['commit']}{busy}"

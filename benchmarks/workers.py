@@ -9,7 +9,33 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Call(NamedTuple):
+    """What `call` calls."""
+
+    module: str
+    function: str
+    arguments: tuple[Any, ...]
+
+
+def by_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, list[dict[str, float]]]:
+    """What each of the calls returned in each round; says it as it comes.
+
+    Every round makes each call once, in an order that rotates from round to round.
+    """
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in calls}
+    for turn in range(rounds):
+        for name in map(str, np.roll(list(calls), -turn)):
+            module, function, arguments = calls[name]
+            answer = call(module, function, *arguments)
+            found[name].append(answer)
+            print(f"{name}: {answer}", flush=True)
+    return found
 
 
 def call(module: str, function: str, *arguments: Any) -> Any:

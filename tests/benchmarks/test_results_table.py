@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import results_table
+from benchmarks import command, eight_cts, environment, one_ct, results_table, workers
 from benchmarks.results_table import (
     BEGIN,
     END,
@@ -130,3 +130,24 @@ def test_a_file_without_the_markers_is_left_alone(tmp_path, text):
     with pytest.raises(SystemExit, match="needs one line"):
         write(readme, "new")
     assert readme.read_text() == text
+
+
+@pytest.mark.parametrize("script", [one_ct, eight_cts])
+def test_with_all_peers_installed_a_script_gives_every_line_that_names_it(
+    script, tmp_path, monkeypatch
+):
+    """The peers do nothing here: what counts is which rows there are, and in which tables."""
+    took = {"seconds": 2.0, "bytes": 1e9, "stored": 1e9}
+    monkeypatch.setattr(workers, "call", lambda *_: took)
+    monkeypatch.setattr(command, "choose_device", lambda _: None)
+    for module in (environment, one_ct):
+        monkeypatch.setattr(module, "installed", lambda _: "1")
+    file = tmp_path / "result.json"
+    script.main(["--quick", "--json", str(file)])
+    name = script.__name__.split(".")[1]
+    written = json.loads(file.read_text())
+    written["tables"] = [{"benchmark": name, **table} for table in written["tables"]]
+    lines = [line for line in results_table.COMPARISONS if line.benchmark == name]
+    assert len(lines) >= 2
+    for line in lines:
+        assert outcome(line, [written], "cpu").ratio == (1.0, 1.0, 1.0)

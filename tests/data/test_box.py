@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from vfseg.data.box import (
     bounding_box,
@@ -7,6 +8,7 @@ from vfseg.data.box import (
     grown,
     intersection,
     is_empty,
+    label_boxes,
     moved,
     overlap,
     part_of,
@@ -93,3 +95,16 @@ def test_the_box_around_what_is_set():
     mask[1, 2, 3] = mask[3, 2, 5] = True
     assert bounding_box(mask) == (slice(1, 4), slice(2, 3), slice(3, 6))
     assert bounding_box(mask * np.uint8(7)) == bounding_box(mask)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("flip", [1, -1])
+def test_the_boxes_of_labels_are_those_that_go_through_every_voxel(seed, flip):
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(SHAPE, np.uint16)
+    for label in (300, 2, 7):
+        labels[random_box(rng)] = label
+    labels = labels.transpose(2, 0, 1)[::flip]
+    boxes = enumerate(ndimage.find_objects(labels), 1)
+    assert label_boxes(labels) == {label: box for label, box in boxes if box is not None}
+    assert label_boxes(np.zeros(SHAPE, np.uint8)) == {}

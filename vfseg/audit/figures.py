@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from nibabel.affines import apply_affine
-from scipy import ndimage
 
 from vfseg.audit import Finding, Place
 from vfseg.data.anatomy import read_vertebrae
+from vfseg.data.box import label_boxes
 from vfseg.data.cases import Case
 from vfseg.data.levels import SCHEMES
 from vfseg.data.vertebra_labels import read_vertebra_labels
@@ -100,9 +100,7 @@ def _levels(labels: Volume | None) -> dict[int, str]:
     with contextlib.suppress(UserError):
         return {v.label: v.level for v in read_vertebrae(labels, None, "").vertebrae}
     spine = {label for scheme in SCHEMES.values() for label in scheme}
-    boxes = ndimage.find_objects(labels.array)
-    present = [label for label, box in enumerate(boxes, 1) if box is not None]
-    return {label: f"id {label}" for label in present if label in spine}
+    return {label: f"id {label}" for label in label_boxes(labels.array) if label in spine}
 
 
 def _draw(

@@ -10,7 +10,7 @@ from scipy import ndimage
 from vfseg.audit.findings import LesionFacts
 from vfseg.crops.prepare import Crop, PrepareSettings
 from vfseg.data.attribution import nearest_labels
-from vfseg.data.box import Box, moved, start_of
+from vfseg.data.box import Box, label_boxes, moved, start_of
 from vfseg.data.instances import connected
 from vfseg.data.volume import Volume
 
@@ -39,9 +39,7 @@ def measure_lesions(
         for c in crops
     ]
     lesions = []
-    for number, box in enumerate(ndimage.find_objects(instances.array), 1):
-        if box is None:
-            continue
+    for number, box in label_boxes(instances.array).items():
         parts, _ = connected(instances.array[box] == number)
         measured = []
         for part, inner in enumerate(ndimage.find_objects(parts), 1):

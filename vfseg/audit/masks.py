@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from vfseg.audit.findings import Finding, LesionFacts, Place
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
+from vfseg.data.box import label_boxes
 from vfseg.data.cases import Case
 from vfseg.data.instances import LESION_MM3
 from vfseg.data.levels import LEVELS
@@ -55,8 +55,7 @@ def check_mask(
             "the cell 'fractures' empty.",
         )
         return
-    boxes = ndimage.find_objects(fractures.array)
-    values = [value for value, box in enumerate(boxes, 1) if box is not None]
+    values = list(label_boxes(fractures.array))
     if values[-1] > 255:
         yield find(
             *("error", "mask_values"),

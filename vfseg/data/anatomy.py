@@ -6,7 +6,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from vfseg.data.box import Box, start_of, stop_of, triple
+from vfseg.data.box import Box, label_boxes, start_of, stop_of, triple
 from vfseg.data.levels import (
     LEVELS,
     SPINE_IDS,
@@ -74,15 +74,15 @@ def read_vertebrae(labels: Volume, scheme: str | None, source: str) -> LabelRead
         UserError: the map is empty or holds none of T4 to L5; the scheme is unknown, contradicted
             by the anatomy, or cannot be determined.
     """
-    boxes = ndimage.find_objects(labels.array)
-    ids = [label for label, box in enumerate(boxes, 1) if box is not None]
+    boxes = label_boxes(labels.array)
+    ids = list(boxes)
     if not ids:
         raise UserError(f"{source}: the label map is empty. Give the one of this CT.")
     seen: dict[int, _Seen] = {}
 
     def sight(label: int) -> Sighting:
         if label not in seen:
-            seen[label] = _look(labels, label, boxes[label - 1])
+            seen[label] = _look(labels, label, boxes[label])
         return seen[label].sighting
 
     scheme, notes = decide_scheme(ids, sight, scheme, source)

@@ -8,6 +8,7 @@ import gzip
 import logging
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,10 +216,24 @@ def read_slabs(stored: Stored) -> Iterator[tuple[slice, np.ndarray]]:
 
     Integers without a slope keep their type; everything else is float32. No more is unpacked than
     the header promises; a compressed file is then followed to its end, where its sum is checked.
+    While one slab is looked at, a thread unpacks the next one.
 
     Raises:
         UserError: cut short, damaged, or longer than its header says; NaN or infinite values.
     """
+    found = _unpacked_slabs(stored)
+    if stored.count <= SLAB_VOXELS:
+        yield from found
+        return
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, found, None)
+        while (slab := coming.result()) is not None:
+            coming = pool.submit(next, found, None)
+            yield slab
+
+
+def _unpacked_slabs(stored: Stored) -> Iterator[tuple[slice, np.ndarray]]:
+    """What `read_slabs` gives, one after the other."""
     path, dtype = stored.path, stored.dtype
     try:
         with open_unpacked(path, stored.packing) as file:

@@ -4,10 +4,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from vfseg.data.anatomy import LabelReading, read_vertebrae
-from vfseg.data.box import Box, bounding_box, start_of, stop_of
+from vfseg.data.box import Box, bounding_box, label_boxes, start_of, stop_of
 from vfseg.data.levels import LEVELS, SPINE_IDS, Vertebra
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
@@ -165,14 +164,10 @@ def _bones(
     left_out: Mapping[str, str],
 ) -> Iterator[SourceBone]:
     labels, spacing = reading.labels, reading.labels.voxel_spacing
-    boxes = ndimage.find_objects(labels.array)
-    known = {
-        name: label
-        for label, name in SPINE_IDS[reading.scheme].items()
-        if label <= len(boxes) and boxes[label - 1] is not None
-    }
+    boxes = label_boxes(labels.array)
+    known = {name: label for label, name in SPINE_IDS[reading.scheme].items() if label in boxes}
     for name in _chain([v.level for v in run], known):
-        solid = solid_of(labels.array, known[name], boxes[known[name] - 1], spacing)
+        solid = solid_of(labels.array, known[name], boxes[known[name]], spacing)
         body = bodies.get(name)
         frame = body.frame if body else Frame(solid.corners().mean(0), np.eye(3))
         yield SourceBone(
