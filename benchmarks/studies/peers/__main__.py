@@ -13,7 +13,7 @@ minutes of processor time. Each peer is trained for as long on the same training
 
 All are judged as the run is: thresholds from the validation cases, figures from the test cases, on
 the grid of the CT, beside the run on the same resamples. The truth of the cohort is synthetic.
-Needs the extra `bench`, and `pip install nnunetv2` for nnU-Net. What is finished is not done again.
+Needs the extra `bench`. What is finished is not done again.
 """
 
 import argparse
