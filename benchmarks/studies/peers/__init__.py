@@ -1,0 +1,1 @@
+"""The field's defaults on our crops, for the time that our recipe takes."""
