@@ -149,7 +149,7 @@ def as_flags(arguments: Sequence[str]) -> list[str]:
     """The arguments of the program with a sub-command as flags; those without one as they are.
 
     >>> as_flags(["vfseg", "predict", "ct.nii", "--vertebrae", "labels.nii", "-o", "out"])[1:]
-    ['--mode=predict', '--vertebrae', 'labels.nii', '-o', 'out', '--input=ct.nii']
+    ['--mode=predict', '--input=ct.nii', '--vertebrae', 'labels.nii', '-o', 'out']
 
     Raises:
         UserError: there is no such command, it is named twice over by `--mode`, or there are
@@ -175,7 +175,9 @@ def as_flags(arguments: Sequence[str]) -> list[str]:
             f"vfseg {command.name} takes one {command.usage.split()[0]}, and found "
             f"{', '.join(map(repr, alone))}. See vfseg {command.name} --help."
         )
-    return [program, *flags, *(f"--{command.takes}={word}" for word in alone)]
+    # First of all: what a config's keys are is known once it is named.
+    named = [f"--{command.takes}={word}" for word in alone]
+    return [program, flags[0], *named, *flags[1:]]
 
 
 def _waits_for_value(word: str) -> bool:
