@@ -67,7 +67,14 @@ def test_configs_come_with_the_package(given, monkeypatch, capsys):
 
 @pytest.mark.usefixtures("_elsewhere")
 def test_keys_of_a_config_that_a_command_names_can_be_changed(monkeypatch):
-    arguments = "vfseg audit quickstart:tiny --config.manifest=m.csv --config.seed 7".split()
+    arguments = [
+        "vfseg",
+        "audit",
+        "quickstart:tiny",
+        "--config.manifest=m.csv",
+        "--config.seed",
+        "7",
+    ]
     monkeypatch.setattr("sys.argv", arguments)
     flags.parse(as_flags(arguments))
     assert flags.config() == tiny_config(manifest="m.csv", seed=7)
