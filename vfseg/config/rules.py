@@ -30,7 +30,8 @@ from vfseg.data.body_sizes import BODY_MM
 from vfseg.data.geometry import PLANE_AXES
 from vfseg.errors import UserError
 from vfseg.training.estimate import step_bytes
-from vfseg.training.stages import STAGES
+from vfseg.training.settings import StageSettings
+from vfseg.training.stages import share_out
 
 CPU_SIDE, SIDE = 48, 96
 """Voxels along a crop at most, on a CPU and on other devices, unless lesions would be lost."""
@@ -209,15 +210,13 @@ def stages(data: Overview, machine: Machine, config: ConfigDict) -> Ruling:
     seen = PASSES * slices * len(config.windows.planes)
     wanted = seen / (config.windows.batch_size * config.windows.targets)
     total = round(min(max(wanted, FEWEST_STEPS), MOST_STEPS_OF_ALL) / STEPS_STEP) * STEPS_STEP
-    before = [getattr(config.stages, name) for name in STAGES]
-    ends = [round(total * sum(before[: n + 1]) / sum(before)) for n in range(len(before))]
-    steps = [end - start for start, end in zip([0, *ends], ends)]
     reason = (
         f"{data.training_vertebrae} crops of {config.prepare.crop_shape[0]} slices in each of "
         f"{len(config.windows.planes)} planes, each seen {PASSES:g} times: {wanted:.0f} steps; "
         f"{FEWEST_STEPS} to {MOST_STEPS_OF_ALL}, shared out among the stages as in the recipe."
     )
-    values = {f"stages.{name}": n for name, n in zip(STAGES, steps)}
+    steps = share_out(total, StageSettings(**config.stages.to_dict()))
+    values = {f"stages.{name}": n for name, n in steps.items()}
     return Ruling({**values, "train.validate_every": math.ceil(total / 2)}, reason)
 
 
