@@ -53,7 +53,7 @@ USED = 0.5
 PASSES = 2.7
 """Times that a training sees each slice of the crops, in each plane."""
 FEWEST_STEPS, MOST_STEPS_IN_ALL = 1000, 20000
-"""Of all stages: about what the quickstart takes; a day of a CPU."""
+"""Of all stages: about what the quickstart takes; about two hours of one CPU core."""
 STEPS_STEP = 50
 
 
