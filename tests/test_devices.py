@@ -1,8 +1,11 @@
 """Devices that cannot be started, or are full: one message."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +14,7 @@ import pytest
 
 from tests.cohort import ROOT
 from tests.commands.test_predict import write_case
-from vfseg.devices import check_flags, enough_memory, start
+from vfseg.devices import check_flags, enough_memory, memory_bytes, start
 from vfseg.errors import UserError
 
 BROKEN = "def initialize():\n    raise OSError('libwrong.so: cannot open shared object file')\n"
@@ -85,6 +88,16 @@ def test_flags_that_it_takes_are_let_through(monkeypatch):
 
 def test_devices_that_are_there_start():
     start()
+
+
+def test_memory_is_that_of_the_machine_or_what_a_device_says(monkeypatch):
+    status = Path("/proc/meminfo")
+    if status.exists():
+        assert memory_bytes() == 1024 * int(re.search(r"MemTotal: +(\d+)", status.read_text())[1])
+    for told, expected in (({"bytes_limit": 7}, 7), (None, None)):
+        gpu = SimpleNamespace(platform="gpu", memory_stats=lambda told=told: told)
+        monkeypatch.setattr(jax, "local_devices", lambda gpu=gpu: [gpu])
+        assert memory_bytes() == expected
 
 
 def test_a_device_that_is_full_is_answered_with_advice():

@@ -78,6 +78,14 @@ def start() -> None:
         ) from error
 
 
+def memory_bytes() -> float | None:
+    """Memory of one device, of a CPU that of its machine; None where it is not told."""
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return (device.memory_stats() or {}).get("bytes_limit")
+
+
 @contextlib.contextmanager
 def enough_memory(advice: str) -> Iterator[None]:
     """Where memory runs out inside, the processor's or a device's, that is the user's to mend.

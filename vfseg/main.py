@@ -216,6 +216,8 @@ def _command() -> Callable[["Run"], None]:
         return _compare
     mode = flags.MODE.value
     module = importlib.import_module(f"vfseg.commands.{mode}")
+    if mode == "plan":
+        return lambda run: module.plan(run, flags.plan_request())
     if mode == "ship":
         return lambda run: module.ship(run, flags.path_of(flags.OUTPUT))
     command: Callable[[Run], None] = getattr(module, "run_all" if mode == "run" else mode)

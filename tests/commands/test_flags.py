@@ -8,6 +8,7 @@ from absl.testing import flagsaver
 from tests.cohort import tiny_config
 from tests.data.test_cases import manifest
 from vfseg.commands import flags
+from vfseg.commands.subcommands import as_flags
 from vfseg.commands.workdir import Run
 from vfseg.errors import UserError
 
@@ -62,6 +63,21 @@ def test_configs_come_with_the_package(given, monkeypatch, capsys):
     flags.parse(arguments)
     assert flags.config() == tiny_config(seed=7)
     assert "which came with vfseg" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_keys_of_a_config_that_a_command_names_can_be_changed(monkeypatch):
+    arguments = [
+        "vfseg",
+        "audit",
+        "quickstart:tiny",
+        "--config.manifest=m.csv",
+        "--config.seed",
+        "7",
+    ]
+    monkeypatch.setattr("sys.argv", arguments)
+    flags.parse(as_flags(arguments))
+    assert flags.config() == tiny_config(manifest="m.csv", seed=7)
 
 
 @pytest.mark.usefixtures("_elsewhere")

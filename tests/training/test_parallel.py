@@ -22,7 +22,7 @@ from tests.training.tiny import ADVERSARIAL, SUPERVISED, tiny_batch, tiny_settin
 from vfseg.crops.augment import AugmentSettings
 from vfseg.errors import UserError
 from vfseg.processes import cores
-from vfseg.training.estimate import memory_words
+from vfseg.training.estimate import memory_words, step_bytes
 from vfseg.training.parallel import make_runner
 from vfseg.training.step import train_step
 
@@ -114,6 +114,8 @@ def test_a_step_that_was_compiled_before_is_not_compiled_again(parallel, caplog)
     held = sum(np.asarray(leaf).nbytes for leaf in host)
     found = program.memory_analysis()
     assert found.argument_size_in_bytes >= held
+    planned = step_bytes(1, slices=4, pixels=16 * 16, features=4)  # of four runs one a device
+    assert planned == pytest.approx(found.temp_size_in_bytes, rel=0.3)
     gigabytes = (found.temp_size_in_bytes + held) / 1e9
     words = memory_words([program])
     said = float(re.fullmatch(r"at most about ([\d.]+) GB of memory", words)[1])

@@ -88,6 +88,8 @@ class LesionFacts:
             nearest vertebra mask within 2 mm. None where there is no label map.
         outside_fraction: of its voxels that belong to none; None where there is no label map.
         uncropped_fraction: of its voxels in no crop; 0 where no vertebra is known.
+        reach_mm: half the side of the smallest cube around the middle of a vertebral body that
+            holds it; None where no vertebra is known.
         point: (d, h, w), its deepest voxel.
     """
 
@@ -100,6 +102,7 @@ class LesionFacts:
     owners: tuple[tuple[str, int], ...] | None
     outside_fraction: float | None
     uncropped_fraction: float
+    reach_mm: float | None
     point: tuple[int, int, int]
 
 

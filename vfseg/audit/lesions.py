@@ -54,7 +54,8 @@ def measure_lesions(
             depth_mm, point = _depth(parts[inner] == part, where, instances.voxel_spacing)
             uncropped = _uncropped(coordinates, limits)
             measured.append(_Part(len(coordinates), depth_mm, owners, outside, uncropped, point))
-        lesions.append(_facts(number, measured, instances, names))
+        reach = _reach(box, crops, instances.voxel_spacing)
+        lesions.append(_facts(number, measured, instances, names, reach))
     return tuple(lesions)
 
 
@@ -119,8 +120,22 @@ def _uncropped(coordinates: np.ndarray, limits: Sequence[tuple[np.ndarray, np.nd
     return int(np.count_nonzero(~kept))
 
 
+def _reach(box: Box, crops: Sequence[Crop], voxel_spacing: np.ndarray) -> float | None:
+    """Half the side in mm of the smallest cube around the middle of a body that holds a box."""
+    low, high = np.array([(side.start - 0.5, side.stop - 0.5) for side in box]).T
+    middles = (np.asarray(crop.vertebra.centre) for crop in crops)
+    reaches = [
+        max(((m - low) * voxel_spacing).max(), ((high - m) * voxel_spacing).max()) for m in middles
+    ]
+    return float(min(reaches)) if reaches else None
+
+
 def _facts(
-    number: int, parts: Sequence[_Part], instances: Volume, names: Mapping[int, str]
+    number: int,
+    parts: Sequence[_Part],
+    instances: Volume,
+    names: Mapping[int, str],
+    reach_mm: float | None,
 ) -> LesionFacts:
     """One lesion from its parts."""
     voxels = sum(part.voxels for part in parts)
@@ -140,5 +155,6 @@ def _facts(
         owners=tuple(owners.most_common()) if known else None,
         outside_fraction=sum(part.outside for part in parts) / voxels if known else None,
         uncropped_fraction=sum(part.uncropped for part in parts) / voxels,
+        reach_mm=reach_mm,
         point=max(parts, key=lambda part: part.voxels).point,
     )

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from vfseg.config.derive import load
+from vfseg.config.derive import PACKAGED_CONFIGS, load
 from vfseg.errors import UserError
 from vfseg.files import is_special_file, make_sure_of
 
 if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong flag answer at once
+    from vfseg.commands.plan import PlanRequest
     from vfseg.commands.request import Request
     from vfseg.config.config import Config
 
 CT_MODES = ("predict", "show", "pick")
 """Modes that are about CTs of a user, and have no run and no config."""
-RUN_MODES = ("run", "audit", "prepare", "train", "evaluate", "report", "ship")
+RUN_MODES = ("run", "audit", "plan", "prepare", "train", "evaluate", "report", "ship")
 """Modes that are about a run, its config and its workdir."""
 MODES = (*RUN_MODES, *CT_MODES, "export")
-_PACKAGE = Path(__file__).parent.parent
-PACKAGED_CONFIGS = _PACKAGE / "configs"
 _FOLD_MODES = ("run", "prepare", "train", "evaluate", "report")
 
 FLAGS = flags.FlagValues()
@@ -65,11 +64,12 @@ CHECKPOINT = _string(
 OUTPUT = _string(
     "output",
     None,
-    "folder of results (predict), of the model (ship, export); picture (show), page (pick)",
+    "folder of results (predict), of the model (ship, export); picture (show), page (pick), config "
+    "(plan; default planned.py)",
     "o",
 )
 FOLLOW_LINKS = _boolean("follow_links", "symbolic links of a manifest may lead out of its folder")
-OVERWRITE = _boolean("overwrite", "predict, show, pick, export: replace existing results")
+OVERWRITE = _boolean("overwrite", "predict, show, pick, plan, export: replace existing results")
 EVERYWHERE = _boolean("everywhere", "predict: show also what lies away from the vertebrae")
 DICOM = _boolean("dicom", "predict: results also as DICOM (SEG, map, SR), beside a DICOM series")
 FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
@@ -135,8 +135,9 @@ def _with_path_of_config(arguments: list[str]) -> list[str]:
     path = Path(name)
     if name and not path.suffix and len(path.parts) == 1 and not path.is_file():
         path = Path("configs") / f"{name}.py"
-    if path.parts[:1] == ("configs",) and not path.exists() and (_PACKAGE / path).is_file():
-        path = _PACKAGE / path
+    if path.parts[:1] == ("configs",) and not path.exists():
+        packaged = PACKAGED_CONFIGS.parent / path
+        path = packaged if packaged.is_file() else path
         print(f"config: {path}, which came with vfseg")
     there = f"{path}:{variant}" if variant else str(path)
     if path == Path(name):
@@ -235,8 +236,8 @@ def check() -> None:
         *((holder, ("predict", "show")) for holder in (VERTEBRAE, BOXES, POINTS)),
         (CHECKPOINT, ("predict", "export")),
         *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
-        (OUTPUT, (*CT_MODES, "ship", "export")),
-        (OVERWRITE, (*CT_MODES, "export")),
+        (OUTPUT, (*CT_MODES, "plan", "ship", "export")),
+        (OVERWRITE, (*CT_MODES, "plan", "export")),
         *((holder, ("predict",)) for holder in (EVERYWHERE, DICOM)),
         (DATA, RUN_MODES),
     ):
@@ -291,6 +292,21 @@ def config() -> "Config":
     return dataclasses.replace(config, prepare=prepare, virtual_fractures=virtual)
 
 
+def plan_request() -> "PlanRequest":
+    """What `plan` is asked for."""
+    from vfseg.commands.plan import PlanRequest
+
+    path, _, variant = _config_path().partition(":")
+    given = list(config_flags.get_override_values(FLAGS["config"]))
+    given += ["prepare.vertebra_scheme", "virtual_fractures.vertebra_scheme"] * bool(SCHEME.value)
+    given += ["prepare.boxes_inclusive"] * INCLUSIVE.value
+    return PlanRequest(Path(path), variant, tuple(given), _planned(), OVERWRITE.value)
+
+
+def _planned() -> Path:
+    return Path(OUTPUT.value or "planned.py")
+
+
 def workdir() -> Path:
     """The workdir, made if need be, and known to be writable."""
     workdir = _workdir_path()
@@ -299,8 +315,9 @@ def workdir() -> Path:
 
 
 def _workdir_path() -> Path:
-    """`--workdir`, else `runs/NAME` or `runs/NAME-VARIANT`."""
-    path, _, variant = _config_path().partition(":")
+    """`--workdir`, else `runs/NAME` or `runs/NAME-VARIANT`; of a plan that of its config."""
+    config = str(_planned()) if MODE.value == "plan" else _config_path()
+    path, _, variant = config.partition(":")
     name = "-".join(part for part in (Path(path).stem, variant) if part)
     return Path(WORKDIR.value) if WORKDIR.value else Path("runs") / name
 

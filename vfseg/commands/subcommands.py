@@ -30,6 +30,7 @@ class Subcommand(NamedTuple):
         example: a whole command.
         flags: that go with it, beside `_ALWAYS`.
         takes: the flag that a word alone stands for; "" where it has no mode and no flags.
+        else_takes: its value where neither it nor a word is given; "" leaves it open.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Subcommand(NamedTuple):
     example: str
     flags: tuple[str, ...] = ()
     takes: str = "config"
+    else_takes: str = ""
 
 
 COMMANDS = {
@@ -83,6 +85,14 @@ COMMANDS = {
             "CONFIG [--config.manifest=CSV]",
             "vfseg audit quickstart --config.manifest=data/manifest.csv --workdir runs/mine",
             _RUN,
+        ),
+        Subcommand(
+            "plan",
+            "a data set -> a config for it, with the reasons",
+            "[CONFIG] --config.manifest=CSV [-o FILE.py]",
+            "vfseg plan --config.manifest=data/manifest.csv -o planned.py",
+            (*_RUN, "output", "overwrite"),
+            else_takes="vertebral_fracture",
         ),
         Subcommand(
             "prepare",
@@ -176,8 +186,11 @@ def as_flags(arguments: Sequence[str]) -> list[str]:
             f"vfseg {command.name} takes one {command.usage.split()[0]}, and found "
             f"{', '.join(map(repr, alone))}. See vfseg {command.name} --help."
         )
+    flag = f"--{command.takes}"
+    if command.else_takes and not alone and flag not in {word.partition("=")[0] for word in flags}:
+        alone.append(command.else_takes)
     # A config before its settings, which do not exist until it is read.
-    taken = [f"--{command.takes}={word}" for word in alone]
+    taken = [f"{flag}={word}" for word in alone]
     return [program, f"--mode={command.name}", *taken, *flags]
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+PACKAGED_CONFIGS = Path(__file__).parent.parent / "configs"
+"""Folder of the configs that come with the package."""
+
 
 def load(path: Path, variant: str = "") -> ConfigDict:
     """What `get_config` of a config file returns.

@@ -68,6 +68,17 @@ def plan_stages(stages: StageSettings, *, frozen: bool) -> tuple[Stage, ...]:
     return tuple(planned)
 
 
+def share_out(steps: int, stages: StageSettings) -> dict[str, int]:
+    """As many steps in all, in the proportions of some stages: name -> steps.
+
+    >>> share_out(10, StageSettings(attention=70, recurrent=20, adversarial=10, fine_tune=0))
+    {'attention': 7, 'recurrent': 2, 'adversarial': 1, 'fine_tune': 0}
+    """
+    before = [getattr(stages, name) for name in STAGES]
+    ends = [round(sum(before[: n + 1]) * steps / sum(before)) for n in range(len(before))]
+    return {name: end - start for name, start, end in zip(STAGES, [0, *ends], ends)}
+
+
 def stage_at(stages: tuple[Stage, ...], step: int) -> Stage:
     """The stage to which a step belongs; the last one from its end on."""
     return next((stage for stage in stages if step < stage.last), stages[-1])

@@ -1,6 +1,7 @@
 """What a step of each variant costs, from which follow the steps of equal time."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -8,10 +9,11 @@ import jax
 from benchmarks import timing
 from benchmarks.stepper import Stepper
 from benchmarks.studies.ablation.variants import VARIANTS, variant_config
+from vfseg.config.config import Config
 from vfseg.config.recipe import initial_state
-from vfseg.training.stages import plan_stages
+from vfseg.training.stages import Stage, plan_stages
 
-DECISIVE = ("generator", "discriminator", "losses", "windows")
+DECISIVE = ("generator", "discriminator", "losses", "windows", "augment", "prepare")
 """Sections of a config on which the cost of a step depends."""
 
 
@@ -31,10 +33,32 @@ def measured_costs(file: Path, steps: int, *, quick: bool = False) -> dict[str, 
     kept = json.loads(file.read_text()) if file.exists() else {}
     if kept.get("configs") == plain:
         return kept["costs"]
+    means = step_seconds(configs, rounds=3 if quick else 7)
+    costs = {}
+    for name, config in configs.items():
+        windows = config.windows.batch_size * config.windows.targets
+        params = jax.tree.leaves(initial_state(config).g_params)
+        costs[name] = {
+            "ms_per_step": 1e3 * means[name],
+            "ms_per_slice": 1e3 * means[name] / windows,
+            "parameters": sum(leaf.size for leaf in params),
+        }
+    file.write_text(json.dumps({"configs": plain, "costs": costs}, indent=1))
+    return costs
+
+
+def step_seconds(configs: Mapping[str, Config], *, rounds: int) -> dict[str, float]:
+    """Seconds of a mean step of each config, over its stages; measured side by side, and printed.
+
+    Args:
+        configs: by name.
+        rounds: of the race.
+    """
     competitors, first, timed_as = {}, {}, {}
     for name, config in configs.items():
-        for stage in plan_stages(config.stages, frozen=config.pretrained.frozen_scales > 0):
-            work = repr(([plain[name][section] for section in DECISIVE], stage.phase))
+        values = config.to_dict()
+        for stage in _stages(config):
+            work = repr(([values[section] for section in DECISIVE], stage.phase))
             if work not in first:
                 first[work] = f"{name} {stage.name}"
                 competitors[first[work]] = Stepper(config, phase=stage.phase)
@@ -43,22 +67,18 @@ def measured_costs(file: Path, steps: int, *, quick: bool = False) -> dict[str, 
         timing.Task("cost of a step", 1, "steps/s"),
         competitors,
         baseline=next(iter(competitors)),
-        rounds=3 if quick else 7,
+        rounds=rounds,
     )
     print(table)
     seconds = {row.name: row.seconds[1] for row in table.rows}
-    costs = {}
-    for name, config in configs.items():
-        mean = sum(
+    return {
+        name: sum(
             (s.last - s.first) / config.stages.total * seconds[timed_as[name, s.name]]
-            for s in plan_stages(config.stages, frozen=config.pretrained.frozen_scales > 0)
+            for s in _stages(config)
         )
-        windows = config.windows.batch_size * config.windows.targets
-        params = jax.tree.leaves(initial_state(config).g_params)
-        costs[name] = {
-            "ms_per_step": 1e3 * mean,
-            "ms_per_slice": 1e3 * mean / windows,
-            "parameters": sum(leaf.size for leaf in params),
-        }
-    file.write_text(json.dumps({"configs": plain, "costs": costs}, indent=1))
-    return costs
+        for name, config in configs.items()
+    }
+
+
+def _stages(config: Config) -> tuple[Stage, ...]:
+    return plan_stages(config.stages, frozen=config.pretrained.frozen_scales > 0)

@@ -59,16 +59,22 @@ def trained_steps(folder: Path) -> int | None:
 
 
 def run_vfseg(
-    config: str, workdir: Path, mode: str, changes: Mapping[str, Any], data: Path | None = None
+    config: str,
+    workdir: Path,
+    mode: str,
+    changes: Mapping[str, Any],
+    data: Path | None = None,
+    more: Sequence[str] = (),
 ) -> None:
     """Runs the program in one mode.
 
     Args:
-        config: file below `ROOT`, with its variant.
+        config: file, below `ROOT` or with its full path, with its variant.
         workdir: of the run.
         mode: of the program.
         changes: dotted config key -> value.
         data: folder of cohort and store; None for the workdir.
+        more: flags.
 
     Raises:
         SystemExit: it failed.
@@ -78,7 +84,7 @@ def run_vfseg(
         for key, value in changes.items()
     ]
     command = [sys.executable, "-m", "vfseg.main", "--config", config, "--mode", mode]
-    command += ["--workdir", str(workdir.resolve()), *flags]
+    command += ["--workdir", str(workdir.resolve()), *flags, *more]
     command += [] if data is None else ["--data", str(data.resolve())]
     print(" ".join(command), flush=True)
     env = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}  # as the costs of equal time were measured

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from benchmarks.configs import ROOT, read_config
 from vfseg.config.config import Config
-from vfseg.training.stages import STAGES
+from vfseg.training.stages import share_out
 
 CONFIG = "configs/vertebral_fracture.py"
 """Of which all are variants; below `ROOT`."""
@@ -102,11 +101,8 @@ def variant_changes(name: str, steps: int, *, quick: bool = False) -> dict[str, 
         size["generator.recurrent_features"] = generator.recurrent_features // 2
     changes = {**COMMON, **size, **variant.changes}
     config = read_config(ROOT / CONFIG, variant.config, changes)
-    ends = (
-        np.cumsum([getattr(config.stages, stage) for stage in STAGES]) * steps / config.stages.total
-    )
-    parts = np.diff(np.round(ends).astype(int), prepend=0)
-    return changes | {f"stages.{stage}": int(part) for stage, part in zip(STAGES, parts)}
+    parts = share_out(steps, config.stages)
+    return changes | {f"stages.{stage}": part for stage, part in parts.items()}
 
 
 def variant_config(name: str, steps: int, *, quick: bool = False) -> Config:

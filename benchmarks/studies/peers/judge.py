@@ -8,7 +8,7 @@ import numpy as np
 
 from vfseg.commands.workdir import Run
 from vfseg.evaluation.evaluate import Evaluator
-from vfseg.evaluation.summary import summarise, write_evaluation
+from vfseg.evaluation.summary import judged, summarise, write_evaluation
 from vfseg.inference.views import Views
 
 CropFunction = Callable[[np.ndarray], np.ndarray]
@@ -58,9 +58,8 @@ def judge(run: Run, predict: CropFunction, folder: Path) -> dict[str, Any]:
     thresholds = evaluator.choose_thresholds(cases, run.records("validation"))
     predicted = evaluator.predict_slices(run.records("test"), "test")
     scores = evaluator.score(cases, predicted, thresholds.slice, thresholds=thresholds)
-    summary = summarise(
-        scores, thresholds, split="test", synthetic=config.synthetic, seed=config.seed
-    )
+    judged_cases = judged(scores, thresholds)
+    summary = summarise(judged_cases, split="test", synthetic=config.synthetic, seed=config.seed)
     summary["data"] = run.data_hash("validation", "test")
-    write_evaluation(folder / "evaluation", summary, scores, thresholds)
+    write_evaluation(folder / "evaluation", summary, judged_cases)
     return summary

@@ -12,7 +12,7 @@ from vfseg.config.model import make_predictor
 from vfseg.config.recipe import initial_state
 from vfseg.crops.store import CaseArrays
 from vfseg.evaluation.evaluate import Evaluator
-from vfseg.evaluation.summary import summarise
+from vfseg.evaluation.summary import judged, summarise
 
 
 def test_a_peer_that_answers_as_our_network_gets_its_figures(prepared, tmp_path):
@@ -27,7 +27,7 @@ def test_a_peer_that_answers_as_our_network_gets_its_figures(prepared, tmp_path)
     scores = ours.score(
         cases, ours.predict_slices(test, "test"), thresholds.slice, thresholds=thresholds
     )
-    expected = summarise(scores, thresholds, split="test", synthetic=True, seed=config.seed)
+    expected = summarise(judged(scores, thresholds), split="test", synthetic=True, seed=config.seed)
 
     summary = judge(run, lambda crop: predictor.slices(params, crop[None])[0, 0], tmp_path)
     assert summary.pop("data") == run.data_hash("validation", "test")

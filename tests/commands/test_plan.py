@@ -1,0 +1,100 @@
+"""Mode `plan`: from a data set on disk to a config that the project reads."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+
+from tests.audit.data_set import SHAPE, write_case
+from vfseg import main as program
+from vfseg.commands import flags
+from vfseg.commands.subcommands import as_flags
+from vfseg.config.config import read_config
+from vfseg.config.derive import load
+from vfseg.data.cases import write_manifest
+from vfseg.errors import UserError
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    """Runs `vfseg plan` in an empty folder; the flags are put back."""
+    before = flagsaver.save_flag_values(flags.FLAGS)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        arguments = ["vfseg", "plan", *words]
+        monkeypatch.setattr(sys, "argv", arguments)  # where ml_collections looks for the keys
+        flagsaver.restore_flag_values(before, flags.FLAGS)
+        flags.parse(as_flags(arguments))
+        flags.check()
+        program._dispatch()
+
+    yield run
+    flagsaver.restore_flag_values(before, flags.FLAGS)
+
+
+def data_set(folder, *splits, **changes):
+    """Three patients of three vertebrae at 2 mm, each with a lesion of 4 mm, or as is said."""
+    cases = [
+        write_case(folder, f"c{number}", seed=number, split=split, **changes)
+        for number, split in enumerate(splits or ("train", "validation", "test"))
+    ]
+    write_manifest(folder / "manifest.csv", cases)
+    return "--config.manifest=data/manifest.csv"
+
+
+def test_a_config_for_the_data_set(tmp_path, planned, capsys):
+    manifest = data_set(tmp_path / "data")
+    planned(manifest, "--config.seed=7")
+    printed = capsys.readouterr().out
+    assert (tmp_path / "planned.py").read_text() in printed
+    assert "3 cases, 3 of them usable: " in printed
+    config = read_config(load(tmp_path / "planned.py"))
+    assert config.manifest == "data/manifest.csv"
+    assert (config.seed, config.prepare.vertebra_scheme) == (7, "")
+    # Voxels of the data; L3 is 45 mm wide and 5 mm are around it: 55 mm, that is 27.5 voxels.
+    assert config.prepare.voxel_spacing == 2.0
+    assert config.prepare.crop_shape == (32, 32, 32)
+    assert config.windows.planes == ("sagittal", "coronal")
+    recipe = read_config(load(flags.PACKAGED_CONFIGS / "vertebral_fracture.py"))
+    assert (config.augment, config.losses) == (recipe.augment, recipe.losses)
+
+
+def test_a_file_that_stands_is_replaced_only_if_that_is_said(tmp_path, planned):
+    manifest = data_set(tmp_path / "data")
+    (tmp_path / "mine.py").write_text("mine")
+    with pytest.raises(UserError, match=r"mine\.py: stands already\. .*--overwrite"):
+        planned(manifest, "-o", "mine.py")
+    assert (tmp_path / "mine.py").read_text() == "mine"
+    planned(manifest, "-o", "mine.py", "--overwrite")
+    assert "PLANNED" in (tmp_path / "mine.py").read_text()
+
+
+def test_what_a_scheme_is_called_is_kept(tmp_path, planned):
+    planned(data_set(tmp_path / "data"), "--vertebra-scheme", "verse")
+    assert read_config(load(tmp_path / "planned.py")).prepare.vertebra_scheme == "verse"
+
+
+@pytest.mark.parametrize(
+    ("splits", "changes", "words", "said"),
+    [
+        (("train", "test"), {}, (), "2 patients with a CT and vertebrae .*needs 3: .*Add cases"),
+        (
+            (),
+            {"fractures": np.zeros(SHAPE, np.uint8)},
+            (),
+            "no fracture is marked in any case, so .*'fractures' of the manifest; .*real_bone",
+        ),
+        (("test", "test", "validation"), {}, (), "no fracture is marked in the cases to train on"),
+        ((), {}, ("-o", "planned.txt"), r"planned\.txt: a config ends in \.py"),
+        ((), {}, ("slice_classifier",), "only the Attention U-Net is planned"),
+        ((), {}, ("--config.prepare.crop_shape=(20,20,20)",), "multiples of 8"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(tmp_path, planned, splits, changes, words, said):
+    manifest = data_set(tmp_path / "data", *splits, **changes)
+    with pytest.raises(UserError, match=re.compile(said, re.S)):
+        planned(*words, manifest)
+    assert not (tmp_path / "planned.py").exists()

@@ -1,0 +1,123 @@
+"""Mode `plan`: from a data set to a config for it, each setting with its reason.
+
+The data set is read once, as by an audit; `vfseg.config.rules` decides.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from vfseg import devices, processes
+from vfseg.audit import Audit, audit_cases
+from vfseg.audit.overview import Overview, overview, training_shares
+from vfseg.audit.text import audit_summary
+from vfseg.commands.ship import FEWEST_PATIENTS
+from vfseg.commands.workdir import Run
+from vfseg.config.config import Config, read_config
+from vfseg.config.derive import changed, load
+from vfseg.config.plan_file import plan_text
+from vfseg.config.rules import Machine
+from vfseg.config.rules import plan as planned
+from vfseg.errors import UserError, quantity
+from vfseg.files import atomic_file, make_sure_of
+
+_UNTOLD_BYTES = 8e9
+"""Of a device that does not say how much memory it has."""
+_SCHEME = "prepare.vertebra_scheme"
+
+
+class PlanRequest(NamedTuple):
+    """What a plan is asked for.
+
+    Attributes:
+        base: file of the config that it is derived from.
+        variant: of that config.
+        given: dotted keys that the user set; they stay.
+        output: the file to write, `NAME.py`.
+        overwrite: replace one that stands there.
+    """
+
+    base: Path
+    variant: str
+    given: tuple[str, ...]
+    output: Path
+    overwrite: bool = False
+
+
+def plan(run: Run, request: PlanRequest) -> None:
+    """Writes a config that is planned for the cases of a run; the first of several processes does.
+
+    Raises:
+        UserError: the file stands, or cannot be written; the config names another network; what the
+            user gave does not fit; too few patients, no fracture, or too little memory.
+    """
+    if not processes.is_first():
+        return
+    _check(run.config, request)
+    given = {key: _value(run.config, key) for key in request.given}
+    if run.config.manifest and _SCHEME not in given:
+        given[_SCHEME] = ""  # each label map says by its anatomy; phantoms would be read so, too
+    recipe = changed(load(request.base, request.variant), given)
+    config = read_config(recipe)
+    cases, left_out = run.found
+    audit = audit_cases(cases, config.prepare, left_out=left_out)
+    shares = training_shares({case.split for case in cases}, config.split)
+    data, machine = overview(audit.cases, shares), _machine()
+    _check_data(audit, data)
+    rulings = planned(data, machine, recipe, given)
+    read_config(changed(recipe, *(ruling.values for ruling in rulings)))
+    figures = [*data.lines(), f"planned for {machine.words}"]
+    text = plan_text(request.base, request.variant, given, rulings, figures)
+    with atomic_file(request.output) as file:
+        file.write(text.encode())
+    print(text)
+    print(f"audit: {audit_summary(audit)}; vfseg audit {request.output} says more")
+    print(f"planned: {request.output}\nvfseg run {request.output}")
+
+
+def _check(config: Config, request: PlanRequest) -> None:
+    """What can be told before the data set is read."""
+    path = request.output
+    if path.suffix != ".py":
+        raise UserError(f"-o {path}: a config ends in .py. Name one.")
+    if path.exists() and not request.overwrite:
+        raise UserError(f"{path}: stands already. Name another one, or give --overwrite.")
+    if config.network != "attention_unet":
+        raise UserError(
+            f"config.network={config.network!r}: only the Attention U-Net is planned. Name a "
+            "config of it, such as vertebral_fracture."
+        )
+    make_sure_of(path.parent)
+
+
+def _check_data(audit: Audit, data: Overview) -> None:
+    """Refuses a data set from which nothing can be learnt or judged."""
+    reasons = [f.message for f in audit.findings if f.severity == "error"][:3]
+    first = "\n  ".join(["", *reasons])
+    if data.patients < FEWEST_PATIENTS:
+        raise UserError(
+            f"{quantity(data.patients, 'patient')} with a CT and vertebrae that can be used; a "
+            f"plan needs {FEWEST_PATIENTS}: to train on, to choose thresholds by, to judge by. Add "
+            f"cases, or make some of the CTs with the config virtual_fractures or real_bone.{first}"
+        )
+    if not data.training_lesions:
+        where = "in the cases to train on" if data.lesions else "in any case"
+        raise UserError(
+            f"no fracture is marked {where}, so there is nothing to learn. Name masks in the "
+            "column 'fractures' of the manifest; or have fractures made in healthy CTs: plan from "
+            f"the config virtual_fractures or real_bone.{first}"
+        )
+
+
+def _machine() -> Machine:
+    kind = devices.kind()
+    count = 1 if kind == "cpu" else jax.device_count()
+    return Machine(kind, count, devices.memory_bytes() or _UNTOLD_BYTES)
+
+
+def _value(config: Config, key: str) -> Any:
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
