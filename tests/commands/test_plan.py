@@ -19,20 +19,21 @@ from vfseg.errors import UserError
 
 @pytest.fixture
 def planned(tmp_path, monkeypatch):
-    """Runs `vfseg plan` in an empty folder; the flags are put back."""
-    before = flagsaver.save_flag_values(flags.FLAGS)
+    """Runs `vfseg plan` in an empty folder; each time the flags are put back."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
         arguments = ["vfseg", "plan", *words]
         monkeypatch.setattr(sys, "argv", arguments)  # where ml_collections looks for the keys
-        flagsaver.restore_flag_values(before, flags.FLAGS)
-        flags.parse(as_flags(arguments))
-        flags.check()
-        program._dispatch()
+        before = flagsaver.save_flag_values(flags.FLAGS)
+        try:
+            flags.parse(as_flags(arguments))
+            flags.check()
+            program._dispatch()
+        finally:
+            flagsaver.restore_flag_values(before, flags.FLAGS)
 
-    yield run
-    flagsaver.restore_flag_values(before, flags.FLAGS)
+    return run
 
 
 def data_set(folder, *splits, **changes):
