@@ -117,7 +117,7 @@ def new_run(tmp_path, prepared):
 
 @pytest.fixture(scope="module")
 def quick_collection():
-    """`gc.collect` looks at what a module's tests made, not at all that was imported before them."""
+    """`gc.collect` looks at what the tests of a module made, not at all that was there before."""
     gc.collect()
     gc.freeze()
     yield
