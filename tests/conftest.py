@@ -5,6 +5,7 @@ need several devices fail there.
 """
 
 import atexit
+import gc
 import importlib.metadata
 import importlib.util
 import os
@@ -112,6 +113,15 @@ def prepared(tmp_path_factory):
 def new_run(tmp_path, prepared):
     """Makes workdirs, prepared, by name."""
     return lambda name: copy_of(prepared, tmp_path / name)
+
+
+@pytest.fixture(scope="module")
+def quick_collection():
+    """`gc.collect` looks at what the tests of a module made, not at all that was there before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -88,7 +88,8 @@ def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):
     manifest.write_text("\n".join(lines) + "\n")
     (tmp_path / "ABOUT.md").write_text("## Data\n\nPhantoms.\n")
     command = [*tiny, f"--config.manifest={manifest}", "--config.virtual_fractures.variants=1"]
-    command.append("--vertebra-scheme=verse")
+    # The discriminator says nothing about a card, and is a second program to compile for each part.
+    command += ["--vertebra-scheme=verse", "--config.stages.adversarial=0"]
     printed = vfseg(*command, "--workdir", tmp_path / "run", "--mode", "ship")
     model = tmp_path / "run" / "model"
     assert str(model) in printed

@@ -114,6 +114,7 @@ class Alive:
         return array
 
 
+@pytest.mark.usefixtures("quick_collection")
 @pytest.mark.parametrize("fusion", ["mean", "vote"])
 def test_one_case_at_a_time_is_in_memory_and_predicted_once(prepared, monkeypatch, fusion):
     cases, records, evaluator = prepared
@@ -140,6 +141,7 @@ def test_one_case_at_a_time_is_in_memory_and_predicted_once(prepared, monkeypatc
     assert sorted(path.name for path in evaluator.store.iterdir()) == ["no", "one", "two"]
 
 
+@pytest.mark.usefixtures("quick_collection")
 def test_scored_cases_do_not_pile_up(prepared):
     cases, records, evaluator = prepared
     alive = Alive()

@@ -30,7 +30,7 @@ def checkpoints(tmp_path_factory):
 
 
 @pytest.fixture
-def predict_many(tmp_path, checkpoints, monkeypatch):
+def predict_many(tmp_path, checkpoints, monkeypatch, quick_collection):
     """Predicts as many cases in one call; what `measure` says after each of them."""
 
     def predict_many(count, measure):

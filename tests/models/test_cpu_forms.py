@@ -1,5 +1,7 @@
 """The forms for CPUs beside the plain ones: same answers, same parameters, chosen in one place."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +30,12 @@ def _image(*shape):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _both(module, params, twin, twin_params, x):
+    """The answers of two modules, by one program."""
+    return module.apply({"params": params}, x), twin.apply({"params": twin_params}, x)
+
+
 @pytest.mark.parametrize("size", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("shape", [(8, 6), (7, 5), (2, 3)])
@@ -36,9 +44,8 @@ def test_depthwise_sum_is_the_grouped_convolution(size, stride, shape):
     module = DepthwiseConv(size, stride, use_bias=True)
     params = random_params(module, x)
     twin = nn.Conv(6, (size, size), stride, "SAME", feature_group_count=6)
-    assert_allclose(
-        module.apply({"params": params}, x), twin.apply({"params": params}, x), atol=1e-5
-    )
+    found, expected = _both(module, params, twin, params, x)
+    assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -51,8 +58,8 @@ def test_a_small_map_is_convolved_as_a_large_one(size, stride, shape, padding):
     module = ConvNorm(4, size, stride, padding, norm="folded")
     params = random_params(module, x)
     twin = nn.Conv(4, (size, size), stride, padding)
-    expected = twin.apply({"params": params["conv"]}, x)
-    assert_allclose(module.apply({"params": params}, x), expected, atol=1e-5)
+    found, expected = _both(module, params, twin, params["conv"], x)
+    assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

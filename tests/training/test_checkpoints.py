@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture(autouse=True)
-def collected():
+def collected(quick_collection):
     """Collects what a test leaves, so that it does not complain in another module."""
     yield
     gc.collect()

@@ -23,10 +23,25 @@ class Killed(Exception):
     """Stands for whatever ends a process."""
 
 
+_make_runner = functools.cache(loop.make_runner)
+
+
 @pytest.fixture(autouse=True)
 def _compiled_once(monkeypatch):
-    """A run that goes on has the steps of its plan compiled already."""
-    monkeypatch.setattr(loop, "make_runner", functools.cache(loop.make_runner))
+    """A run that goes on has the steps of its plan compiled already, and so have equal plans."""
+    monkeypatch.setattr(loop, "make_runner", _make_runner)
+
+
+@functools.cache
+def _step(**numbers):
+    """The step of plans whose stages have these numbers of steps."""
+    return training_plan(noisy(**steps(**numbers))).step
+
+
+def _plan(*, every=None, **numbers):
+    """A training of so many steps; with other settings than the tiny ones for `config.train`."""
+    plan = training_plan(noisy(**steps(**numbers), **(every or {})))
+    return dataclasses.replace(plan, step=_step(**numbers))
 
 
 def _train(workdir, plan, records, monkeypatch, killed_at=None):
@@ -81,7 +96,7 @@ def test_two_and_two_steps_are_four_steps(tmp_path, cohort, monkeypatch):
     joins at step 2, so both phases and the change between them are resumed.
     """
     config, records = cohort
-    plan, like = training_plan(config), initial_state(config)
+    plan, like = _plan(recurrent=2, adversarial=2), initial_state(config)
     straight_seen = _train(tmp_path / "straight", plan, records, monkeypatch)
     broken_seen = _train(tmp_path / "broken", plan, records, monkeypatch, killed_at=2)
     halfway = _newest(tmp_path / "broken", like)
@@ -121,10 +136,9 @@ def test_each_phase_is_traced_once(tmp_path, cohort, caplog):
 
 
 def test_the_best_and_the_newest_checkpoints_are_kept(tmp_path, cohort):
-    _, records = cohort
-    config = noisy(**steps(recurrent=6), **{"train.validate_every": 1})
+    config, records = cohort
     scores = iter([0.2, 0.9, 0.1, 0.3, 0.3, 0.4])
-    plan = training_plan(config)
+    plan = _plan(recurrent=6, every={"train.validate_every": 1})
     loop.train(
         plan, tmp_path / "w", tmp_path / "store", records, lambda _: {"pr_auc": next(scores)}
     )
@@ -138,7 +152,7 @@ def test_the_best_and_the_newest_checkpoints_are_kept(tmp_path, cohort):
 def test_an_alarm_comes_at_the_same_step_in_a_run_that_was_killed(tmp_path, cohort, monkeypatch):
     """So small a network finds nothing in three steps after the warm-up, which is the first."""
     _, records = cohort
-    plan = training_plan(noisy(**steps(recurrent=5), **{"train.patience": 3}))
+    plan = _plan(recurrent=6, every={"train.patience": 3})
     _train(tmp_path / "killed", plan, records, monkeypatch, killed_at=2)
     for name in ("killed", "straight"):
         with pytest.raises(UserError, match=r"stopped at step 4: the generator .* for 3 steps"):
@@ -152,7 +166,7 @@ def test_patience_is_counted_in_steps_from_the_end_of_the_warm_up(tmp_path, coho
     """
     _, records = cohort
     every = {"train.patience": 1, "train.log_every": 2, "train.save_every": 1}
-    plan = training_plan(noisy(**steps(recurrent=22, fine_tune=78), **every))
+    plan = _plan(recurrent=22, fine_tune=78, every=every)
     with pytest.raises(UserError, match=r"stopped at step 3: .*, for 2 steps"):
         _train(tmp_path / "w", plan, records, monkeypatch)
 
@@ -160,7 +174,7 @@ def test_patience_is_counted_in_steps_from_the_end_of_the_warm_up(tmp_path, coho
 def test_a_validation_that_is_made_again_is_logged_once(tmp_path, cohort, monkeypatch):
     """The run is killed between the line and the score, after its second step."""
     _, records = cohort
-    plan = training_plan(noisy(**steps(recurrent=4)))
+    plan = _plan(recurrent=6)
     workdir, events = tmp_path / "w", []
 
     def killed(*_):
@@ -176,12 +190,12 @@ def test_a_validation_that_is_made_again_is_logged_once(tmp_path, cohort, monkey
     assert events[0].count(b"train/dice_loss") == 2, "curves are on disk as soon as checkpoints"
     _train(workdir, plan, records, monkeypatch)
     lines = read_metrics(workdir / "metrics.jsonl")
-    assert [line["step"] for line in lines] == [1, 2, 2, 3, 4, 4]
+    assert [line["step"] for line in lines] == [1, 2, 2, 3, 4, 4, 5, 6, 6]
 
 
 def test_a_batch_that_does_not_fit_is_answered_with_advice(tmp_path, cohort, monkeypatch):
     """As on a device that is full at the third step; what was saved after the second is kept."""
-    config, records = cohort
+    _, records = cohort
     genuine, done = JitRunner.step, []
 
     def full(*arguments, phase):
@@ -194,7 +208,7 @@ def test_a_batch_that_does_not_fit_is_answered_with_advice(tmp_path, cohort, mon
     with pytest.raises(
         UserError, match=r"not enough memory \(.*9 GB\)\. A smaller config.windows.b"
     ):
-        _train(tmp_path / "w", training_plan(config), records, monkeypatch)
+        _train(tmp_path / "w", _plan(recurrent=2, adversarial=2), records, monkeypatch)
     assert Checkpoints(tmp_path / "w" / "checkpoints").newest == 2
 
 

@@ -13,7 +13,7 @@ from vfseg.training import losses
 
 def _gradient(loss, *arguments):
     """Of a loss on one device, by its first argument."""
-    return jax.grad(lambda x: loss(x, *arguments[1:]).alone())(arguments[0])
+    return jax.jit(jax.grad(lambda x: loss(x, *arguments[1:]).alone()))(arguments[0])
 
 
 def test_cross_entropy_by_hand():
@@ -56,7 +56,7 @@ def test_empty_and_full_masks_are_finite_with_finite_gradients(value, logit):
             + losses.cross_entropy(logits, target).alone()
         )
 
-    loss, gradient = jax.value_and_grad(total)(logits)
+    loss, gradient = jax.jit(jax.value_and_grad(total))(logits)
     assert np.isfinite(loss)
     assert np.isfinite(gradient).all()
 
@@ -131,4 +131,4 @@ def test_focal_losses_of_empty_and_full_masks_are_finite(value, logit):
         lambda x: losses.focal_tversky_loss(jax.nn.sigmoid(x), target).alone(),
     ):
         assert jnp.isfinite(loss(logits))
-        assert jnp.isfinite(jax.grad(loss)(logits)).all()
+        assert jnp.isfinite(jax.jit(jax.grad(loss))(logits)).all()

@@ -30,14 +30,21 @@ RATE = 0.05
 HOST_FLAG = "--xla_force_host_platform_device_count={}"
 
 
+AUGMENTED = tiny_settings(optax.sgd(RATE), augment=AugmentSettings(rotation=20.0, noise=20.0))
+
+
+@functools.cache
+def _runner(parallel, devices):
+    """With augmentation on; one for all tests, since compiling takes long."""
+    step = functools.partial(train_step, settings=AUGMENTED)
+    return make_runner(step, parallel, 4, jax.devices()[:devices])
+
+
 @functools.cache
 def _train(parallel, devices, steps):
-    """Trains with augmentation on; returns the states after the first and the last step, losses."""
-    augment = AugmentSettings(rotation=20.0, noise=20.0)
-    settings = tiny_settings(optax.sgd(RATE), augment=augment)
-    step = functools.partial(train_step, settings=settings)
-    runner = make_runner(step, parallel, 4, jax.devices()[:devices])
-    state, states, losses = runner.put_state(tiny_state(settings)), [], []
+    """Trains; returns the states after the first and the last step, losses."""
+    runner = _runner(parallel, devices)
+    state, states, losses = runner.put_state(tiny_state(AUGMENTED)), [], []
     for number in range(steps):
         batch = runner.put_batch(tiny_batch(seed=number))
         state, metrics = runner.step(state, batch, phase=ADVERSARIAL)
@@ -125,8 +132,8 @@ def test_a_step_that_was_compiled_before_is_not_compiled_again(parallel, caplog)
 
 def test_gradients_cross_as_one_array_a_network_and_losses_together():
     """Devices wait for each other at every exchange; losses are single numbers."""
-    runner = _runner_without_augmentation("jit")
-    state, batch = runner.put_state(tiny_state(tiny_settings())), runner.put_batch(tiny_batch())
+    runner = _runner("jit", 4)
+    state, batch = runner.put_state(tiny_state(AUGMENTED)), runner.put_batch(tiny_batch())
     program = runner.lower(state, batch, phase=ADVERSARIAL).compile().as_text()
     exchanged = re.findall(r"= (.*?) all-reduce\(", program)  # XLA joins several to tuples
     sizes = [size for types in exchanged for size in re.findall(r"f32\[([\d,]+)\]", types)]

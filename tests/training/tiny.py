@@ -23,7 +23,7 @@ ADVERSARIAL = Phase(recurrent=True, adversarial=True, frozen=False)
 
 
 def tiny_settings(optimizer=None, *, generator=(), adversary=(), augment=None, losses=None):
-    """Settings of a step: window of 3, two scales, recurrence at both; no augmentation.
+    """Settings of a step: window of 3, two scales, recurrence at the lower; no augmentation.
 
     The default optimiser is SGD: the gradient itself is the direction. `generator` and `adversary`
     change single settings of these parts.
@@ -33,7 +33,7 @@ def tiny_settings(optimizer=None, *, generator=(), adversary=(), augment=None, l
         "rate": optax.constant_schedule(0.1),
     }
     network = Generator(
-        "plain", (4, 8), attention=True, window=3, recurrent_scales=(0, 1), recurrent_features=2
+        "plain", (4, 8), attention=True, window=3, recurrent_scales=(1,), recurrent_features=2
     )
     parts = {"network": network, "ema_decay": 0.9, "frozen": lambda g_params: None}
     return StepSettings(

@@ -113,8 +113,28 @@ def max_pool2(x: jax.Array) -> jax.Array:
     """
     n, h, w, c = x.shape
     x = x.reshape(n, h // 2, 2, w // 2, 2, c)
-    x = jnp.maximum(x[:, :, 0], x[:, :, 1])
-    return jnp.maximum(x[:, :, :, 0], x[:, :, :, 1])
+    x = _larger(x[:, :, 0], x[:, :, 1])
+    return _larger(x[:, :, :, 0], x[:, :, :, 1])
+
+
+@jax.custom_jvp
+def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
+    """`jnp.maximum`, whose own gradient goes where an input equals the maximum.
+
+    XLA may compute an input once for the maximum and again for that question. Where the two differ
+    by rounding, neither input equals it, and the gradient is lost. Here the inputs are compared
+    with each other.
+    """
+    return jnp.maximum(a, b)
+
+
+@_larger.defjvp
+def _larger_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (a, b), (da, db) = primals, tangents
+    share = jnp.where(a == b, 0.5, a > b).astype(a.dtype)
+    return jnp.maximum(a, b), share * da + (1 - share) * db
 
 
 def upsample2(x: jax.Array) -> jax.Array:
