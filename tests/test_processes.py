@@ -74,7 +74,7 @@ def test_what_all_processes_find_wrong_ends_all(new_run):
 
 def test_a_killed_process_is_missed(new_run):
     workdir = new_run("run")
-    many = [*STEPS, "--config.stages.adversarial=100000"]
+    many = [*STEPS, "--config.stages.recurrent=100000", "--config.stages.adversarial=0"]
     first, second = start_many([workdir] * 2, *many)
     wait_until(lambda: newest(workdir) >= 4, first)
     second.kill()

@@ -17,7 +17,7 @@ from vfseg.errors import UserError
 from vfseg.training.checkpoints import Checkpoints
 
 TINY = (
-    *("--config=configs/quickstart.py:tiny", "--config.stages.recurrent=0"),
+    *("--config=configs/quickstart.py:tiny", "--config.stages.adversarial=0"),
     "--config.train.save_every=1",  # so that there are two checkpoints
 )
 JOBS = ("prepare", "train", "run", "predict")

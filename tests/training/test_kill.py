@@ -32,7 +32,7 @@ def _is_reached(workdir, goal, moment, old):
 
 def test_a_run_killed_again_and_again_ends_as_a_straight_one(new_run):
     """Every third kill waits until a checkpoint is being written, every third for a deletion."""
-    steps = 5 * (KILLS + 1)
+    steps = 3 * (KILLS + 1)
     arguments = ["--config.stages.recurrent=0", f"--config.stages.adversarial={steps}"]
     arguments += ["--config.train.save_every=1", "--config.train.validate_every=10"]
     straight, broken = new_run("straight"), new_run("broken")
@@ -43,7 +43,7 @@ def test_a_run_killed_again_and_again_ends_as_a_straight_one(new_run):
     for number in range(KILLS):
         process = start(broken, *arguments)
         moment = ("saving", "deleting", "in a step")[number % 3]
-        where = (broken, newest(broken) + rng.integers(2, 5), moment, _leftovers(broken))
+        where = (broken, newest(broken) + rng.integers(1, 3), moment, _leftovers(broken))
         wait_until(functools.partial(_is_reached, *where), process)
         time.sleep(rng.uniform(0, 0.05) if moment == "in a step" else rng.uniform(0, 0.005))
         process.kill()
