@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong fl
     from vfseg.commands.request import Request
     from vfseg.config.config import Config
 
-CT_MODES = ("predict", "show", "pick")
+CT_MODES = ("predict", "show", "pick", "find")
 """Modes that are about CTs of a user, and have no run and no config."""
 RUN_MODES = ("run", "audit", "prepare", "train", "evaluate", "report", "ship")
 """Modes that are about a run, its config and its workdir."""
@@ -57,6 +57,7 @@ BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
 POINTS = _string(
     "points", None, "predict: middles of the bodies, *_ctd.json or CSV of level,x,y,z in RAS mm"
 )
+LOWEST = _string("lowest", None, "find: level of the lowest vertebra in view, such as L3")
 SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; else by anatomy")
 INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
 CHECKPOINT = _string(
@@ -65,11 +66,12 @@ CHECKPOINT = _string(
 OUTPUT = _string(
     "output",
     None,
-    "folder of results (predict), of the model (ship, export); picture (show), page (pick)",
+    "folder of results (predict), of the model (ship, export); picture (show), page (pick), "
+    "file of points (find)",
     "o",
 )
 FOLLOW_LINKS = _boolean("follow_links", "symbolic links of a manifest may lead out of its folder")
-OVERWRITE = _boolean("overwrite", "predict, show, pick, export: replace existing results")
+OVERWRITE = _boolean("overwrite", "predict, show, pick, find, export: replace existing results")
 EVERYWHERE = _boolean("everywhere", "predict: show also what lies away from the vertebrae")
 DICOM = _boolean("dicom", "predict: results also as DICOM (SEG, map, SR), beside a DICOM series")
 FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
@@ -233,6 +235,7 @@ def check() -> None:
     for holder, modes in (
         (INPUT, CT_MODES),
         *((holder, ("predict", "show")) for holder in (VERTEBRAE, BOXES, POINTS)),
+        (LOWEST, ("find",)),
         (CHECKPOINT, ("predict", "export")),
         *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
         (OUTPUT, (*CT_MODES, "ship", "export")),
@@ -254,6 +257,7 @@ def request() -> "Request":
         vertebrae=path_of(VERTEBRAE),
         boxes=path_of(BOXES),
         points=path_of(POINTS),
+        lowest=LOWEST.value,
         output=required(OUTPUT),
         model=model(),
         reading=SpineReading(vertebra_scheme=SCHEME.value or "", boxes_inclusive=INCLUSIVE.value),

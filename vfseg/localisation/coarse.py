@@ -11,6 +11,14 @@ from vfseg.synthesis.phantom.tissue import AIR
 KEPT_MM = 3.0
 """Spacing at which cases to learn from are kept."""
 
+SPACING_MM = 4.0
+"""Spacing of the voxels that the network sees, and of its heat map."""
+
+CELL = 2
+"""Voxels of a cell along each axis: the network computes in cells of 8 mm."""
+
+_SLAB = 16
+
 
 @dataclass(frozen=True, eq=False)
 class CoarseCase:
@@ -49,9 +57,6 @@ def coarse(
         part = (min(_SLAB, shape[0] - first), *shape[1:])
         slabs.append(sample_linear(array, (first * step[0], 0, 0), step, part, fill=fill))
     return np.concatenate(slabs)
-
-
-_SLAB = 16
 
 
 def coarse_shape(

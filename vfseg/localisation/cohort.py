@@ -12,10 +12,10 @@ from vfseg.localisation.coarse import CoarseCase
 from vfseg.localisation.labelled import read_case
 from vfseg.localisation.synthetic import draw_case, paint_map
 
-DRAWN = 24
+DRAWN = 12
 """Drawn spines in drawn bodies."""
 
-PAINTED = 3
+PAINTED = 2
 """Drawn bodies around the bones of each label map."""
 
 REAL = {

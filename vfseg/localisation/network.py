@@ -12,13 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vfseg.localisation.coarse import CELL
 from vfseg.localisation.levels import CLASSES
-
-SPACING_MM = 4.0
-"""Spacing of the voxels that the network sees, and of the heat map."""
-
-CELL = 2
-"""Voxels of a cell along each axis: the network computes in cells of 8 mm."""
 
 DEEPEST = 4
 """Cells of a position at the bottom of the U along each axis; sizes are multiples of it."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, special
 
-from vfseg.localisation.network import CELL, SPACING_MM
+from vfseg.localisation.coarse import CELL, SPACING_MM
 
 LEAST = 0.1
 """A lower peak is none."""
@@ -45,13 +45,18 @@ def peaks_of(heat: np.ndarray, level: np.ndarray) -> Peaks:
     """
     heat = special.expit(heat)
     highest = (heat >= LEAST) & (heat == ndimage.maximum_filter(heat, _APART))
+    # Equal neighbours are one peak: the first of them.
+    tops, _ = ndimage.label(highest, np.ones((3, 3, 3)))
     found = np.argwhere(highest)
+    _, first = np.unique(tops[tuple(found.T)], return_index=True)
+    found = found[first]
     found = found[np.argsort(-heat[tuple(found.T)], kind="stable")][:_MOST]
     found = found[np.argsort(-found[:, 0], kind="stable")]
     around = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
     index = found[:, None] + around
     inside = ((index >= 0) & (index < heat.shape)).all(-1)
-    weights = np.where(inside, heat[tuple(np.moveaxis(np.where(inside[..., None], index, 0), -1, 0))], 0)
+    held = np.where(inside[..., None], index, 0)
+    weights = np.where(inside, heat[tuple(np.moveaxis(held, -1, 0))], 0)
     places = (index * weights[..., None]).sum(1) / weights.sum(1, keepdims=True)
     cells = np.clip((places - (CELL - 1) / 2) / CELL, 0, np.array(level.shape[:3]) - 1)
     logits = np.stack(

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from vfseg.localisation.coarse import KEPT_MM, CoarseCase
+from vfseg.localisation.coarse import CELL, KEPT_MM, SPACING_MM, CoarseCase
 from vfseg.localisation.levels import CLASSES, class_of
-from vfseg.localisation.network import CELL, SPACING_MM
 from vfseg.synthesis.phantom.tissue import AIR
 
 SHAPE = (64, 32, 32)
@@ -42,11 +41,12 @@ class Sample(NamedTuple):
 
 
 def draw_sample(rng: np.random.Generator, cases: Sequence[CoarseCase]) -> Sample:
-    """Draws a piece: a third from real CTs, where there are any."""
+    """Draws a piece: nearly half of them from real CTs, where there are any."""
     real = [case for case in cases if case.name.startswith("real")]
     others = [case for case in cases if not case.name.startswith("real")]
     group = real if real and (not others or rng.random() < 0.45) else others
-    case = group[rng.integers(len(group))]
+    chances = np.sqrt([len(case.points) for case in group])
+    case = group[rng.choice(len(group), p=chances / chances.sum())]
     places = np.array(list(case.points.values()))
     anchor = places[rng.integers(len(places))]
     if rng.random() < 0.2:
