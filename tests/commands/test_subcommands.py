@@ -33,7 +33,7 @@ def test_words_are_flags_in_short(words, flags):
     [
         ("predcit ct", "no command 'predcit'. Did you mean vfseg predict?"),
         ("evalute quickstart", "Did you mean vfseg evaluate?"),
-        ("xyz", "no command 'xyz'. There are predict, show, pick, run"),
+        ("xyz", "no command 'xyz'. There are predict, show, pick, find, run"),
         ("predict a b", "vfseg predict takes one CT, and found 'a', 'b'"),
         ("run a b", "vfseg run takes one CONFIG, and found 'a', 'b'"),
         ("predict ct --mode=train", "goes without --mode"),

@@ -21,12 +21,16 @@ def spine(first, last, *, scale=1.0, sure=0.9, seen=None):
 
 def joined(*parts):
     """Peaks of several together, cranial to caudal."""
-    columns = [np.concatenate(rows) for rows in zip(*((p.places, p.heights, p.levels) for p in parts))]
+    columns = [
+        np.concatenate(rows) for rows in zip(*((p.places, p.heights, p.levels) for p in parts))
+    ]
     order = np.argsort(-columns[0][:, 0], kind="stable")
     return Peaks(*(column[order] for column in columns))
 
 
-@pytest.mark.parametrize(("first", "last"), [("T4", "L5"), ("C5", "L3"), ("L1", "S1"), ("T9", "L1")])
+@pytest.mark.parametrize(
+    ("first", "last"), [("T4", "L5"), ("C5", "L3"), ("L1", "S1"), ("T9", "L1")]
+)
 def test_a_chain_names_every_body_of_a_spine(first, last):
     chain = best_chain(spine(first, last))
     assert chain.names == list(NAMES[NAMES.index(first) : NAMES.index(last) + 1])

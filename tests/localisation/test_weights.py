@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 
 from vfseg.errors import UserError
+from vfseg.localisation.network import first_params
 from vfseg.localisation.weights import read_weights, write_weights
 
 
 @pytest.fixture(scope="module")
 def params():
-    from vfseg.localisation.training import initial_params
-
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: initial_params(0))
+    shapes = first_params(0)
     return jax.tree.map(lambda a: rng.standard_normal(a.shape).astype(np.float32), shapes)
 
 

@@ -70,7 +70,10 @@ def _makers(real: Path, seed: int) -> Iterator[tuple[str, Callable[[], CoarseCas
     for number, (source, path) in enumerate(MAPS.items(), 1):
         for k in range(PAINTED):
             name = f"painted-{source}-{k}"
-            yield name, partial(_painted, real / path, np.random.SeedSequence((seed, number, k)), name)
+            yield (
+                name,
+                partial(_painted, real / path, np.random.SeedSequence((seed, number, k)), name),
+            )
 
 
 def _painted(path: Path, seed: np.random.SeedSequence, name: str) -> CoarseCase:

@@ -94,9 +94,7 @@ def find_vertebrae(ct: Volume, params: Any, name: str, lowest: str | None = None
             chain = named_from(peaks, chain, lowest)
         except ValueError as error:
             raise UserError(f"{name}: --lowest {lowest}: {error}. Check the name.") from error
-    places = apply_affine(
-        ct.affine, (peaks.places[chain.members] + origin) / ct.voxel_spacing
-    )
+    places = apply_affine(ct.affine, (peaks.places[chain.members] + origin) / ct.voxel_spacing)
     found = [
         FoundVertebra(level, tuple(np.round(place, 2).tolist()), round(float(height), 3))
         for level, place, height in zip(chain.names, places, peaks.heights[chain.members])

@@ -18,7 +18,7 @@ _SLAB, _OVERLAP = 256, 48  # voxels along d; the network sees about 40 to each s
 
 @jax.jit
 def _run(params: Any, hu: jax.Array):
-    return Localiser().apply(params, windowed(hu[None]))
+    return Localiser().apply({"params": params}, windowed(hu[None]))
 
 
 def see(ct: Volume, params: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ References:
     localization and segmentation with SpatialConfiguration-Net and U-Net (heat maps of bodies).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -14,9 +14,13 @@ from jax import lax
 
 from vfseg.localisation.coarse import CELL
 from vfseg.localisation.levels import CLASSES
+from vfseg.training.state import initial_params
 
 DEEPEST = 4
 """Cells of a position at the bottom of the U along each axis; sizes are multiples of it."""
+
+RARE = 4.0
+"""Middles of bodies are rare: the logit of a voxel of which nothing is known is minus this."""
 
 
 class Seen(NamedTuple):
@@ -82,8 +86,13 @@ class Localiser(nn.Module):
             x = Conv(coarse)(x)
         x = Conv(middle)(jnp.concatenate([_spread(nn.Dense(middle)(x)), b], -1))
         x = Conv(fine)(jnp.concatenate([_spread(nn.Dense(fine)(x)), a], -1))
-        heat = nn.Dense(CELL**3, bias_init=nn.initializers.constant(-4.0))(x)
+        heat = nn.Dense(CELL**3)(x) - RARE
         return Seen(from_cells(heat)[..., 0], nn.Dense(CLASSES)(x))
+
+
+def first_params(seed: int) -> Any:
+    """Parameters before training."""
+    return initial_params(Localiser(), seed, jax.ShapeDtypeStruct((1, 8, 8, 8, 2), jnp.float32))
 
 
 def windowed(hu: jax.Array) -> jax.Array:

@@ -60,7 +60,8 @@ def peaks_of(heat: np.ndarray, level: np.ndarray) -> Peaks:
     places = (index * weights[..., None]).sum(1) / weights.sum(1, keepdims=True)
     cells = np.clip((places - (CELL - 1) / 2) / CELL, 0, np.array(level.shape[:3]) - 1)
     logits = np.stack(
-        [ndimage.map_coordinates(plane, cells.T, order=1) for plane in np.moveaxis(level, -1, 0)], -1
+        [ndimage.map_coordinates(plane, cells.T, order=1) for plane in np.moveaxis(level, -1, 0)],
+        -1,
     )
     return Peaks(
         places * SPACING_MM,

@@ -119,9 +119,7 @@ def _body(
     hu = paint_torso(rng["tissue"], grid, torso, centres)
     near = [v for v in spine if v.level in SPINE]
     around = np.array([v.frame.centre for v in near])
-    box = grid.box(
-        np.array([around.min(0) - [30, 95, 62], around.max(0) + [25, 58, 62]]), 0
-    )
+    box = grid.box(np.array([around.min(0) - [30, 95, 62], around.max(0) + [25, 58, 62]]), 0)
     assert box is not None
     size = tuple(s.stop - s.start for s in box)
     part = Grid(size, grid.spacing, grid.spacing * [s.start for s in box])  # type: ignore[arg-type]
@@ -180,7 +178,11 @@ def paint_map(labels: Volume, seed: int | np.random.SeedSequence, name: str) -> 
     part = share[box_between(low - first, high - first)]
     core = np.clip(2 * ndimage.gaussian_filter(part, 0.8) - 1, 0, 1)
     grain = Ripple.draw(rng["texture"], (9, 30), 3, 5).at(
-        *(grid.spacing[a] * np.arange(n).reshape([-1 if a == k else 1 for k in range(3)]).astype(np.float32) for a, n in enumerate(part.shape))
+        *(
+            grid.spacing[a]
+            * np.arange(n).reshape([-1 if a == k else 1 for k in range(3)]).astype(np.float32)
+            for a, n in enumerate(part.shape)
+        )
     )
     spongy = patient.trabecular * (1 + 0.15 * grain)
     shell = spongy + patient.cortex * rng["texture"].uniform(200, 450)

@@ -49,9 +49,7 @@ class Torso:
         return middle, half
 
 
-def draw_torso(
-    rng: np.random.Generator, grid: Grid, centres: Mapping[str, np.ndarray]
-) -> Torso:
+def draw_torso(rng: np.random.Generator, grid: Grid, centres: Mapping[str, np.ndarray]) -> Torso:
     """Draws the trunk around a spine.
 
     Args:
@@ -66,7 +64,11 @@ def draw_torso(
     scale = rng.uniform(0.85, 1.15)
     thorax, belly, hips = (
         scale * np.array([rng.uniform(*front), rng.uniform(*side)])
-        for front, side in (((92, 122), (135, 165)), ((88, 150), (135, 185)), ((95, 130), (155, 190)))
+        for front, side in (
+            ((92, 122), (135, 165)),
+            ((88, 150), (135, 185)),
+            ((95, 130), (155, 190)),
+        )
     )
     neck = scale * np.array([rng.uniform(55, 70), rng.uniform(58, 75)])
     top, chest = _height(centres, "T1", 0), _height(centres, "T8", 0)
@@ -194,7 +196,10 @@ def _rib(
     end, drop = course
     size, frame = vertebra.size, vertebra.frame
     wall, half = -size.depth / 2, size.width / 2
-    root = [(0.36 * size.height, wall + 3, side * (half + 2)), (0.1 * size.height, wall - 16, side * (half + 20))]
+    root = [
+        (0.36 * size.height, wall + 3, side * (half + 2)),
+        (0.1 * size.height, wall - 16, side * (half + 20)),
+    ]
     points = list(frame.to_patient(np.array(root)))
     reach = _RIB_REACH.get(vertebra.level, 1.0)
     drop = _RIB_DROP_MM.get(vertebra.level, drop)
@@ -204,7 +209,13 @@ def _rib(
         axes = reach * (axes - torso.fat - 7)
         back = middle[0] - (torso.at(z)[1][0] - torso.fat - 7)
         points.append(
-            np.array([z, back + axes[0] * (1 - np.cos(angle)), middle[1] + side * axes[1] * np.sin(angle)])
+            np.array(
+                [
+                    z,
+                    back + axes[0] * (1 - np.cos(angle)),
+                    middle[1] + side * axes[1] * np.sin(angle),
+                ]
+            )
         )
     return _chain(points, (3.2, 6.0), (1, 0, 0))
 
@@ -245,7 +256,10 @@ def _shoulder(torso: Torso, upper: np.ndarray, side: int) -> list[Rod]:
     middle, half = torso.at(float(upper[0]) - 60)
     joint = np.array([upper[0] - 10, middle[0] - 0.25 * half[0], middle[1] + side * (half[1] + 5)])
     blade = [joint, np.array([upper[0] - 150, middle[0] - 0.85 * half[0], middle[1] + side * 75])]
-    collar = [joint + [15, 20, 0], np.array([upper[0] - 10, middle[0] + 0.45 * half[0], middle[1] + side * 15])]
+    collar = [
+        joint + [15, 20, 0],
+        np.array([upper[0] - 10, middle[0] + 0.45 * half[0], middle[1] + side * 15]),
+    ]
     arm = [joint + [-5, 5, side * 22], joint + [-110, 5, side * 45]]
     return [
         *_chain(blade, (34.0, 4.0), (0, 1, -0.6 * side)),

@@ -12,7 +12,7 @@ import optax
 from absl import logging
 
 from vfseg.localisation.coarse import CoarseCase
-from vfseg.localisation.network import Localiser, windowed
+from vfseg.localisation.network import Localiser, first_params, windowed
 from vfseg.localisation.samples import SHAPE, Sample, draw_sample
 
 BATCH = 2
@@ -36,7 +36,7 @@ def loss(params: Any, batch: Sample) -> tuple[jax.Array, Losses]:
         params: of `Localiser`.
         batch: `n ...`.
     """
-    seen = Localiser().apply(params, windowed(batch.hu))
+    seen = Localiser().apply({"params": params}, windowed(batch.hu))
     weight = batch.weight * (1 + MIDDLE_WEIGHT * batch.heat)
     heat = optax.sigmoid_binary_cross_entropy(seen.heat, batch.heat)  # type: ignore[union-attr]
     rest = optax.sigmoid_binary_cross_entropy(_logit(batch.heat), batch.heat)  # cannot be less
@@ -50,12 +50,6 @@ def loss(params: Any, batch: Sample) -> tuple[jax.Array, Losses]:
 def _logit(p: jax.Array) -> jax.Array:
     p = jnp.clip(p, 1e-6, 1 - 1e-6)
     return jnp.log(p) - jnp.log1p(-p)
-
-
-def initial_params(seed: int) -> Any:
-    """Parameters before training."""
-    small = jnp.zeros((1, 8, 8, 8, 2))
-    return jax.jit(Localiser().init)(jax.random.key(seed), small)
 
 
 def train(
@@ -78,7 +72,7 @@ def train(
         Parameters, the mean of the last steps weighted by 0.99 a step.
     """
     rng = np.random.default_rng((seed, 7))
-    params = initial_params(seed) if start is None else start
+    params = first_params(seed) if start is None else start
     rate = optax.warmup_cosine_decay_schedule(0, RATE, max(steps // 20, 1), steps, RATE / 50)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=1e-4))
     state = optimiser.init(params)

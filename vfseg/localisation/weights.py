@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import flax
-import jax
 import numpy as np
 
 from vfseg.data.npz import DamagedNpz, npz_promises, read_npz
 from vfseg.errors import UserError
 from vfseg.files import atomic_file
-from vfseg.localisation.training import initial_params
+from vfseg.localisation.network import first_params
 
 SHIPPED = Path(__file__).parent / "weights.npz"
 """The weights of the package; beside them their card, `CARD.md`."""
@@ -34,7 +33,7 @@ def read_weights(path: Path = SHIPPED) -> Any:
     Raises:
         UserError: there is no such file; it is damaged, or of other networks.
     """
-    expected = flax.traverse_util.flatten_dict(jax.eval_shape(lambda: initial_params(0)), sep="/")
+    expected = flax.traverse_util.flatten_dict(first_params(0), sep="/")
     try:
         promised = npz_promises(path)
         if {k: v.shape for k, v in promised.items()} != {k: v.shape for k, v in expected.items()}:
