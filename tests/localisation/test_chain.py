@@ -64,20 +64,20 @@ def test_without_any_sign_of_the_level_names_are_unsure_and_one_name_settles_the
     chain = best_chain(peaks)
     assert chain.probability < 0.6
     assert sum(chain.shifts.values()) == pytest.approx(1, abs=0.05)
-    settled = named_from(peaks, chain, "T9")
+    settled = named_from(chain, "T9")
     assert settled.names == ["T5", "T6", "T7", "T8", "T9"]
     assert settled.probability == 1
 
 
 def test_a_sacrum_is_no_lowest_vertebra():
     peaks = spine("L2", "S1")
-    assert named_from(peaks, best_chain(peaks), "L4").names == ["L1", "L2", "L3", "L4"]
+    assert named_from(best_chain(peaks), "L4").names == ["L1", "L2", "L3", "L4"]
 
 
 def test_a_name_that_leaves_no_room_is_refused():
     peaks = spine("T1", "L5")
     with pytest.raises(ValueError, match="17 bodies do not fit above T1"):
-        named_from(peaks, best_chain(peaks), "T1")
+        named_from(best_chain(peaks), "T1")
 
 
 def test_nothing_is_no_spine():

@@ -1,5 +1,7 @@
 """Drawn bodies: the points lie in bone, and the body is where it should be."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def test_every_level_is_drawn_from_the_head_down(drawn):
 
 def test_bodies_are_bone_between_softer_discs(drawn):
     places = list(drawn.points.values())
-    disc = [np.mean(around(drawn.hu, (a + b) / 2, 0)) for a, b in zip(places, places[1:])]
+    disc = [np.mean(around(drawn.hu, (a + b) / 2, 0)) for a, b in itertools.pairwise(places)]
     rims = [around(drawn.hu, place, 4).max() for place in places]
     assert min(rims) > 350
     assert np.median(disc) < 150

@@ -82,11 +82,10 @@ def best_chain(peaks: Peaks) -> Chain | None:
     return _weighed(peaks, np.array(members[::-1]), np.array(levels[::-1]))
 
 
-def named_from(peaks: Peaks, chain: Chain, lowest: str) -> Chain:
+def named_from(chain: Chain, lowest: str) -> Chain:
     """The chain with names counted from its lowest body, which is certain.
 
     Args:
-        peaks: of the chain.
         chain: as it was found; a sacrum in it is left out.
         lowest: name of its lowest vertebra.
 

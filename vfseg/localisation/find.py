@@ -67,6 +67,21 @@ class Found:
         return tuple(v for v in self.vertebrae if v.level in LEVELS)
 
 
+@dataclass(frozen=True, eq=False)
+class SeenSpine:
+    """A spine before it is named for the user.
+
+    Attributes:
+        peaks: of the whole CT.
+        chain: the best one.
+        origin: [3] mm from the middle of the CT's first voxel to that from which peaks are counted.
+    """
+
+    peaks: Peaks
+    chain: Chain
+    origin: np.ndarray
+
+
 def find_vertebrae(ct: Volume, params: Any, name: str, lowest: str | None = None) -> Found:
     """Finds the vertebrae of a CT.
 
@@ -74,11 +89,19 @@ def find_vertebrae(ct: Volume, params: Any, name: str, lowest: str | None = None
         ct: HU.
         params: of `Localiser`, see `read_weights`.
         name: of the CT, for messages.
-        lowest: level of the lowest vertebra in view, where the user knows it.
+        lowest: level of the lowest vertebra that is found, where the user knows it.
 
     Raises:
-        UserError: nothing is found that can be trusted, or two spines; `lowest` leaves no room for
-            what is above.
+        UserError: as in `see_spine` and `name_spine`.
+    """
+    return name_spine(ct, see_spine(ct, params, name), name, lowest)
+
+
+def see_spine(ct: Volume, params: Any, name: str) -> SeenSpine:
+    """Finds the spine of a CT; arguments as in `find_vertebrae`.
+
+    Raises:
+        UserError: there is none that can be trusted, or there are two.
     """
     heat, level, origin = see(ct, params)
     peaks = peaks_of(heat, level)
@@ -89,16 +112,28 @@ def find_vertebrae(ct: Volume, params: Any, name: str, lowest: str | None = None
     second = best_chain(rest)
     if second is not None and rest.heights[second.members].sum() > SECOND:
         raise UserError(f"{name}: two spines were found, side by side. {_REMEDY}")
+    return SeenSpine(peaks, chain, origin)
+
+
+def name_spine(ct: Volume, spine: SeenSpine, name: str, lowest: str | None) -> Found:
+    """Names a spine; arguments as in `find_vertebrae`.
+
+    Raises:
+        UserError: `lowest` leaves no room for what is above.
+    """
+    peaks, chain = spine.peaks, spine.chain
     if lowest is not None:
         try:
-            chain = named_from(peaks, chain, lowest)
+            chain = named_from(chain, lowest)
         except ValueError as error:
             raise UserError(f"{name}: --lowest {lowest}: {error}. Check the name.") from error
-    places = apply_affine(ct.affine, (peaks.places[chain.members] + origin) / ct.voxel_spacing)
-    found = [
-        FoundVertebra(level, tuple(np.round(place, 2).tolist()), round(float(height), 3))
-        for level, place, height in zip(chain.names, places, peaks.heights[chain.members])
-    ]
+    voxels = (peaks.places[chain.members] + spine.origin) / ct.voxel_spacing
+    found = []
+    for level, place, height in zip(
+        chain.names, apply_affine(ct.affine, voxels), peaks.heights[chain.members]
+    ):
+        x, y, z = (round(float(mm), 2) for mm in place)
+        found.append(FoundVertebra(level, (x, y, z), round(float(height), 3)))
     sacrum = found[-1].level == NAMES[-1]
     vertebrae = tuple(found[:-1] if sacrum else found)
     return Found(vertebrae, sacrum, chain.probability, _others(chain, sacrum))

@@ -12,7 +12,7 @@ from vfseg.synthesis.phantom.tissue import AIR
 
 _TISSUE_HU = -500.0
 _MARGIN = 4  # voxels around what is not air
-_MULTIPLE = 2 * CELL * DEEPEST
+_MULTIPLE = 4 * CELL * DEEPEST  # voxels; CTs of about one size share a compiled program
 _SLAB, _OVERLAP = 256, 48  # voxels along d; the network sees about 40 to each side
 
 

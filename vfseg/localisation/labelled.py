@@ -1,4 +1,4 @@
-"""Cases to learn from whose vertebrae a label map shows: real CTs, and real bones in a drawn body."""
+"""Real CTs to learn from, and the middles of the bodies that a label map shows."""
 
 from pathlib import Path
 
@@ -65,9 +65,11 @@ def body_points(labels: Volume, name: str) -> tuple[dict[str, np.ndarray], np.nd
         if level in NAMES and SPINE_IDS[reading.scheme].get(label) == level:
             parts = parts_of(reading.labels, label, boxes[label - 1])
             found[level] = body_centre(labels.voxel_spacing, parts)
-            if boxes[label - 1][0].stop == labels.shape[0] or boxes[label - 1][0].start == 0:
-                cut.add(level)
-            elif np.count_nonzero(parts.inside) * np.prod(labels.voxel_spacing) < 4000:
+            if (
+                boxes[label - 1][0].stop == labels.shape[0]
+                or boxes[label - 1][0].start == 0
+                or np.count_nonzero(parts.inside) * np.prod(labels.voxel_spacing) < 4000
+            ):
                 cut.add(level)
     doubtful = np.array([found[level] for level in cut]).reshape(-1, 3)
     return {k: found[k] for k in NAMES if k in found and k not in cut}, doubtful

@@ -118,7 +118,6 @@ def from_cells(x: jax.Array) -> jax.Array:
 
 def _pool(x: jax.Array) -> jax.Array:
     """Largest of each 2x2x2 positions."""
-    n, d, h, w, c = x.shape
     for axis in (1, 2, 3):
         size = x.shape
         x = x.reshape(*size[:axis], size[axis] // 2, 2, *size[axis + 1 :]).max(axis + 1)

@@ -1,5 +1,6 @@
 """Cases to learn from: drawn spines in a drawn body, and the bones of label maps in one."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -37,6 +38,7 @@ _UPPER = {
     "C5": (13.0, 16.5, 23.0, 5.0, 7.0), "C4": (13.0, 16.5, 22.0, 5.0, 6.0),
     "C3": (13.5, 16.5, 21.0, 5.0, 4.0),
 }  # fmt: skip
+_SACRAL_TILT, _SACRAL_DISC_MM = (-28.0, -12.0), 10.0  # degrees and mm below L5
 _BELOW_MM, _ABOVE_MM = (150.0, 230.0), (60.0, 130.0)
 _AROUND_MM = ((95.0, 240.0), (175.0, 175.0))
 
@@ -50,11 +52,10 @@ def draw_case(seed: int | np.random.SeedSequence, name: str) -> CoarseCase:
     patient = randomise_patient(rng["randomised"], draw_patient(rng["spine"], 1))
     spine, drawn = draw_anatomy(rng, SPINE, specs, patient, 0.0)
     spine = [*_upper(rng["rare"], spine[0]), *spine]
-    low = spine[-1].frame.centre[0] - rng["scanner"].uniform(*_BELOW_MM)
-    grid, shift = _grid(rng["scanner"], [v.frame.centre for v in spine], low)
+    grid, shift = _grid(rng["scanner"], spine)
     spine = [replace(v, frame=v.frame.moved(shift)) for v in spine]
     painter, torso = _body(rng, grid, spine, patient)
-    for upper, lower in zip(spine, spine[1:]):
+    for upper, lower in itertools.pairwise(spine):
         paint_disc(rng["tissue"], painter.hu, grid, upper, lower, patient)
     for vertebra in spine:
         painter.vertebra(vertebra, 0, drawn.get(vertebra.level), rng["lookalikes"])
@@ -93,16 +94,14 @@ def _stacked(
     return PlacedVertebra(level, size, Frame(centre, axes))
 
 
-def _grid(
-    rng: np.random.Generator, centres: Sequence[np.ndarray], low: float
-) -> tuple[Grid, np.ndarray]:
+def _grid(rng: np.random.Generator, spine: Sequence[PlacedVertebra]) -> tuple[Grid, np.ndarray]:
     """A grid around a spine, and how far the spine moves so that its first voxel is at 0 mm."""
-    places = np.array(centres)
-    first = np.array([low, *(places.mean(0)[1:] - [_AROUND_MM[0][0], _AROUND_MM[1][0]])])
-    last = np.array(
-        [places[:, 0].max() + rng.uniform(*_ABOVE_MM),
-         *(places.mean(0)[1:] + [_AROUND_MM[0][1], _AROUND_MM[1][1]])]
-    )  # fmt: skip
+    places = np.array([v.frame.centre for v in spine])
+    middle = places.mean(0)
+    first = middle - np.array([0, _AROUND_MM[0][0], _AROUND_MM[1][0]])
+    last = middle + np.array([0, _AROUND_MM[0][1], _AROUND_MM[1][1]])
+    first[0] = places[:, 0].min() - rng.uniform(*_BELOW_MM)
+    last[0] = places[:, 0].max() + rng.uniform(*_ABOVE_MM)
     d, h, w = (int(n) for n in np.ceil((last - first) / KEPT_MM))
     return Grid((d, h, w), np.full(3, KEPT_MM), np.zeros(3)), -first
 
@@ -119,7 +118,10 @@ def _body(
     hu = paint_torso(rng["tissue"], grid, torso, centres)
     near = [v for v in spine if v.level in SPINE]
     around = np.array([v.frame.centre for v in near])
-    box = grid.box(np.array([around.min(0) - [30, 95, 62], around.max(0) + [25, 58, 62]]), 0)
+    box = grid.box(
+        np.array([around.min(0) - np.array([30, 95, 62]), around.max(0) + np.array([25, 58, 62])]),
+        0,
+    )
     assert box is not None
     size = tuple(s.stop - s.start for s in box)
     part = Grid(size, grid.spacing, grid.spacing * [s.start for s in box])  # type: ignore[arg-type]
@@ -137,7 +139,7 @@ def paint_map(labels: Volume, seed: int | np.random.SeedSequence, name: str) -> 
     """The bones of a label map in a drawn body; equal arguments give equal voxels.
 
     The field of view ends above the highest whole vertebra, since bones are missing beyond it; a
-    drawn sacrum stands in below L5.
+    drawn sacrum stands in below L5, which the map must show.
 
     Args:
         labels: with L5 in it.
@@ -151,47 +153,51 @@ def paint_map(labels: Volume, seed: int | np.random.SeedSequence, name: str) -> 
     patient = randomise_patient(rng["randomised"], draw_patient(rng["spine"], 1))
     points, doubtful = body_points(labels, name)
     spacing = labels.voxel_spacing
-    centres = {level: place * spacing for level, place in points.items()}
-    spine = _chain(centres)
-    if spine[-1].level == "L5":
-        size = replace(usual_size("S1"), concavity=(1.5, 1.5))
-        axes = turned_axes(rng["rare"].uniform(-28, -12), 0, 0) @ spine[-1].frame.axes
-        spine.append(_stacked(spine[-1], "S1", size, axes, -10.0))
-    grid, shift = _grid(
-        rng["scanner"],
-        [v.frame.centre for v in spine],
-        spine[-1].frame.centre[0] - rng["scanner"].uniform(*_BELOW_MM),
-    )
-    bones = coarse((labels.array > 0).astype(np.float32), spacing, KEPT_MM, fill=0.0)
+    spine = _chain({level: place * spacing for level, place in points.items()})
+    size = replace(usual_size("S1"), concavity=(1.5, 1.5))
+    axes = turned_axes(rng["rare"].uniform(*_SACRAL_TILT), 0, 0) @ spine[-1].frame.axes
+    spine.append(_stacked(spine[-1], "S1", size, axes, -_SACRAL_DISC_MM))
+    grid, shift = _grid(rng["scanner"], spine)
     spine = [replace(v, frame=v.frame.moved(shift)) for v in spine]
     painter, torso = _body(rng, grid, spine, patient)
-    for upper, lower in zip(spine, spine[1:]):
+    for upper, lower in itertools.pairwise(spine):
         paint_disc(rng["tissue"], painter.hu, grid, upper, lower, patient)
-    if spine[-1].level == "S1":
-        painter.vertebra(spine[-1], 0, None, rng["lookalikes"])
+    painter.vertebra(spine[-1], 0, None, rng["lookalikes"])
     paint_skeleton(rng["hard_negatives"], painter, grid, torso, spine)
-    first = np.rint(shift / KEPT_MM).astype(int)
-    share = ndimage.shift(bones, shift / KEPT_MM - first, order=1)
-    low = np.maximum(first, 0)
-    high = np.minimum(first + share.shape, grid.shape)
-    view = painter.hu[box_between(low, high)]
-    part = share[box_between(low - first, high - first)]
-    core = np.clip(2 * ndimage.gaussian_filter(part, 0.8) - 1, 0, 1)
-    grain = Ripple.draw(rng["texture"], (9, 30), 3, 5).at(
-        *(
-            grid.spacing[a]
-            * np.arange(n).reshape([-1 if a == k else 1 for k in range(3)]).astype(np.float32)
-            for a, n in enumerate(part.shape)
-        )
-    )
-    spongy = patient.trabecular * (1 + 0.15 * grain)
-    shell = spongy + patient.cortex * rng["texture"].uniform(200, 450)
-    view += part * (shell + core * (spongy - shell) - view)
-    top = max(v.frame.centre[0] for v in spine if v.level in points)
-    end = int((top + 0.55 * STEP_MM[NAMES.index(spine[0].level)]) / KEPT_MM)
+    share = coarse((labels.array > 0).astype(np.float32), spacing, KEPT_MM, fill=0.0)
+    _paint_bones(rng["texture"], painter, share, shift)
+    end = spine[0].frame.centre[0] + 0.55 * STEP_MM[NAMES.index(spine[0].level)]
+    end = int(end / KEPT_MM)
     places = {v.level: v.frame.centre / KEPT_MM for v in spine}
     beyond = (doubtful * spacing + shift) / KEPT_MM
     return CoarseCase(name, _finished(painter.hu[:end]), places, (0.0, end), beyond)
+
+
+def _paint_bones(
+    rng: np.random.Generator, painter: Painter, share: np.ndarray, shift: np.ndarray
+) -> None:
+    """Paints bones into the volume of a painter.
+
+    Args:
+        rng: of their texture.
+        painter: of a grid of `KEPT_MM`.
+        share: `d h w`, how much of each voxel of `KEPT_MM` is bone.
+        shift: [3] mm, where its first voxel lies.
+    """
+    first = np.rint(shift / KEPT_MM).astype(int)
+    share = ndimage.shift(share, shift / KEPT_MM - first, order=1)
+    low = np.maximum(first, 0)
+    high = np.minimum(first + share.shape, painter.hu.shape)
+    view = painter.hu[box_between(low, high)]
+    part = share[box_between(low - first, high - first)]
+    core = np.clip(2 * ndimage.gaussian_filter(part, 0.8) - 1, 0, 1)
+    axes = np.meshgrid(
+        *(KEPT_MM * np.arange(n, dtype=np.float32) for n in part.shape), indexing="ij", sparse=True
+    )
+    grain = Ripple.draw(rng, (9, 30), 3, 5).at(*axes)
+    spongy = painter.patient.trabecular * (1 + 0.15 * grain)
+    shell = spongy + painter.patient.cortex * rng.uniform(200, 450)
+    view += part * (shell + core * (spongy - shell) - view)
 
 
 def _chain(centres: Mapping[str, np.ndarray]) -> list[PlacedVertebra]:

@@ -6,6 +6,7 @@ what the spine stands on. Intensities are drawn from ranges wider than real ones
 al. (2023, Medical Image Analysis): SynthSeg.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -257,10 +258,10 @@ def _shoulder(torso: Torso, upper: np.ndarray, side: int) -> list[Rod]:
     joint = np.array([upper[0] - 10, middle[0] - 0.25 * half[0], middle[1] + side * (half[1] + 5)])
     blade = [joint, np.array([upper[0] - 150, middle[0] - 0.85 * half[0], middle[1] + side * 75])]
     collar = [
-        joint + [15, 20, 0],
+        joint + np.array([15, 20, 0]),
         np.array([upper[0] - 10, middle[0] + 0.45 * half[0], middle[1] + side * 15]),
     ]
-    arm = [joint + [-5, 5, side * 22], joint + [-110, 5, side * 45]]
+    arm = [joint + np.array([-5, 5, side * 22]), joint + np.array([-110, 5, side * 45])]
     return [
         *_chain(blade, (34.0, 4.0), (0, 1, -0.6 * side)),
         *_chain(collar, (6.0, 6.0), (1, 0, 0)),
@@ -273,7 +274,7 @@ def _chain(
 ) -> list[Rod]:
     return [
         Rod(tuple(map(float, a)), tuple(map(float, b)), radii, flat)  # type: ignore[arg-type]
-        for a, b in zip(points, points[1:])
+        for a, b in itertools.pairwise(points)
     ]
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +12,7 @@ from absl import logging
 
 from vfseg.localisation.coarse import CoarseCase
 from vfseg.localisation.network import Localiser, first_params, windowed
-from vfseg.localisation.samples import SHAPE, Sample, draw_sample
+from vfseg.localisation.samples import Sample, draw_sample
 
 BATCH = 2
 RATE = 2e-3

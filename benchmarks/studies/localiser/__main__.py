@@ -9,7 +9,7 @@
 FOLDER of `--real` holds the files that `vfseg.localisation.cohort` names. `--without` leaves out
 real CTs by name, which `score --on` then measures: leaving one
 CT out is one training for each CT. `score` prints, for each CT and each way to see it, VerSe's
-identification rate and mean distance: with names as they are found, and with the lowest level given.
+identification rate and mean distance, with names as they are found and with the lowest one given.
 """
 
 import argparse
@@ -17,18 +17,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 from tqdm import tqdm
 
-from benchmarks.studies.localiser.score import Score, score
+from benchmarks.studies.localiser.score import Score, score, true_name
 from benchmarks.studies.localiser.views import View, views
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.levels import LEVELS
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 from vfseg.localisation.cohort import REAL, make_cases
-from vfseg.localisation.find import Found, find_vertebrae
+from vfseg.localisation.find import name_spine, see_spine
 from vfseg.localisation.labelled import body_points
 from vfseg.localisation.training import train
 from vfseg.localisation.weights import read_weights, write_weights
@@ -100,32 +101,19 @@ def _score(args: argparse.Namespace) -> None:
         args.json.write_text(json.dumps(rows, indent=1))
 
 
-def _both(view: View, params) -> tuple[Score, Score]:
+def _both(view: View, params: Any) -> tuple[Score, Score]:
     """Scores with names as found, and counted from the true name of the lowest found vertebra."""
-    free = _found(view, params, None)
-    if free is None:
-        return score(None, view.points), score(None, view.points)
-    return score(free, view.points), score(_settled(view, free, params), view.points)
-
-
-def _found(view: View, params, lowest: str | None) -> Found | None:
     try:
-        return find_vertebrae(view.ct, params, view.name, lowest)
+        spine = see_spine(view.ct, params, view.name)
     except UserError:
-        return None
-
-
-def _settled(view: View, free: Found, params) -> Found | None:
-    """As a user would: the lowest vertebra that was found, by its true name."""
-    lowest = free.vertebrae[-1]
-    level, place = min(
-        view.points.items(), key=lambda point: float(((point[1] - lowest.place) ** 2).sum())
-    )
-    away = place[2] - lowest.place[2]
-    if away > 15:  # further down than any that is labelled: the next one
-        below = (*LEVELS, "S1").index(level) + 1
-        level = (*LEVELS, "S1")[below]
-    return _found(view, params, level) if level in LEVELS else free
+        return score(None, view.points), score(None, view.points)
+    free = name_spine(view.ct, spine, view.name, None)
+    lowest = free.vertebrae[-1] if free.vertebrae else None
+    level = true_name(lowest.place, view.points) if lowest is not None else None
+    if level is None:
+        return score(free, view.points), score(free, view.points)
+    settled = name_spine(view.ct, spine, view.name, level)
+    return score(free, view.points), score(settled, view.points)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ Reference:
     benchmark for multi-detector CT images (identification rate, mean distance).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from vfseg.localisation.find import Found
+from vfseg.localisation.levels import NAMES, STEP_MM
 
 NEAR_MM = 20.0
 """A vertebra further from its true place is not identified."""
@@ -42,7 +43,8 @@ class Score(NamedTuple):
         mean = self.distance / self.placed if self.placed else float("nan")
         refused = f", {self.refused} refused" if self.refused else ""
         return (
-            f"{self.identified}/{self.true} identified ({self.identified / max(self.true, 1):.2f}), "
+            f"{self.identified}/{self.true} identified "
+            f"({self.identified / max(self.true, 1):.2f}), "
             f"{self.placed}/{self.true} placed, mean distance {mean:.1f} mm{refused}"
         )
 
@@ -65,3 +67,26 @@ def score(found: Found | None, points: Mapping[str, np.ndarray]) -> Score:
         near = bool(away[nearest] <= NEAR_MM / 2)
         total = total.plus(Score(0, int(named), int(near), float(away[nearest]) * near))
     return total
+
+
+def true_name(place: Sequence[float], points: Mapping[str, np.ndarray]) -> str | None:
+    """What a place in the spine is truly called, also where it lies beyond the labelled ones.
+
+    Args:
+        place: [3] mm in RAS+.
+        points: level -> [3] mm, cranial to caudal.
+
+    Returns:
+        The level of the nearest point; that of the vertebra beyond it where a usual step leads
+        there; None where that is no vertebra, or is further away.
+    """
+    away = {level: float(np.linalg.norm(p - place)) for level, p in points.items()}
+    nearest = min(away, key=away.__getitem__)
+    if away[nearest] <= NEAR_MM / 2:
+        return nearest
+    number = NAMES.index(nearest)
+    lower = place[2] < points[nearest][2]
+    number += 1 if lower else -1
+    step = STEP_MM[min(number, NAMES.index(nearest), len(STEP_MM) - 1)]
+    near = abs(away[nearest] - step) < step / 2
+    return NAMES[number] if near and 0 <= number < len(NAMES) - 1 else None

@@ -65,7 +65,7 @@ def _volume(array: np.ndarray, affine: np.ndarray) -> Volume:
 
 
 def _cropped(ct: Volume, points: Mapping[str, np.ndarray], names: list[str]) -> View:
-    """Some neighbours: the field ends in the middle of the discs beyond them, or where the CT does."""
+    """Some neighbours: the field ends in the discs beyond them, or where the CT does."""
     heights = np.array([place[0] for place in points.values()])
     steps = -np.diff(heights)
     first, last = list(points).index(names[0]), list(points).index(names[-1])

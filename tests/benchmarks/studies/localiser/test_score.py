@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.studies.localiser.score import Score, score
+from benchmarks.studies.localiser.score import Score, score, true_name
 from vfseg.localisation.find import Found, FoundVertebra
 
 TRUE = {name: np.array([0.0, 0, -30 * k]) for k, name in enumerate(("L1", "L2", "L3"))}
@@ -32,3 +32,12 @@ def test_nothing_found_is_all_missed():
     total = score(None, TRUE).plus(score(found(["L1", "L2"]), TRUE))
     assert (total.true, total.identified) == (6, 2)
     assert total.line() == "2/6 identified (0.33), 2/6 placed, mean distance 0.0 mm, 1 refused"
+
+
+def test_the_true_name_of_a_place_goes_on_beyond_the_labelled_ones():
+    assert true_name((4, 4, -33), TRUE) == "L2"
+    assert true_name((0, 0, -92), TRUE) == "L4"
+    assert true_name((0, 0, 28), TRUE) == "T12"
+    assert true_name((0, 0, 200), TRUE) is None
+    lowest = {"L5": np.zeros(3)}
+    assert true_name((0, 0, -30), lowest) is None, "the sacrum is no vertebra"
