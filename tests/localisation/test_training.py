@@ -7,7 +7,7 @@ import pytest
 from vfseg.localisation.levels import CLASSES
 from vfseg.localisation.network import RARE, first_params
 from vfseg.localisation.samples import Sample
-from vfseg.localisation.training import LEVEL_WEIGHT, loss
+from vfseg.localisation.training import HEAT_WEIGHT, LEVEL_WEIGHT, loss
 
 measured = jax.jit(loss)
 
@@ -39,7 +39,7 @@ def test_the_loss_of_a_silent_network_is_known(batch):
     expected = ((voxels - 1) * np.log1p(np.exp(-RARE)) + 41 * np.log1p(np.exp(RARE))) / voxels
     assert parts.heat == pytest.approx(expected, rel=1e-3)
     assert parts.level == pytest.approx(np.log(CLASSES), rel=1e-5)
-    expected = 10 * float(parts.heat) + LEVEL_WEIGHT * float(parts.level)
+    expected = HEAT_WEIGHT * float(parts.heat) + LEVEL_WEIGHT * float(parts.level)
     assert float(total) == pytest.approx(expected, rel=1e-5)
 
 

@@ -12,10 +12,10 @@ from vfseg.localisation.coarse import CoarseCase
 from vfseg.localisation.labelled import read_case
 from vfseg.localisation.synthetic import draw_case, paint_map
 
-DRAWN = 12
+DRAWN = 24
 """Drawn spines in drawn bodies."""
 
-PAINTED = 2
+PAINTED = 3
 """Drawn bodies around the bones of each label map."""
 
 REAL = {

@@ -231,8 +231,8 @@ def _pelvis(rng: np.random.Generator, sacrum: PlacedVertebra) -> list[Rod]:
     at, wide = sacrum.frame.centre, rng.uniform(0.9, 1.15)
 
     def rod(start, stop, radii, flat=(0.0, 0.0, 1.0), taper=1.0) -> Rod:
-        ends = (tuple(at + np.array(p) * (1, 1, wide)) for p in (start, stop))
-        return Rod(*ends, radii, flat, taper)  # type: ignore[misc]
+        first, last = (_point(at + np.array(p) * (1, 1, wide)) for p in (start, stop))
+        return Rod(first, last, radii, flat, taper)
 
     rods = [
         rod((-20, -18, 0), (-95, -55, 0), (34.0, 11.0), taper=0.45),
@@ -272,10 +272,12 @@ def _shoulder(torso: Torso, upper: np.ndarray, side: int) -> list[Rod]:
 def _chain(
     points: Sequence[np.ndarray], radii: tuple[float, float], flat: tuple[float, float, float]
 ) -> list[Rod]:
-    return [
-        Rod(tuple(map(float, a)), tuple(map(float, b)), radii, flat)  # type: ignore[arg-type]
-        for a, b in itertools.pairwise(points)
-    ]
+    return [Rod(_point(a), _point(b), radii, flat) for a, b in itertools.pairwise(points)]
+
+
+def _point(place: np.ndarray) -> tuple[float, float, float]:
+    d, h, w = map(float, place)
+    return d, h, w
 
 
 def _paint(painter: Painter, grid: Grid, rods: Sequence[Rod]) -> None:

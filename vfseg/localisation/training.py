@@ -16,7 +16,7 @@ from vfseg.localisation.samples import Sample, draw_sample
 
 BATCH = 2
 RATE = 2e-3
-LEVEL_WEIGHT = 0.5
+HEAT_WEIGHT, LEVEL_WEIGHT = 10.0, 0.5
 MIDDLE_WEIGHT = 40.0
 """How much more the middle of a body counts in the heat map than a voxel far from all."""
 
@@ -35,15 +35,16 @@ def loss(params: Any, batch: Sample) -> tuple[jax.Array, Losses]:
         params: of `Localiser`.
         batch: `n ...`.
     """
-    seen = Localiser().apply({"params": params}, windowed(batch.hu))
-    weight = batch.weight * (1 + MIDDLE_WEIGHT * batch.heat)
-    heat = optax.sigmoid_binary_cross_entropy(seen.heat, batch.heat)  # type: ignore[union-attr]
-    rest = optax.sigmoid_binary_cross_entropy(_logit(batch.heat), batch.heat)  # cannot be less
-    heat_loss = jnp.sum(weight * (heat - rest)) / jnp.sum(batch.weight)
-    known = batch.level.sum(-1)
-    level = optax.softmax_cross_entropy(seen.level, batch.level)  # type: ignore[union-attr]
+    hu, target, known_voxels, target_level = map(jnp.asarray, batch)
+    seen = Localiser().apply({"params": params}, windowed(hu))
+    weight = known_voxels * (1 + MIDDLE_WEIGHT * target)
+    heat = optax.sigmoid_binary_cross_entropy(seen.heat, target)
+    least = optax.sigmoid_binary_cross_entropy(_logit(target), target)
+    heat_loss = jnp.sum(weight * (heat - least)) / jnp.sum(known_voxels)
+    known = target_level.sum(-1)
+    level = optax.softmax_cross_entropy(seen.level, target_level)
     level_loss = jnp.sum(level * known) / jnp.maximum(jnp.sum(known), 1)
-    return heat_loss * 10 + LEVEL_WEIGHT * level_loss, Losses(heat_loss, level_loss)
+    return HEAT_WEIGHT * heat_loss + LEVEL_WEIGHT * level_loss, Losses(heat_loss, level_loss)
 
 
 def _logit(p: jax.Array) -> jax.Array:
