@@ -15,12 +15,15 @@ from scipy import special
 from vfseg.localisation.levels import NAMES, STEP_MM, class_of
 from vfseg.localisation.peaks import Peaks
 
-ASSUMED = 0.3
+ASSUMED = 0.2
 """A peak of this height neither gains nor costs."""
 
 EVIDENCE = 0.5
 """Weight of what the network says of levels: neighbours see the same, so they are not independent
 witnesses."""
+
+DOUBT = 0.2
+"""Share of the cases in which the network's word on a level is worth nothing."""
 
 STEP_SD = 0.14
 """SD of the logarithm of a step against the usual one, with the size of the patient in it."""
@@ -107,7 +110,8 @@ def _gain(heights: np.ndarray) -> np.ndarray:
 
 def _named(peaks: Peaks) -> np.ndarray:
     """What each name costs each peak, [n, levels], 0 for the likeliest."""
-    costs = peaks.levels[:, _CLASS] - np.log(_NECK) * (_CLASS == 0)
+    chances = np.exp(peaks.levels[:, _CLASS]) / np.where(_CLASS == 0, _NECK, 1)
+    costs = np.log((1 - DOUBT) * chances + DOUBT / len(NAMES))
     return costs - costs.max(1, keepdims=True)
 
 

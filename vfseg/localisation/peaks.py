@@ -11,6 +11,7 @@ LEAST = 0.1
 """A lower peak is none."""
 
 _APART = 5  # voxels of the neighbourhood in which a peak is the highest, 20 mm
+_REACH = 2
 _MOST = 200
 
 
@@ -36,8 +37,8 @@ class Peaks:
 def peaks_of(heat: np.ndarray, level: np.ndarray) -> Peaks:
     """Finds the peaks.
 
-    A place is the mean of the heat map in the 27 voxels around the highest one, which is finer
-    than a voxel.
+    A place is the mean of what is above half the height of the peak, up to two voxels away, which
+    is finer than a voxel.
 
     Args:
         heat: logits `d h w`.
@@ -52,11 +53,13 @@ def peaks_of(heat: np.ndarray, level: np.ndarray) -> Peaks:
     found = found[first]
     found = found[np.argsort(-heat[tuple(found.T)], kind="stable")][:_MOST]
     found = found[np.argsort(-found[:, 0], kind="stable")]
-    around = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    index = found[:, None] + around
+    around = np.stack(np.meshgrid(*[range(-_REACH, _REACH + 1)] * 3, indexing="ij"), -1)
+    index = found[:, None] + around.reshape(-1, 3)
     inside = ((index >= 0) & (index < heat.shape)).all(-1)
     held = np.where(inside[..., None], index, 0)
-    weights = np.where(inside, heat[tuple(np.moveaxis(held, -1, 0))], 0)
+    near = np.where(inside, heat[tuple(np.moveaxis(held, -1, 0))], 0)
+    heights = heat[tuple(found.T)]
+    weights = np.maximum(near - heights[:, None] / 2, 0)
     places = (index * weights[..., None]).sum(1) / weights.sum(1, keepdims=True)
     cells = np.clip((places - (CELL - 1) / 2) / CELL, 0, np.array(level.shape[:3]) - 1)
     logits = np.stack(
@@ -65,6 +68,6 @@ def peaks_of(heat: np.ndarray, level: np.ndarray) -> Peaks:
     )
     return Peaks(
         places * SPACING_MM,
-        heat[tuple(found.T)],
+        heights,
         special.log_softmax(logits.astype(np.float64), axis=-1),
     )
