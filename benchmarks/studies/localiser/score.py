@@ -82,9 +82,9 @@ def true_name(place: Sequence[float], points: Mapping[str, np.ndarray]) -> str |
     """
     away = {level: float(np.linalg.norm(p - place)) for level, p in points.items()}
     nearest = min(away, key=away.__getitem__)
-    if away[nearest] <= NEAR_MM / 2:
-        return nearest
     number = NAMES.index(nearest)
+    if away[nearest] <= STEP_MM[min(number, len(STEP_MM) - 1)] / 2:
+        return nearest
     lower = place[2] < points[nearest][2]
     number += 1 if lower else -1
     step = STEP_MM[min(number, NAMES.index(nearest), len(STEP_MM) - 1)]
