@@ -11,7 +11,7 @@ import optax
 from absl import logging
 
 from vfseg.localisation.coarse import CoarseCase
-from vfseg.localisation.network import Localiser, first_params, windowed
+from vfseg.localisation.network import Localiser, Seen, first_params, windowed
 from vfseg.localisation.samples import Sample, draw_sample
 
 BATCH = 2
@@ -36,7 +36,7 @@ def loss(params: Any, batch: Sample) -> tuple[jax.Array, Losses]:
         batch: `n ...`.
     """
     hu, target, known_voxels, target_level = map(jnp.asarray, batch)
-    seen = Localiser().apply({"params": params}, windowed(hu))
+    seen = Seen(*Localiser().apply({"params": params}, windowed(hu)))
     weight = known_voxels * (1 + MIDDLE_WEIGHT * target)
     heat = optax.sigmoid_binary_cross_entropy(seen.heat, target)
     least = optax.sigmoid_binary_cross_entropy(_logit(target), target)
