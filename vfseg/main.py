@@ -110,7 +110,7 @@ def _look_at_input() -> None:
         from vfseg.commands.pick import pick
 
         pick(request)
-    elif not flags.DISTRIBUTED.value and not flags.PROCESS.value:
+    elif flags.MODE.value == "predict" and not flags.DISTRIBUTED.value and not flags.PROCESS.value:
         look_at(request)
 
 
@@ -167,6 +167,14 @@ def _work() -> None:
 
         gc.enable()
         predict(request)
+        return
+    if flags.MODE.value == "find":
+        request = flags.request()
+        devices.start()
+        from vfseg.commands.find import find
+
+        gc.enable()
+        find(request)
         return
     if flags.MODE.value == "export":
         devices.start()

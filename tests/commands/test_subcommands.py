@@ -49,7 +49,7 @@ def test_settings_are_changed_wherever_their_config_stands(words, monkeypatch):
     [
         ("predcit ct", "no command 'predcit'. Did you mean vfseg predict?"),
         ("evalute quickstart", "Did you mean vfseg evaluate?"),
-        ("xyz", "no command 'xyz'. There are predict, show, pick, run"),
+        ("xyz", "no command 'xyz'. There are predict, show, pick, find, run"),
         ("predict a b", "vfseg predict takes one CT, and found 'a', 'b'"),
         ("run a b", "vfseg run takes one CONFIG, and found 'a', 'b'"),
         ("predict ct --mode=train", "goes without --mode"),

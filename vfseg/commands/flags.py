@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong fl
     from vfseg.commands.request import Request
     from vfseg.config.config import Config
 
-CT_MODES = ("predict", "show", "pick")
+CT_MODES = ("predict", "show", "pick", "find")
 """Modes that are about CTs of a user, and have no run and no config."""
 RUN_MODES = ("run", "audit", "plan", "prepare", "train", "evaluate", "report", "ship")
 """Modes that are about a run, its config and its workdir."""
@@ -56,6 +56,7 @@ BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
 POINTS = _string(
     "points", None, "predict: middles of the bodies, *_ctd.json or CSV of level,x,y,z in RAS mm"
 )
+LOWEST = _string("lowest", None, "find: level of the lowest vertebra in view, such as L3")
 SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; else by anatomy")
 INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
 CHECKPOINT = _string(
@@ -64,12 +65,14 @@ CHECKPOINT = _string(
 OUTPUT = _string(
     "output",
     None,
-    "folder of results (predict), of the model (ship, export); picture (show), page (pick), config "
-    "(plan; default planned.py)",
+    "folder of results (predict), of the model (ship, export); picture (show), page (pick), points "
+    "(find), config (plan; default planned.py)",
     "o",
 )
 FOLLOW_LINKS = _boolean("follow_links", "symbolic links of a manifest may lead out of its folder")
-OVERWRITE = _boolean("overwrite", "predict, show, pick, plan, export: replace existing results")
+OVERWRITE = _boolean(
+    "overwrite", "predict, show, pick, find, plan, export: replace existing results"
+)
 EVERYWHERE = _boolean("everywhere", "predict: show also what lies away from the vertebrae")
 DICOM = _boolean("dicom", "predict: results also as DICOM (SEG, map, SR), beside a DICOM series")
 FUSIONS = _boolean("fusions", "evaluate: compare all rules of fusion")
@@ -234,6 +237,7 @@ def check() -> None:
     for holder, modes in (
         (INPUT, CT_MODES),
         *((holder, ("predict", "show")) for holder in (VERTEBRAE, BOXES, POINTS)),
+        (LOWEST, ("find",)),
         (CHECKPOINT, ("predict", "export")),
         *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
         (OUTPUT, (*CT_MODES, "plan", "ship", "export")),
@@ -255,6 +259,7 @@ def request() -> "Request":
         vertebrae=path_of(VERTEBRAE),
         boxes=path_of(BOXES),
         points=path_of(POINTS),
+        lowest=LOWEST.value,
         output=required(OUTPUT),
         model=model(),
         reading=SpineReading(vertebra_scheme=SCHEME.value or "", boxes_inclusive=INCLUSIVE.value),

@@ -30,6 +30,7 @@ class Request:
         vertebrae: label map of the one CT, or `AUTO` for every CT that has neither map nor boxes.
         boxes: box file of the one CT.
         points: middles of the vertebral bodies of the one CT, see `read_points`.
+        lowest: level of the lowest vertebra in view, where vertebrae are to be found.
         model: see `open_model`; None for the one shipped with the package.
         reading: how label maps and boxes are read.
         overwrite: whether results that stand are replaced.
@@ -43,6 +44,7 @@ class Request:
     vertebrae: Path | None = None
     boxes: Path | None = None
     points: Path | None = None
+    lowest: str | None = None
     model: Path | None = None
     reading: SpineReading = dataclasses.field(default_factory=SpineReading)
     overwrite: bool = False

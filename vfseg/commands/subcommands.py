@@ -73,6 +73,14 @@ COMMANDS = {
             takes="input",
         ),
         Subcommand(
+            "find",
+            "experimental: the vertebrae of a CT, found; it gives the file of --points",
+            "CT -o POINTS.csv [--lowest LEVEL]",
+            "vfseg find ct.nii.gz -o points.csv",
+            ("lowest", "output", "overwrite"),
+            takes="input",
+        ),
+        Subcommand(
             "run",
             "prepare, train, evaluate and report; what stands is kept",
             "CONFIG [--config.KEY=VALUE ...]",

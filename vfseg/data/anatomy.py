@@ -145,7 +145,7 @@ def _look(labels: Volume, label: int, box: Box) -> _Seen:
     parts = parts_of(labels, label, box)
     voxels = int(np.count_nonzero(parts.inside))
     touches, cut = _border(parts.inside, parts.box, labels.shape)
-    centre = _body_centre(labels.voxel_spacing, parts)
+    centre = body_centre(labels.voxel_spacing, parts)
     sighting = Sighting(
         apply_affine(labels.affine, centre),
         voxels * float(abs(np.linalg.det(labels.affine[:3, :3]))) / 1000,
@@ -170,7 +170,7 @@ def _border(mask: np.ndarray, box: Box, shape: tuple[int, ...]) -> tuple[bool, b
     return touches, bool(cut)
 
 
-def _body_centre(voxel_spacing: np.ndarray, parts: Parts) -> np.ndarray:
+def body_centre(voxel_spacing: np.ndarray, parts: Parts) -> np.ndarray:
     """Canonical voxel of the middle of the body.
 
     The depth below the surface, smoothed by half a body, is largest in the middle of the body;

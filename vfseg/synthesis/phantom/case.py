@@ -114,7 +114,7 @@ def make_case(
     visible = with_transitional(SPINE[first - 1 : last + 2], extra)
     labelled = with_transitional(levels, extra)
     curve = draw_curve(rng["hard_negatives"], settings.hard_negatives)
-    spine, drawn = _draw_anatomy(rng, visible, specs, patient, curve)
+    spine, drawn = draw_anatomy(rng, visible, specs, patient, curve)
     grid, spine = _field_of_view(rng["scanner"], spine, labelled, scanner)
 
     hu = paint_surroundings(rng["tissue"], grid, spine, patient)
@@ -196,7 +196,7 @@ def _renumbered(
     return table[mask], kept
 
 
-def _draw_anatomy(
+def draw_anatomy(
     rng: Mapping[str, np.random.Generator],
     visible: Sequence[str],
     specs: Mapping[str, FractureSpec | None],

@@ -1,0 +1,1 @@
+"""How well vertebrae are found from the CT alone: `python -m benchmarks.studies.localiser`."""

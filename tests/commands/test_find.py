@@ -1,0 +1,106 @@
+"""Mode `find`: the file of points, what is said of it, and what is refused."""
+
+import numpy as np
+import pytest
+
+from tests.commands.test_predict import write_case
+from vfseg.commands.find import find
+from vfseg.commands.request import Request
+from vfseg.data.points import vertebrae_from_points
+from vfseg.data.volume import read_geometry
+from vfseg.errors import UserError
+from vfseg.localisation import find as finding
+from vfseg.localisation import weights
+from vfseg.localisation.find import Found, FoundVertebra
+
+
+@pytest.fixture
+def ct(tmp_path):
+    return write_case(tmp_path)[0]
+
+
+@pytest.fixture
+def found(monkeypatch, ct):
+    """Has vertebrae of these names be found in the CT, one above the other."""
+
+    def give(*names, sacrum=False, probability=1.0, others=None):
+        geometry = read_geometry(ct)
+        first = geometry.affine @ [geometry.shape[0] - 1, 5, 5, 1]
+        places = [(*first[:2], first[2] - 2.0 * k) for k in range(len(names))]
+        vertebrae = tuple(
+            FoundVertebra(n, tuple(map(float, p)), 0.9) for n, p in zip(names, places)
+        )
+        result = Found(vertebrae, sacrum, probability, others or {})
+        asked = []
+        monkeypatch.setattr(weights, "read_weights", lambda: None)
+        monkeypatch.setattr(
+            finding, "find_vertebrae", lambda *args: asked.append(args[2:]) or result
+        )
+        return asked
+
+    return give
+
+
+def test_the_file_is_one_that_points_takes(ct, found, tmp_path, capsys):
+    asked = found("T3", "T4", "T5")
+    path = tmp_path / "points.csv"
+    find(Request(input=ct, output=path))
+    assert asked == [(str(ct), None)]
+    vertebrae, notes = vertebrae_from_points(path, read_geometry(ct))
+    assert [v.level for v in vertebrae] == ["T4", "T5"]
+    assert not notes
+    said = capsys.readouterr().out
+    assert "experimental: 3 vertebrae found, T3 to T5" in said
+    assert f"vfseg show {ct} --points {path} -o {tmp_path / 'points.png'}" in said
+    assert "uncertain" not in said
+
+
+def test_uncertain_names_are_said_with_the_others(ct, found, tmp_path, capsys):
+    found("L1", "L2", sacrum=True, probability=0.6, others={"L1": 0.3, "L3": 0.1})
+    find(Request(input=ct, output=tmp_path / "a.csv"))
+    said = capsys.readouterr().out
+    assert "L1 to L2, and the sacrum below" in said
+    assert "the lowest one is L2 with 60% (L1 30%, L3 10%)" in said
+    assert "--lowest NAME settles it" in said
+
+
+def test_a_given_lowest_level_is_handed_on_and_is_certain(ct, found, tmp_path, capsys):
+    asked = found("L1", "L2", probability=0.6)
+    find(Request(input=ct, output=tmp_path / "a.csv", lowest="L2"))
+    assert asked == [(str(ct), "L2")]
+    assert "uncertain" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("output", "lowest", "said"),
+    [
+        ("points.txt", None, "ends in .csv"),
+        ("stands.csv", None, "stands already"),
+        ("points.csv", "l3", "--lowest l3: no vertebra. Name one of C3 to L5"),
+        ("points.csv", "S1", "--lowest S1: no vertebra"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(ct, found, tmp_path, output, lowest, said):
+    found("L1", "L2")
+    (tmp_path / "stands.csv").write_text("mine")
+    with pytest.raises(UserError, match=said):
+        find(Request(input=ct, output=tmp_path / output, lowest=lowest))
+    assert (tmp_path / "stands.csv").read_text() == "mine"
+    assert not (tmp_path / "points.csv").exists()
+
+
+def test_a_neck_alone_gives_no_file(ct, found, tmp_path):
+    found("C4", "C5", "C6")
+    with pytest.raises(UserError, match="none of T4 to L5"):
+        find(Request(input=ct, output=tmp_path / "points.csv"))
+    assert not (tmp_path / "points.csv").exists()
+
+
+def test_a_ct_without_a_sign_of_a_spine_is_refused_by_the_whole_way(ct, tmp_path, monkeypatch):
+    """From the file to the message, with a network whose heat map is flat."""
+    from vfseg.localisation.network import first_params
+
+    monkeypatch.setattr(weights, "read_weights", lambda: first_params(0))
+    with pytest.raises(UserError, match=r"no spine was found .* --points"):
+        find(Request(input=ct, output=tmp_path / "points.csv"))
+    assert np.array([p.name != "points.csv" for p in tmp_path.iterdir()]).all()

@@ -1,0 +1,160 @@
+"""Vertebrae of a CT: where they are, what they are called, and how far that is to be trusted."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nibabel.affines import apply_affine
+
+from vfseg.data.levels import LEVELS
+from vfseg.data.volume import Volume
+from vfseg.errors import UserError
+from vfseg.localisation.chain import Chain, best_chain, named_from
+from vfseg.localisation.heat import see
+from vfseg.localisation.levels import NAMES
+from vfseg.localisation.peaks import Peaks, peaks_of
+
+TRUSTED = 1.5
+"""Peaks of a spine add up to so much at least; one vertebra alone is none."""
+
+SECOND = 3.0
+"""Peaks of another chain that add up to so much are a second spine."""
+
+SURE = 0.9
+"""Names less probable than this are called uncertain."""
+
+_BESIDE_MM = 45.0  # of a spine: nothing there is another one
+_REMEDY = (
+    "Name the vertebrae with --vertebrae, --boxes or --points; vfseg pick makes points by a few "
+    "clicks."
+)
+
+
+@dataclass(frozen=True)
+class FoundVertebra:
+    """One vertebra.
+
+    Attributes:
+        level: its name.
+        place: middle of its body, mm in RAS+.
+        confidence: height of its peak, 0 to 1; says nothing of the name.
+    """
+
+    level: str
+    place: tuple[float, float, float]
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """A spine.
+
+    Attributes:
+        vertebrae: cranial to caudal, of all levels of `NAMES` but the sacrum.
+        sacrum: whether it was seen.
+        probability: of the names.
+        others: other names of the lowest vertebra -> their probability, likeliest first.
+    """
+
+    vertebrae: tuple[FoundVertebra, ...]
+    sacrum: bool
+    probability: float
+    others: dict[str, float]
+
+    @property
+    def wanted(self) -> tuple[FoundVertebra, ...]:
+        """Those of T4 to L5."""
+        return tuple(v for v in self.vertebrae if v.level in LEVELS)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenSpine:
+    """A spine before it is named for the user.
+
+    Attributes:
+        peaks: of the whole CT.
+        chain: the best one.
+        origin: [3] mm from the middle of the CT's first voxel to that from which peaks are counted.
+    """
+
+    peaks: Peaks
+    chain: Chain
+    origin: np.ndarray
+
+
+def find_vertebrae(ct: Volume, params: Any, name: str, lowest: str | None = None) -> Found:
+    """Finds the vertebrae of a CT.
+
+    Args:
+        ct: HU.
+        params: of `Localiser`, see `read_weights`.
+        name: of the CT, for messages.
+        lowest: level of the lowest vertebra that is found, where the user knows it.
+
+    Raises:
+        UserError: as in `see_spine` and `name_spine`.
+    """
+    return name_spine(ct, see_spine(ct, params, name), name, lowest)
+
+
+def see_spine(ct: Volume, params: Any, name: str) -> SeenSpine:
+    """Finds the spine of a CT; arguments as in `find_vertebrae`.
+
+    Raises:
+        UserError: there is none that can be trusted, or there are two.
+    """
+    heat, level, origin = see(ct, params)
+    peaks = peaks_of(heat, level)
+    chain = best_chain(peaks)
+    if chain is None or peaks.heights[chain.members].sum() < TRUSTED:
+        raise UserError(f"{name}: no spine was found that can be trusted. {_REMEDY}")
+    rest = peaks.without(_near(peaks, chain))
+    second = best_chain(rest)
+    if second is not None and rest.heights[second.members].sum() > SECOND:
+        raise UserError(f"{name}: two spines were found, side by side. {_REMEDY}")
+    return SeenSpine(peaks, chain, origin)
+
+
+def name_spine(ct: Volume, spine: SeenSpine, name: str, lowest: str | None) -> Found:
+    """Names a spine; arguments as in `find_vertebrae`.
+
+    Raises:
+        UserError: `lowest` leaves no room for what is above.
+    """
+    peaks, chain = spine.peaks, spine.chain
+    if lowest is not None:
+        try:
+            chain = named_from(chain, lowest)
+        except ValueError as error:
+            raise UserError(f"{name}: --lowest {lowest}: {error}. Check the name.") from error
+    voxels = (peaks.places[chain.members] + spine.origin) / ct.voxel_spacing
+    found = []
+    for level, place, height in zip(
+        chain.names, apply_affine(ct.affine, voxels), peaks.heights[chain.members]
+    ):
+        x, y, z = (round(float(mm), 2) for mm in place)
+        found.append(FoundVertebra(level, (x, y, z), round(float(height), 3)))
+    sacrum = found[-1].level == NAMES[-1]
+    vertebrae = tuple(found[:-1] if sacrum else found)
+    return Found(vertebrae, sacrum, chain.probability, _others(chain, sacrum))
+
+
+def _near(peaks: Peaks, chain: Chain) -> np.ndarray:
+    """Which peaks lie beside a chain, [n] bool: sideways or to the front, at any height of it."""
+    line = peaks.places[chain.members]
+    heights = np.clip(peaks.places[:, 0], line[-1, 0], line[0, 0])
+    middle = np.stack(
+        [heights, *(np.interp(heights, line[::-1, 0], line[::-1, k]) for k in (1, 2))], 1
+    )
+    return np.linalg.norm(peaks.places - middle, axis=1) < _BESIDE_MM
+
+
+def _others(chain: Chain, sacrum: bool) -> dict[str, float]:
+    """What the lowest vertebra would be called otherwise; a sacrum then is another vertebra."""
+    last = int(chain.levels[-1]) - sacrum
+    ways = sorted(chain.shifts.items(), key=lambda way: -way[1])
+    return {
+        NAMES[last + shift]: round(share, 3)
+        for shift, share in ways
+        if shift and 0 <= last + shift < len(NAMES)
+    }
