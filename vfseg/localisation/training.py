@@ -66,7 +66,7 @@ def train(
         steps: of `BATCH` pieces each.
         seed: of parameters and pieces.
         start: parameters to go on from; None draws them.
-        on_log: called with step and parameters every 100 steps.
+        on_log: called with step and parameters every 50 steps, and at the end.
 
     Returns:
         Parameters, the mean of the last steps weighted by 0.99 a step.
