@@ -240,7 +240,10 @@ def _roll_fractures(case):
         (["--config", "configs/quickstart.py:huge"], "no variant 'huge'"),
         ([*TINY, "--checkpoint=runs/x"], "--checkpoint goes with --mode predict"),
         ([*TINY, "--overwrite"], "--overwrite goes with --mode predict"),
-        ([*TINY, "--output=x"], "--output goes with --mode predict, show, pick, plan, ship, export"),
+        (
+            [*TINY, "--output=x"],
+            "--output goes with --mode predict, show, pick, plan, ship, export",
+        ),
         ([*TINY, "--config.windows.length=4"], "odd"),
     ],
 )
