@@ -78,9 +78,12 @@ def test_what_a_scheme_is_called_is_kept(tmp_path, planned):
     assert read_config(load(tmp_path / "planned.py")).prepare.vertebra_scheme == "verse"
 
 
-def test_folds_validate_by_those_to_train_on(tmp_path, planned):
-    planned(data_set(tmp_path / "data", *["train"] * 3), "--config.split.folds=3")
-    assert read_config(load(tmp_path / "planned.py")).split.folds == 3
+def test_folds_validate_by_those_to_train_on(tmp_path, planned, capsys):
+    planned(
+        data_set(tmp_path / "data", *["train"] * 3), "--config.split.folds=3", "-o", "my own.py"
+    )
+    assert read_config(load(tmp_path / "my own.py")).split.folds == 3
+    assert "vfseg run 'my own.py'" in capsys.readouterr().out, "to be pasted into a shell"
 
 
 @pytest.mark.parametrize(

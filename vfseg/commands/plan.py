@@ -3,6 +3,7 @@
 The data set is read once, as by an audit; `vfseg.config.rules` decides.
 """
 
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,8 +75,9 @@ def plan(run: Run, request: PlanRequest) -> None:
     with atomic_file(request.output) as file:
         file.write(text.encode())
     print(text)
-    print(f"audit: {audit_summary(audit)}; vfseg audit {request.output} says more")
-    print(f"planned: {request.output}\nvfseg run {request.output}")
+    named = shlex.quote(str(request.output))
+    print(f"audit: {audit_summary(audit)}; vfseg audit {named} says more")
+    print(f"planned: {request.output}\nvfseg run {named}")
 
 
 def _check(config: Config, request: PlanRequest) -> None:
