@@ -96,7 +96,8 @@ def monai(folder: str, processes: int) -> dict[str, float]:
     with Watch() as watch:
         begin = time.perf_counter()
         dataset = PersistentDataset(items, transforms, cache_dir=made)
-        for _ in DataLoader(dataset, num_workers=processes if processes > 1 else 0):
+        workers = processes if processes > 1 else 0
+        for _ in DataLoader(dataset, batch_size=None, num_workers=workers):
             pass
         seconds = time.perf_counter() - begin
     assert len(list(made.iterdir())) == len(items)

@@ -193,7 +193,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="of training each; default 10")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default 0 1 2")
-    parser.add_argument("--by-hand", default="configs/benchmark_cohort.py", metavar="CONFIG")
+    parser.add_argument("--by-hand", default="configs/vertebral_fracture.py", metavar="CONFIG")
     parser.add_argument("--workdir", type=Path, default=ROOT / "runs" / "plan")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
     parser.add_argument("--quick", action="store_true", help="shows only that everything runs")

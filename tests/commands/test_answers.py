@@ -70,6 +70,12 @@ def test_a_copied_config_is_complete(tmp_path):
     assert (folder / "quickstart.py").read_text() == "mine"
 
 
+def test_the_command_for_a_copied_config_can_be_pasted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    printed = answer(["vfseg", "configs", "copy", "quickstart", "my own"])
+    assert printed.splitlines()[-1] == "vfseg run 'my own/quickstart.py'"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -1,5 +1,7 @@
 """Mode `pick`: what is written, and what is refused."""
 
+import shlex
+
 import pytest
 
 from tests.commands.test_predict import write_case
@@ -12,6 +14,14 @@ from vfseg.report import picker
 @pytest.fixture
 def ct(tmp_path):
     return write_case(tmp_path)[0]
+
+
+def test_the_command_that_is_said_can_be_pasted(ct, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(picker, "niivue_module", lambda: "")
+    named = ct.rename(ct.with_name("my ct's.nii.gz"))
+    pick(Request(input=named, output=tmp_path / "pick.html"))
+    command = capsys.readouterr().out.partition("Then: ")[2]
+    assert shlex.split(command)[:4] == ["vfseg", "predict", str(named), "--points"]
 
 
 def test_the_page_is_one_file_and_the_next_command_is_said(ct, tmp_path, capsys, monkeypatch):

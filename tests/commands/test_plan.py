@@ -78,6 +78,14 @@ def test_what_a_scheme_is_called_is_kept(tmp_path, planned):
     assert read_config(load(tmp_path / "planned.py")).prepare.vertebra_scheme == "verse"
 
 
+def test_folds_validate_by_those_to_train_on(tmp_path, planned, capsys):
+    planned(
+        data_set(tmp_path / "data", *["train"] * 3), "--config.split.folds=3", "-o", "my own.py"
+    )
+    assert read_config(load(tmp_path / "my own.py")).split.folds == 3
+    assert "vfseg run 'my own.py'" in capsys.readouterr().out, "to be pasted into a shell"
+
+
 @pytest.mark.parametrize(
     ("splits", "changes", "words", "said"),
     [
@@ -89,6 +97,8 @@ def test_what_a_scheme_is_called_is_kept(tmp_path, planned):
             "no fracture is marked in any case, so .*'fractures' of the manifest; .*real_bone",
         ),
         (("test", "test", "validation"), {}, (), "no fracture is marked in the cases to train on"),
+        (("train", "train", "test"), {}, (), "no usable case in the split 'validation'.*'split'"),
+        (("", "", "test"), {}, ("--config.split.validation=0.0",), "the split 'validation'"),
         ((), {}, ("-o", "planned.txt"), r"planned\.txt: a config ends in \.py"),
         ((), {}, ("slice_classifier",), "only the Attention U-Net is planned"),
         ((), {}, ("--config.prepare.crop_shape=(20,20,20)",), "multiples of 8"),

@@ -113,16 +113,23 @@ def test_what_was_killed_before_its_dicom_is_made_by_the_same_command(
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("an odd series"), r"results stand in .*out, but no DICOM .*odd series"),
+        (MemoryError("frames"), "not enough memory .*frames"),
+    ],
+)
 def test_where_no_dicom_can_be_made_the_other_results_stand(
-    tmp_path, case, checkpoints, monkeypatch
+    tmp_path, case, checkpoints, monkeypatch, error, said
 ):
     series, labels = case
 
     def fails(*_):
-        raise ValueError("an odd series")
+        raise error
 
     monkeypatch.setattr("vfseg.report.dicom_out.structured_report", fails)
-    with pytest.raises(UserError, match=r"results stand in .*out, but no DICOM .*odd series"):
+    with pytest.raises(UserError, match=said):
         run(series, tmp_path / "out", checkpoints, vertebrae=labels, dicom=True)
     assert (tmp_path / "out" / "vertebrae.csv").exists()
     assert DICOM_REPORT not in standing(tmp_path / "out")

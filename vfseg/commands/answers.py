@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def _copy(name: str, folder: Path) -> str:
             with atomic_file(folder / source.name) as file:
                 file.write(source.read_bytes())
             copied.append(str(folder / source.name))
-    return f"copied: {', '.join(copied)}\nvfseg run {folder / path.name}"
+    return f"copied: {', '.join(copied)}\nvfseg run {shlex.quote(str(folder / path.name))}"
 
 
 def _completion(words: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """Mode `pick`: a page in which the vertebral bodies of a CT are clicked and named."""
 
+import shlex
+
 from vfseg.commands.request import Request, size_of
 from vfseg.data.discovery import case_of_ct
 from vfseg.data.hounsfield import read_hounsfield
@@ -26,4 +28,4 @@ def pick(request: Request) -> None:
     write_picker(case.case_id, read_hounsfield(case.ct), path)
     points = f"{case.case_id}{POINTS_SUFFIX}"
     print(f"written: {path}. Open it, click the bodies from the top down, name one, and download.")
-    print(f"Then: vfseg predict {case.ct} --points {points} -o out")
+    print(f"Then: vfseg predict {shlex.quote(str(case.ct))} --points {shlex.quote(points)} -o out")

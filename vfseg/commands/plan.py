@@ -3,6 +3,7 @@
 The data set is read once, as by an audit; `vfseg.config.rules` decides.
 """
 
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from vfseg.config.derive import changed, load
 from vfseg.config.plan_file import plan_text
 from vfseg.config.rules import Machine
 from vfseg.config.rules import plan as planned
+from vfseg.crops.splits import SplitSettings
 from vfseg.errors import UserError, quantity
 from vfseg.files import atomic_file, make_sure_of
 
@@ -50,7 +52,8 @@ def plan(run: Run, request: PlanRequest) -> None:
 
     Raises:
         UserError: the file stands, or cannot be written; the config names another network; what the
-            user gave does not fit; too few patients, no fracture, or too little memory.
+            user gave does not fit; too few patients, nobody for validation, no fracture, or too
+            little memory.
     """
     if not processes.is_first():
         return
@@ -64,7 +67,7 @@ def plan(run: Run, request: PlanRequest) -> None:
     audit = audit_cases(cases, config.prepare, left_out=left_out)
     shares = training_shares({case.split for case in cases}, config.split)
     data, machine = overview(audit.cases, shares), _machine()
-    _check_data(audit, data)
+    _check_data(audit, data, config.split)
     rulings = planned(data, machine, recipe, given)
     read_config(changed(recipe, *(ruling.values for ruling in rulings)))
     figures = [*data.lines(), f"planned for {machine.words}"]
@@ -72,8 +75,9 @@ def plan(run: Run, request: PlanRequest) -> None:
     with atomic_file(request.output) as file:
         file.write(text.encode())
     print(text)
-    print(f"audit: {audit_summary(audit)}; vfseg audit {request.output} says more")
-    print(f"planned: {request.output}\nvfseg run {request.output}")
+    named = shlex.quote(str(request.output))
+    print(f"audit: {audit_summary(audit)}; vfseg audit {named} says more")
+    print(f"planned: {request.output}\nvfseg run {named}")
 
 
 def _check(config: Config, request: PlanRequest) -> None:
@@ -91,7 +95,7 @@ def _check(config: Config, request: PlanRequest) -> None:
     make_sure_of(path.parent)
 
 
-def _check_data(audit: Audit, data: Overview) -> None:
+def _check_data(audit: Audit, data: Overview, split: SplitSettings) -> None:
     """Refuses a data set from which nothing can be learnt or judged."""
     reasons = [f.message for f in audit.findings if f.severity == "error"][:3]
     first = "\n  ".join(["", *reasons])
@@ -101,6 +105,12 @@ def _check_data(audit: Audit, data: Overview) -> None:
             f"plan needs {FEWEST_PATIENTS}: to train on, to choose thresholds by, to judge by. Add "
             f"cases, or make some of the CTs with the config virtual_fractures or real_bone.{first}"
         )
+    if not _validates(audit, split):
+        raise UserError(
+            "no usable case in the split 'validation', and thresholds are chosen there. Name some "
+            "in the column 'split' of the manifest, or leave the column empty and set the "
+            "fractions in config.split."
+        )
     if not data.training_lesions:
         where = "in the cases to train on" if data.lesions else "in any case"
         raise UserError(
@@ -108,6 +118,16 @@ def _check_data(audit: Audit, data: Overview) -> None:
             "column 'fractures' of the manifest; or have fractures made in healthy CTs: plan from "
             f"the config virtual_fractures or real_bone.{first}"
         )
+
+
+def _validates(audit: Audit, split: SplitSettings) -> bool:
+    """Whether a case is in validation, or may be drawn for it."""
+    if split.folds:
+        return True
+    usable = {case.split for case in audit.cases if case.usable}
+    if any(case.split == "validation" for case in audit.cases):
+        return "validation" in usable
+    return "" in usable and split.validation > 0
 
 
 def _machine() -> Machine:

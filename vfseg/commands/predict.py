@@ -218,7 +218,7 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
     if source is not None:
         try:
             finish_dicom(result, source, output)
-        except UserError:  # the other results are whole
+        except (UserError, MemoryError):  # the other results are whole
             list_vertebrae(result, output)
             raise
         with tqdm.external_write_mode():
