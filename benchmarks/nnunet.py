@@ -1,9 +1,9 @@
 """nnU-Net v2 as its own commands run it: planned, preprocessed, and an untrained network of its 2D.
 
-What is timed begins after the imports; those of processes that nnU-Net starts anew count, as they do
-under its commands. All of nnU-Net's processes count for the memory. Its folders
-`raw`, `preprocessed` and `results` lie in `nnunet` of the folder of a benchmark; where that is, it
-is told by the environment, which every function here sets.
+What is timed begins after the imports; those of processes that nnU-Net starts anew count, as under
+its own commands. All of nnU-Net's processes count for the memory. Its folders `raw`, `preprocessed`
+and `results` lie in `nnunet` of the folder of a benchmark; where that is, it is told by the
+environment, which every function here sets.
 """
 
 import contextlib

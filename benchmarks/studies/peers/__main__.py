@@ -4,8 +4,8 @@
     python -m benchmarks.studies.peers --run runs/vertebral_fracture --minutes N [--only NAME ...]
                                        [--workdir DIR] [--seed N]
 
-The first command trains the full recipe; N are the minutes of processor time that its training took,
-as the shell's `time` has them (`user`) for `--mode train` of a prepared run under
+The first command trains the full recipe; N are the minutes of processor time that its training
+took, as the shell's `time` has them (`user`) for `--mode train` of a prepared run under
 `JAX_NUM_CPU_DEVICES=1`. Each peer is trained for as long on the same training crops, on one core:
 
     nnunet-2d, nnunet-3d   nnU-Net v2: own plans, loss, augmentation, schedule, mirrored prediction;
