@@ -102,22 +102,27 @@ def test_a_step_moves_nothing_but_its_batch(parallel):
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_a_step_that_was_compiled_before_is_not_compiled_again(parallel, caplog):
-    """And its program says how much it holds: at least its state and its part of a batch."""
+    """And its program says how much it holds: at least its state and its part of a batch.
+
+    With recurrence at both scales, since what a step takes is estimated for the larger networks.
+    """
     traced = []
+    network = tiny_settings().generator.network.clone(recurrent_scales=(0, 1))
+    settings = tiny_settings(generator={"network": network})
 
     def step(*arguments, **named):
         traced.append(named["phase"])
-        return train_step(*arguments, settings=tiny_settings(), **named)
+        return train_step(*arguments, settings=settings, **named)
 
     runner, batch = make_runner(step, parallel, 4, jax.devices()), tiny_batch()
-    state = runner.put_state(tiny_state(tiny_settings()))
+    state = runner.put_state(tiny_state(settings))
     shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
     program = runner.compile(state, shapes, phase=SUPERVISED)
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
         state, _ = runner.step(state, runner.put_batch(batch), phase=SUPERVISED)
     assert traced == [SUPERVISED]
     assert "train_step" not in caplog.text
-    host = [*jax.tree.leaves(tiny_state(tiny_settings())), batch["ct"][:1], batch["target"][:1]]
+    host = [*jax.tree.leaves(tiny_state(settings)), batch["ct"][:1], batch["target"][:1]]
     held = sum(np.asarray(leaf).nbytes for leaf in host)
     found = program.memory_analysis()
     assert found.argument_size_in_bytes >= held
