@@ -43,7 +43,9 @@ def vfseg() -> Callable[[Path], object]:
 
     def job(folder: Path) -> None:
         paths = {name: folder / file for name, file in FILES.items()}
-        prepare_cases((Case("case", "patient", **paths),), settings, folder / "store")
+        # A store of its own: what stands in one is not prepared again.
+        with tempfile.TemporaryDirectory(dir=folder) as store:
+            prepare_cases((Case("case", "patient", **paths),), settings, Path(store))
 
     return job
 
