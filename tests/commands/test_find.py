@@ -1,5 +1,7 @@
 """Mode `find`: the file of points, what is said of it, and what is refused."""
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,15 @@ def test_the_file_is_one_that_points_takes(ct, found, tmp_path, capsys):
     assert "experimental: 3 vertebrae found, T3 to T5" in said
     assert f"vfseg show {ct} --points {path} -o {tmp_path / 'points.png'}" in said
     assert "uncertain" not in said
+
+
+def test_the_commands_that_are_said_can_be_pasted(ct, found, tmp_path, capsys):
+    found("L1", "L2")
+    path = tmp_path / "my points.csv"
+    find(Request(input=ct, output=path))
+    show, predict = (shlex.split(line) for line in capsys.readouterr().out.splitlines()[-2:])
+    assert show == ["vfseg", "show", str(ct), "--points", str(path), "-o", str(path)[:-3] + "png"]
+    assert predict == ["vfseg", "predict", str(ct), "--points", str(path), "-o", "out"]
 
 
 def test_uncertain_names_are_said_with_the_others(ct, found, tmp_path, capsys):

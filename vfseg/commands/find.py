@@ -1,5 +1,7 @@
 """Mode `find`: the vertebrae of a CT from the CT alone, as a file of points to be looked at."""
 
+from shlex import quote
+
 from vfseg.commands.request import Request, size_of
 from vfseg.data.discovery import case_of_ct
 from vfseg.data.hounsfield import read_hounsfield
@@ -53,6 +55,7 @@ def find(request: Request) -> None:
     if not rows:
         raise UserError(f"{case.ct}: none of {LEVELS[0]} to {LEVELS[-1]} is among them.")
     write_table(path, rows, COLUMNS)
+    ct, points, picture = (quote(str(p)) for p in (case.ct, path, path.with_suffix(".png")))
     print(f"written: {path}. Look at it before it is used:")
-    print(f"  vfseg show {case.ct} --points {path} -o {path.with_suffix('.png')}")
-    print(f"  vfseg predict {case.ct} --points {path} -o out")
+    print(f"  vfseg show {ct} --points {points} -o {picture}")
+    print(f"  vfseg predict {ct} --points {points} -o out")
