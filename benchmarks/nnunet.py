@@ -7,6 +7,7 @@ environment, which every function here sets.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -34,8 +35,6 @@ def make_dataset(folder: str, cases: Sequence[str]) -> None:
         folder: of the benchmark.
         cases: folders with `FILES`, named as the cases; relative to it.
     """
-    import json
-
     import nibabel as nib
     import numpy as np
 
@@ -48,13 +47,29 @@ def make_dataset(folder: str, cases: Sequence[str]) -> None:
         marked = nib.load(source / FILES["fractures"])
         binary = (np.asanyarray(marked.dataobj) != 0).astype(np.uint8)
         nib.save(nib.Nifti1Image(binary, marked.affine), raw / "labelsTr" / f"{source.name}.nii.gz")
+    describe_dataset(raw, len(cases))
+
+
+def describe_dataset(raw: Path, cases: int) -> None:
+    """Writes `dataset.json`: CTs, on which fractures are marked.
+
+    Args:
+        raw: folder of the data set.
+        cases: their number.
+    """
     description = {
         "channel_names": {"0": "CT"},
         "labels": {"background": 0, "fracture": 1},
-        "numTraining": len(cases),
+        "numTraining": cases,
         "file_ending": ".nii.gz",
     }
     (raw / "dataset.json").write_text(json.dumps(description))
+
+
+def set_folders(folder: Path) -> None:
+    """Tells nnU-Net where its folders `raw`, `preprocessed` and `results` are."""
+    for name in ("raw", "preprocessed", "results"):
+        os.environ[f"nnUNet_{name}"] = str(folder.resolve() / name)
 
 
 def prepare(folder: str, processes: int) -> dict[str, float]:
@@ -85,8 +100,6 @@ def make_model(folder: str, quick: bool) -> None:
         folder: of the benchmark, with the data set.
         quick: a network of few features.
     """
-    import json
-
     with _found_in(folder):
         import torch
         from nnunetv2.experiment_planning import plan_and_preprocess_api as api
@@ -162,7 +175,6 @@ def _model(folder: str) -> Path:
 @contextlib.contextmanager
 def _found_in(folder: str) -> Iterator[None]:
     """Tells nnU-Net where its folders are; what it says goes to standard error."""
-    for name in ("raw", "preprocessed", "results"):
-        os.environ[f"nnUNet_{name}"] = str(Path(folder, "nnunet", name))
+    set_folders(Path(folder, "nnunet"))
     with contextlib.redirect_stdout(sys.stderr):
         yield

@@ -102,14 +102,8 @@ def _look_at_input() -> None:
     from vfseg.commands.request import look_at
 
     request = flags.request()
-    if flags.MODE.value == "show":
-        from vfseg.commands.show import show
-
-        show(request)
-    elif flags.MODE.value == "pick":
-        from vfseg.commands.pick import pick
-
-        pick(request)
+    if flags.MODE.value in ("show", "pick"):
+        _function_of_mode()(request)
     elif flags.MODE.value == "predict" and not flags.DISTRIBUTED.value and not flags.PROCESS.value:
         look_at(request)
 
@@ -160,21 +154,12 @@ def _work() -> None:
     """Does what the flags ask for."""
     from vfseg import devices
 
-    if flags.MODE.value == "predict":
+    if flags.MODE.value in ("predict", "find"):
         request = flags.request()
         devices.start()
-        from vfseg.commands.predict import predict
-
+        work = _function_of_mode()
         gc.enable()
-        predict(request)
-        return
-    if flags.MODE.value == "find":
-        request = flags.request()
-        devices.start()
-        from vfseg.commands.find import find
-
-        gc.enable()
-        find(request)
+        work(request)
         return
     if flags.MODE.value == "export":
         devices.start()
@@ -193,6 +178,13 @@ def _work() -> None:
         from vfseg.commands.cross_validation import pool
 
         pool(runs, flags.workdir(), anew=flags.MODE.value == "evaluate")
+
+
+def _function_of_mode() -> Callable[..., None]:
+    """The function that is named as the mode, in the module of that name."""
+    mode = flags.MODE.value
+    function: Callable[..., None] = getattr(importlib.import_module(f"vfseg.commands.{mode}"), mode)
+    return function
 
 
 def _runs() -> tuple[list["Run"], Sequence[int]]:

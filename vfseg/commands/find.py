@@ -21,11 +21,7 @@ def find(request: Request) -> None:
         UserError: whatever is wrong with the CT; the file stands already, is not named as one, or
             cannot be written; nothing is found that can be trusted; an unknown lowest level.
     """
-    path = request.output
-    if path.suffix.lower() != ".csv":
-        raise UserError(f"-o {path}: a file of points ends in .csv. Name one.")
-    if path.exists() and not request.overwrite:
-        raise UserError(f"{path}: stands already. Name another one, or give --overwrite.")
+    path = request.new_file(".csv", "a file of points")
     from vfseg.localisation.find import SURE, find_vertebrae  # seconds, in which it may be refused
     from vfseg.localisation.levels import NAMES
     from vfseg.localisation.weights import read_weights

@@ -6,7 +6,6 @@ from vfseg.commands.request import Request, size_of
 from vfseg.data.discovery import case_of_ct
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.volume import read_geometry
-from vfseg.errors import UserError
 
 
 def pick(request: Request) -> None:
@@ -16,11 +15,7 @@ def pick(request: Request) -> None:
         UserError: whatever is wrong with the CT; the page stands already, is not named as one, or
             cannot be written; the viewer is not installed.
     """
-    path = request.output
-    if path.suffix.lower() != ".html":
-        raise UserError(f"-o {path}: a page ends in .html. Name one.")
-    if path.exists() and not request.overwrite:
-        raise UserError(f"{path}: stands already. Name another one, or give --overwrite.")
+    path = request.new_file(".html", "a page")
     case = case_of_ct(request.input)
     print(f"{case.ct}: {size_of(read_geometry(case.ct))}", flush=True)
     from vfseg.report.picker import POINTS_SUFFIX, write_picker  # a second, in which it is refused

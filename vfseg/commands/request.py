@@ -52,6 +52,24 @@ class Request:
     dicom: bool = False
     follow_links: bool = False
 
+    def new_file(self, suffix: str, kind: str) -> Path:
+        """The output, where it is one file that is written anew.
+
+        Args:
+            suffix: in which its name has to end.
+            kind: what it is, for messages.
+
+        Raises:
+            UserError: it is not named as one, or stands already and is not to be replaced.
+        """
+        if self.output.suffix.lower() != suffix:
+            raise UserError(f"-o {self.output}: {kind} ends in {suffix}. Name one.")
+        if self.output.exists() and not self.overwrite:
+            raise UserError(
+                f"{self.output}: stands already. Name another one, or give --overwrite."
+            )
+        return self.output
+
 
 def cases_of(request: Request) -> tuple[tuple[Case, ...], bool]:
     """The cases, and whether there is one CT, which was named itself.

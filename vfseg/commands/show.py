@@ -4,7 +4,6 @@ from vfseg.commands.request import Request, asked_case, size_of
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.spine import read_spine
 from vfseg.data.volume import read_geometry
-from vfseg.errors import UserError
 
 
 def show(request: Request) -> None:
@@ -14,11 +13,7 @@ def show(request: Request) -> None:
         UserError: whatever is wrong with CT or vertebrae; the picture stands already, is not named
             as one, or cannot be written.
     """
-    path = request.output
-    if path.suffix.lower() != ".png":
-        raise UserError(f"-o {path}: a picture ends in .png. Name one.")
-    if path.exists() and not request.overwrite:
-        raise UserError(f"{path}: stands already. Name another one, or give --overwrite.")
+    path = request.new_file(".png", "a picture")
     case = asked_case(request)
     geometry = read_geometry(case.ct)
     print(f"{case.ct}: {size_of(geometry)}", flush=True)

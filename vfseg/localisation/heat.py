@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vfseg.data.box import Box, bounding_box, grown, is_empty, start_of, whole
 from vfseg.data.volume import Volume
 from vfseg.localisation.coarse import CELL, SPACING_MM, coarse
 from vfseg.localisation.network import DEEPEST, Localiser, windowed
@@ -34,8 +35,8 @@ def see(ct: Volume, params: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         that of the grid's.
     """
     hu = coarse(ct.array, ct.voxel_spacing, SPACING_MM)
-    low, high = _around(hu)
-    hu = hu[tuple(slice(a, b) for a, b in zip(low, high))]
+    around = _around(hu)
+    hu = hu[around]
     d, h, w = (-(-n // _MULTIPLE) * _MULTIPLE for n in hu.shape)
     hu = np.pad(
         hu, [(0, n - m) for n, m in zip((d, h, w), hu.shape)], constant_values=np.float32(AIR)
@@ -52,16 +53,12 @@ def see(ct: Volume, params: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if last == d:
             break
         first = last
-    return np.concatenate(heats), np.concatenate(levels), low * SPACING_MM
+    return np.concatenate(heats), np.concatenate(levels), np.multiply(start_of(around), SPACING_MM)
 
 
-def _around(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last voxel of what is not air, with a margin; all where everything is air."""
-    tissue = hu > _TISSUE_HU
-    low, high = np.zeros(3, int), np.array(hu.shape)
-    for axis in range(3):
-        inside = np.flatnonzero(tissue.any(tuple(a for a in range(3) if a != axis)))
-        if inside.size:
-            low[axis] = max(inside[0] - _MARGIN, 0)
-            high[axis] = min(inside[-1] + 1 + _MARGIN, hu.shape[axis])
-    return low, high
+def _around(hu: np.ndarray) -> Box:
+    """What is not air, with a margin; all where everything is air."""
+    tissue = bounding_box(hu > _TISSUE_HU)
+    if is_empty(tissue):
+        return whole(hu.shape)
+    return grown(tissue, (_MARGIN,) * 3, hu.shape)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from vfseg.data.anatomy import body_centre, read_vertebrae
+from vfseg.data.box import label_boxes
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.levels import SPINE_IDS
 from vfseg.data.parts import parts_of
@@ -60,14 +60,14 @@ def body_points(labels: Volume, name: str) -> tuple[dict[str, np.ndarray], np.nd
     reading = read_vertebrae(labels, None, name)
     found = {v.level: v.centre for v in reading.vertebrae}
     cut = {v.level for v in reading.vertebrae if v.flags}
-    boxes = ndimage.find_objects(reading.labels.array)
+    boxes = label_boxes(reading.labels.array)
     for label, level, _ in reading.left_out:
         if level in NAMES and SPINE_IDS[reading.scheme].get(label) == level:
-            parts = parts_of(reading.labels, label, boxes[label - 1])
+            parts = parts_of(reading.labels, label, boxes[label])
             found[level] = body_centre(labels.voxel_spacing, parts)
             if (
-                boxes[label - 1][0].stop == labels.shape[0]
-                or boxes[label - 1][0].start == 0
+                boxes[label][0].stop == labels.shape[0]
+                or boxes[label][0].start == 0
                 or np.count_nonzero(parts.inside) * np.prod(labels.voxel_spacing) < 4000
             ):
                 cut.add(level)

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 import nibabel
 import numpy as np
 
+from benchmarks import nnunet
+
 if TYPE_CHECKING:  # they import JAX
     from benchmarks.studies.peers.crops import Crops
     from benchmarks.studies.peers.judge import CropFunction
 
 CONFIGURATIONS = ("2d", "3d_fullres")
-DATASET = "Dataset001_Fractures"
-_PLANS, _SPLITS = "nnUNetPlans", "splits.json"
+_SPLITS = "splits.json"
 _ITERATIONS = 25
 """Of an epoch: so often the rate falls. nnU-Net has 250 in each of 1000."""
 _TRIED = 4
@@ -42,7 +43,7 @@ def write(crops: dict[str, Crops], folder: Path) -> None:
         crops: by split, `train` and `validation`.
         folder: of everything of nnU-Net's.
     """
-    raw = folder / "raw" / DATASET
+    raw = folder / "raw" / nnunet.DATASET
     for part in ("imagesTr", "labelsTr"):
         (raw / part).mkdir(parents=True, exist_ok=True)
     for some in crops.values():
@@ -53,13 +54,7 @@ def write(crops: dict[str, Crops], folder: Path) -> None:
             nibabel.save(image, raw / "imagesTr" / f"{name}_0000.nii.gz")
             mask = nibabel.Nifti1Image(fractures.transpose().astype(np.uint8), affine)
             nibabel.save(mask, raw / "labelsTr" / f"{name}.nii.gz")
-    dataset = {
-        "channel_names": {"0": "CT"},
-        "labels": {"background": 0, "fracture": 1},
-        "numTraining": sum(len(some.names) for some in crops.values()),
-        "file_ending": ".nii.gz",
-    }
-    (raw / "dataset.json").write_text(json.dumps(dataset))
+    nnunet.describe_dataset(raw, sum(len(some.names) for some in crops.values()))
     split = {"train": crops["train"].names, "val": crops["validation"].names}
     (folder / _SPLITS).write_text(json.dumps([split]))
 
@@ -87,7 +82,7 @@ def _prepare(folder: Path) -> None:
         preprocess,
     )
 
-    done = folder / "preprocessed" / DATASET / "splits_final.json"
+    done = folder / "preprocessed" / nnunet.DATASET / "splits_final.json"
     if done.exists():
         return
     extract_fingerprints([1], num_processes=1)
@@ -124,14 +119,16 @@ def _train(configuration: str, seconds: float, folder: Path) -> None:
 
 def load(configuration: str, folder: Path) -> CropFunction:
     """The trained network as a function of a crop, predicted as nnU-Net does, mirrored and all."""
-    _set_paths(folder)
+    nnunet.set_folders(folder)
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     predictor = nnUNetPredictor(
         device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False
     )
-    model = folder / "results" / DATASET / f"nnUNetTrainer__{_PLANS}__{configuration}"
+    model = (
+        folder / "results" / nnunet.DATASET / f"{nnunet.TRAINER}__{nnunet.PLANS}__{configuration}"
+    )
     predictor.initialize_from_trained_model_folder(str(model), (0,), "checkpoint_final.pth")
     spacing = json.loads((model / "plans.json").read_text())["original_median_spacing_after_transp"]
 
@@ -148,8 +145,8 @@ def _trainer(configuration: str, folder: Path) -> Any:
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    preprocessed = folder / "preprocessed" / DATASET
-    plans = json.loads((preprocessed / f"{_PLANS}.json").read_text())
+    preprocessed = folder / "preprocessed" / nnunet.DATASET
+    plans = json.loads((preprocessed / f"{nnunet.PLANS}.json").read_text())
     plans["continue_training"] = False
     dataset = json.loads((preprocessed / "dataset.json").read_text())
     trainer = nnUNetTrainer(plans, configuration, 0, dataset, torch.device("cpu"))
@@ -157,13 +154,8 @@ def _trainer(configuration: str, folder: Path) -> Any:
     return trainer
 
 
-def _set_paths(folder: Path) -> None:
-    for part in ("raw", "preprocessed", "results"):
-        os.environ[f"nnUNet_{part}"] = str(folder.resolve() / part)
-
-
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    _set_paths(place)
+    nnunet.set_folders(place)
     _prepare(place)
     _train(sys.argv[2], float(sys.argv[3]), place)
