@@ -7,7 +7,7 @@ import pytest
 from tests.cohort import tiny_config
 from tests.evaluation.scene import THRESHOLDS, cohort
 from vfseg.commands.card import HealthyCT, LeftOut, card_text, pooled, spaced
-from vfseg.commands.evaluate import Evaluated
+from vfseg.evaluation.out_of_fold import Evaluated
 from vfseg.evaluation.verdict import LIKELY, NO_SIGN, REVIEW
 
 

@@ -1,4 +1,4 @@
-"""All folds together: who judges whom, by which thresholds, and what stands is kept."""
+"""All folds together: who judges whom, and what stands is kept."""
 
 from types import SimpleNamespace
 
@@ -8,11 +8,10 @@ import pytest
 from tests.cohort import tiny_config
 from tests.evaluation.test_evaluate import SETTINGS, Oracle, write_case
 from vfseg.commands import cross_validation as module
-from vfseg.commands.cross_validation import Fold, judge_out_of_fold, pool
+from vfseg.commands.cross_validation import pool
 from vfseg.config.folds import fold_workdir
 from vfseg.crops.prepare import prepare_cases
 from vfseg.evaluation.evaluate import Evaluator
-from vfseg.evaluation.thresholds import out_of_sample
 from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
 from vfseg.inference.views import Views
 from vfseg.json_files import read_json
@@ -38,7 +37,7 @@ def cohort(tmp_path_factory):
 
 @pytest.fixture
 def folds(cohort, tmp_path, monkeypatch):
-    """Folds whose models are trained and have thresholds of their own."""
+    """Runs of folds whose models are trained and have thresholds of their own."""
     cases, records, store = cohort
     always, runs = records[-1], []
     for number in range(3):
@@ -75,33 +74,11 @@ def folds(cohort, tmp_path, monkeypatch):
         "evaluator_of",
         lambda run, trained: Evaluator(OneView(), trained.answer, store, "mean", SETTINGS),
     )
-    return [Fold(run, load(run.checkpoints), OWN) for run in runs]
-
-
-def test_thresholds_of_a_fold_come_from_the_others(folds, cohort):
-    cases, records, store = cohort
-    found, by_case, chosen = judge_out_of_fold(folds)
-    assert [score.case.case_id for score in found] == list("abcdef")
-    alone = []
-    for number, answer in enumerate(ANSWERS):
-        evaluator = Evaluator(OneView(), answer, store, "mean", SETTINGS)
-        predicted = evaluator.predict_slices(records[2 * number : 2 * number + 2], "alone")
-        alone.append(evaluator.score(cases, predicted, OWN.slice))
-    for number, names in enumerate(("ab", "cd", "ef")):
-        others = [s for other in {0, 1, 2} - {number} for s in alone[other]]
-        assert by_case[names[0]] == by_case[names[1]] == out_of_sample(others)
-    assert chosen == out_of_sample([score for scores in alone for score in scores])
-    # The lowest answer of the others finds all their fractures: what the first fold says is less.
-    assert by_case["a"].slice == pytest.approx(0.625, abs=1e-4)
-    assert by_case["e"].slice == chosen.slice == pytest.approx(0.5, abs=1e-4)
-    overlap = {s.case.case_id: s.voxels.overlap(by_case[s.case.case_id].fused) for s in found}
-    assert overlap["e"]["dice"] == 1.0
-    assert all(len(s.lesions.lesions) == 2 * (s.case.case_id != "d") for s in found)
+    return runs
 
 
 def test_one_table_of_all_patients_and_the_thresholds_of_the_ensemble(folds, tmp_path, capsys):
-    runs = [fold.run for fold in folds]
-    pool(runs, tmp_path, anew=False)
+    pool(folds, tmp_path, anew=False)
     printed = capsys.readouterr().out
     assert "6 cases of 3 folds, each by the model that did not train on it" in printed
     assert f"--workdir {tmp_path}" in printed
@@ -117,41 +94,39 @@ def test_one_table_of_all_patients_and_the_thresholds_of_the_ensemble(folds, tmp
 
 
 def test_what_stands_is_kept_and_what_does_not_is_made_anew(folds, tmp_path, monkeypatch, capsys):
-    runs, judged = [fold.run for fold in folds], []
-    found = judge_out_of_fold(folds)
-    monkeypatch.setattr(module, "judge_out_of_fold", lambda _: judged.append(1) or found)
-    pool(runs, tmp_path, anew=False)
+    judged, judge = [], module.judge_out_of_fold
+    monkeypatch.setattr(module, "judge_out_of_fold", lambda folds: judged.append(1) or judge(folds))
+    pool(folds, tmp_path, anew=False)
     first = capsys.readouterr().out
-    pool(runs, tmp_path, anew=False)
+    pool(folds, tmp_path, anew=False)
     assert (len(judged), capsys.readouterr().out) == (1, first)
-    pool(runs, tmp_path, anew=True)
+    pool(folds, tmp_path, anew=True)
     assert len(judged) == 2
     for name in ("evaluation/cases.csv", "thresholds.json"):
         path = tmp_path / name
         path.write_bytes(path.read_bytes().replace(b"0", b"1"))
-        pool(runs, tmp_path, anew=False)
+        pool(folds, tmp_path, anew=False)
     assert len(judged) == 4
-    runs[1].data_hash = lambda split: "other cases"
-    pool(runs, tmp_path, anew=False)
+    folds[1].data_hash = lambda split: "other cases"
+    pool(folds, tmp_path, anew=False)
     assert len(judged) == 5
     load = module.load_trained
     for change in ({"config": "other settings"}, {"g_params": {"x": np.float32(0.1)}}):
-        changed = {**vars(load(runs[2].checkpoints)), **change}  # of the same step
+        changed = {**vars(load(folds[2].checkpoints)), **change}  # of the same step
         monkeypatch.setattr(
             module,
             "load_trained",
             lambda path, changed=changed: (
-                SimpleNamespace(**changed) if path == runs[2].checkpoints else load(path)
+                SimpleNamespace(**changed) if path == folds[2].checkpoints else load(path)
             ),
         )
-        pool(runs, tmp_path, anew=False)
+        pool(folds, tmp_path, anew=False)
     assert len(judged) == 7
 
 
 def test_a_fold_that_is_not_finished_is_waited_for(folds, tmp_path, capsys):
-    runs = [fold.run for fold in folds]
-    (runs[1].checkpoints / "thresholds.json").unlink()
-    save_thresholds(runs[2].checkpoints, 7, OWN, "mean")  # of a model before this one
-    pool(runs, tmp_path, anew=False)
+    (folds[1].checkpoints / "thresholds.json").unlink()
+    save_thresholds(folds[2].checkpoints, 7, OWN, "mean")  # of a model before this one
+    pool(folds, tmp_path, anew=False)
     assert "fold-1, fold-2 not finished" in capsys.readouterr().out
     assert not (tmp_path / "evaluation").exists()

@@ -14,6 +14,7 @@ from vfseg.commands.ship import CARD, ship
 from vfseg.commands.workdir import Run
 from vfseg.config.shipped import PARAMETERS
 from vfseg.errors import UserError
+from vfseg.json_files import read_json
 
 
 def test_without_healthy_cts_there_is_nothing_to_ship(tmp_path):
@@ -56,22 +57,54 @@ def test_spellings_of_one_patient_are_left_out_together(tmp_path, monkeypatch):
         **{"manifest": str(tmp_path / "manifest.csv"), "virtual_fractures.variants": 1}
     )
     parts, judged = [], []
-    monkeypatch.setattr(module, "train", lambda part: parts.append(part.split_of))
-    monkeypatch.setattr(module, "evaluate", lambda _: None)
-    monkeypatch.setattr(module, "open_model", lambda _: Mock())
+    monkeypatch.setattr(module, "train", parts.append)
+    monkeypatch.setattr(module, "load_trained", lambda _: Mock(step=1))
+    monkeypatch.setattr(module, "_fold", Mock())
     monkeypatch.setattr(
-        module, "_as_it_is", lambda case, *_: judged.append((len(parts), case.case_id))
+        module, "judge_out_of_fold", lambda folds: (["found"] * len(folds), "thresholds")
     )
-    monkeypatch.setattr(module, "_write", lambda whole, left_out, *_: None)
+    monkeypatch.setattr(module, "write_out_of_fold", Mock())
+    monkeypatch.setattr(module, "_judged", lambda part, *_: judged.append(part))
+    monkeypatch.setattr(module, "_write", Mock())
     ship(Run(config, tmp_path / "run"))
-    one = dict.fromkeys(("P01", "p01", "sub-P1"))
-    assert parts == [
+    one = ("P01", "p01", "sub-P1")
+    assert [part.split_of for part in parts] == [
         {**dict.fromkeys(one, "test"), "x": "validation", "y": "train"},
         {**dict.fromkeys(one, "train"), "x": "test", "y": "validation"},
         {**dict.fromkeys(one, "validation"), "x": "train", "y": "test"},
         {**dict.fromkeys(one, "train"), "x": "train", "y": "validation"},
     ]
-    assert judged == [(1, "a"), (1, "c"), (1, "e"), (2, "b"), (3, "d")]
+    assert [(part.patient, [case.case_id for case in part.healthy]) for part in judged] == [
+        ("P01", ["a", "c", "e"]),
+        ("x", ["b"]),
+        ("y", ["d"]),
+    ]
+
+
+def test_beside_phantoms_which_validate_all_others_train(tmp_path, monkeypatch):
+    header = "case_id,patient_id,ct,vertebrae,boxes,fractures,grades,split\n"
+    for name in "abc":
+        (tmp_path / f"{name}.nii.gz").touch()
+    lines = "".join(f"{name},{name},{name}.nii.gz,,,,,\n" for name in "abc")
+    (tmp_path / "manifest.csv").write_text(header + lines)
+    (tmp_path / "ABOUT.md").write_text("Phantoms.")
+    config = tiny_config(
+        **{
+            "manifest": str(tmp_path / "manifest.csv"),
+            "virtual_fractures.variants": 1,
+            "add_phantoms": True,
+        }
+    )
+    parts = []
+    monkeypatch.setattr(module, "train", parts.append)
+    monkeypatch.setattr(module, "load_trained", Mock(side_effect=UserError("trained")))
+    with pytest.raises(UserError, match="trained"):
+        ship(Run(config, tmp_path / "run"))
+    everyone = dict.fromkeys("abc", "train")
+    assert [part.split_of for part in parts] == [
+        *({**everyone, name: "test"} for name in "abc"),
+        everyone,
+    ]
 
 
 def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):
@@ -108,6 +141,8 @@ def test_a_run_on_virtual_fractures_becomes_a_model_with_its_card(tmp_path):
     with open(tmp_path / "run" / "all" / "splits.csv") as file:
         split_of = {row["patient_id"]: row["split"] for row in csv.DictReader(file)}
     assert [split_of[f"p{number}"] for number in range(3)] == ["train", "train", "validation"]
+    summary = read_json(tmp_path / "run" / "evaluation" / "summary.json")
+    assert (summary["split"], summary["cases"]) == ("out of fold", 3)
     assert str(tmp_path) not in (model / "config.json").read_text()
     assert (model / PARAMETERS).stat().st_size > 0
     assert json.loads((model / "thresholds.json").read_text())["verdict"] is not None

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vfseg import RESEARCH_USE
-from vfseg.commands.evaluate import Evaluated
 from vfseg.config.config import Config
+from vfseg.evaluation.out_of_fold import Evaluated
 from vfseg.evaluation.summary import measured, states_of
 from vfseg.evaluation.verdict import LIKELY, REVIEW, SENSITIVITY, SPECIFICITY
 from vfseg.inference.thresholds import Thresholds
@@ -77,7 +77,6 @@ def card_text(
     sources = ["virtual fractures in the bone of real CTs"]
     sources += ["phantoms"] if config.add_phantoms else []
     sources += ["CTs painted from label maps"] if config.painted.label_maps else []
-    chosen_on = "another one and on phantoms" if config.add_phantoms else "another one"
     trained = f"all {len(left_out)} patients" + (
         "" if config.add_phantoms else " but the last, which chose the checkpoint"
     )
@@ -89,9 +88,9 @@ def card_text(
         f"slices {config.windows.stride_mm} mm apart, voxels of {config.prepare.voxel_spacing} mm. "
         f"Threshold of the map {thresholds.fused:.3f}; {_points(thresholds)}.",
         f"This model was trained on the CTs of {trained}. The figures are of others, trained in "
-        "the same way, each without one patient, on whom it is judged: with the thresholds that "
-        f"it chose on {chosen_on}. The thresholds and the verdict of this model "
-        "come from what those said of whom they never saw.",
+        "the same way, each without one patient, on whom it is judged, with the thresholds that "
+        "follow from what the others say of whom they never saw. The thresholds and the verdict of "
+        "this model come from all of them in the same way.",
         "## Virtual fractures in CTs of patients who were left out: synthetic truth",
         _head("left out", "virtual cases", "vertebrae", *(words for words, *_ in _SHOWN)),
     ]

@@ -9,7 +9,6 @@ on them.
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,36 +19,26 @@ from absl import logging
 from vfseg.commands.evaluate import evaluator_of
 from vfseg.commands.workdir import Run
 from vfseg.config.model import Trained, load_trained
-from vfseg.crops.store import CaseRecord
 from vfseg.digests import noticed
 from vfseg.errors import UserError, quantity
-from vfseg.evaluation.case_scores import CaseScores
-from vfseg.evaluation.evaluate import Evaluator
-from vfseg.evaluation.slices import SliceSpool
-from vfseg.evaluation.summary import judged, summarise, write_evaluation
+from vfseg.evaluation.out_of_fold import Fold, judge_out_of_fold, write_out_of_fold
 from vfseg.evaluation.summary_shape import SUMMARY
-from vfseg.evaluation.thresholds import out_of_sample
 from vfseg.files import sweep
-from vfseg.inference.thresholds import THRESHOLDS, Thresholds, load_thresholds, save_thresholds
+from vfseg.inference.thresholds import THRESHOLDS, load_thresholds, save_thresholds
 from vfseg.locks import locked
 from vfseg.schemas import read_checked
 
-POOLED = "out of fold"
-"""Split of the summary, and what its thresholds were chosen on."""
 
-
-class Fold(NamedTuple):
-    """A fold whose model is trained and has its thresholds.
+class Finished(NamedTuple):
+    """A fold whose model is trained and evaluated.
 
     Attributes:
         run: of the fold.
         trained: its best model.
-        thresholds: that it chose on the patients whom it left out.
     """
 
     run: Run
     trained: Trained
-    thresholds: Thresholds
 
 
 def pool(runs: Sequence[Run], workdir: Path, *, anew: bool) -> None:
@@ -87,21 +76,22 @@ def pool(runs: Sequence[Run], workdir: Path, *, anew: bool) -> None:
         _say(workdir, len(folds))
 
 
-def _finished(run: Run) -> Fold | None:
+def _finished(run: Run) -> Finished | None:
     if not (run.checkpoints / THRESHOLDS).exists():
         return None
     try:
         trained = load_trained(run.checkpoints)
-        return Fold(run, trained, load_thresholds(run.checkpoints, trained.step))
+        load_thresholds(run.checkpoints, trained.step)  # are they of this model?
+        return Finished(run, trained)
     except UserError as error:  # another process trains on
         logging.warning("%s", error)
         return None
 
 
-def _made_from(folds: Sequence[Fold]) -> dict[str, Any]:
+def _made_from(folds: Sequence[Finished]) -> dict[str, Any]:
     """Steps, and one hash of cases, settings and parameters: equal steps may be other models."""
     digest, steps = hashlib.sha256(), [fold.trained.step for fold in folds]
-    for run, trained, _ in folds:
+    for run, trained in folds:
         digest.update(f"{run.data_hash('validation')}{trained.config}".encode())
         for leaf in jax.tree.leaves(trained.g_params):
             digest.update(np.ascontiguousarray(leaf).tobytes())
@@ -122,57 +112,30 @@ def _standing(workdir: Path) -> dict[str, Any] | None:
     return {name: content.get(name) for name in ("steps", "data")}
 
 
-def _write(folds: Sequence[Fold], workdir: Path, made_from: dict[str, Any]) -> None:
-    scores, by_case, thresholds = judge_out_of_fold(folds)
+def _write(folds: Sequence[Finished], workdir: Path, made_from: dict[str, Any]) -> None:
+    evaluated, thresholds = judge_out_of_fold([_left_out_by(fold, folds) for fold in folds])
     config = folds[0].run.config
-    cases = judged(scores, thresholds, by_case)
-    summary = summarise(cases, split=POOLED, synthetic=config.synthetic, seed=config.seed)
-    for name in ("threshold", "slice_threshold", "vertebra_threshold"):
-        summary[name]["chosen_on"] = POOLED
     save_thresholds(workdir, made_from["steps"], thresholds, config.inference.fusion)
-    write_evaluation(workdir / "evaluation", summary | made_from, cases)
+    write_out_of_fold(
+        workdir / "evaluation",
+        evaluated,
+        thresholds,
+        synthetic=config.synthetic,
+        seed=config.seed,
+        made_from=made_from,
+    )
 
 
-def judge_out_of_fold(
-    folds: Sequence[Fold],
-) -> tuple[list[CaseScores], dict[str, Thresholds], Thresholds]:
-    """Scores every case by the model that left it out.
+def _left_out_by(fold: Finished, folds: Sequence[Finished]) -> Fold:
+    """The model of a fold, and the cases that validate there and train elsewhere.
 
-    Returns:
-        Scores of all cases; by case id the thresholds that judged it, from the other folds; and the
-        thresholds from all folds.
-    """
-    with ExitStack() as spools:
-        predicted: list[tuple[Fold, Evaluator, SliceSpool]] = []
-        first: list[list[CaseScores]] = []
-        for fold in folds:
-            evaluator = evaluator_of(fold.run, fold.trained)
-            spool = spools.enter_context(SliceSpool(fold.run.store))
-            records = _left_out_of(fold, folds)
-            spool.add(evaluator.predict_slices(records, fold.run.workdir.name))
-            predicted.append((fold, evaluator, spool))
-            cases = fold.run.prepared.cases
-            first.append(evaluator.score(cases, spool, fold.thresholds.slice))
-        scores: list[CaseScores] = []
-        by_case: dict[str, Thresholds] = {}
-        for number, (fold, evaluator, spool) in enumerate(predicted):
-            others = [s for other, of_fold in enumerate(first) if other != number for s in of_fold]
-            thresholds = out_of_sample(others)
-            cases = fold.run.prepared.cases
-            own = evaluator.score(cases, spool, thresholds.slice, thresholds=thresholds)
-            scores += own
-            by_case |= {score.case.case_id: thresholds for score in own}
-    return scores, by_case, out_of_sample([score for of_fold in first for score in of_fold])
-
-
-def _left_out_of(fold: Fold, folds: Sequence[Fold]) -> list[CaseRecord]:
-    """Cases that validate here and train elsewhere: those that a manifest has validate always do.
-
-    So every case is judged once.
+    So every case is judged once: those that a manifest has validate always do.
     """
     others = [other for other in folds if other is not fold]
     train = {record.case_id for other in others for record in other.run.records("train")}
-    return [record for record in fold.run.records("validation") if record.case_id in train]
+    records = [record for record in fold.run.records("validation") if record.case_id in train]
+    run = fold.run
+    return Fold(run.workdir.name, evaluator_of(run, fold.trained), run.prepared.cases, records)
 
 
 def _say(workdir: Path, folds: int) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from absl import logging
 
@@ -13,7 +12,6 @@ from vfseg.config.model import Trained, load_trained, make_predictor
 from vfseg.crops.store import CaseRecord
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError, quantity
-from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.compare import compare_runs, comparison_text
 from vfseg.evaluation.evaluate import Evaluator, gather_scores
 from vfseg.evaluation.fusion_comparison import compare_fusions, fusion_text
@@ -22,24 +20,12 @@ from vfseg.evaluation.summary import judged, summarise, write_evaluation
 from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
 from vfseg.files import make_sure_of_room, write_table
 from vfseg.inference.estimate import result_bytes
-from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
+from vfseg.inference.thresholds import load_thresholds, save_thresholds
 from vfseg.schemas import read_checked
 from vfseg.training.checkpoints import Checkpoints
 
 
-class Evaluated(NamedTuple):
-    """What an evaluation found.
-
-    Attributes:
-        thresholds: from the validation cases.
-        scores: of the test cases.
-    """
-
-    thresholds: Thresholds
-    scores: list[CaseScores]
-
-
-def evaluate(run: Run) -> Evaluated:
+def evaluate(run: Run) -> None:
     """Restores the best checkpoint, chooses thresholds on validation, scores the test cases.
 
     With several processes each scores its share of the cases, all get the same answer, and the
@@ -69,7 +55,6 @@ def evaluate(run: Run) -> Evaluated:
         summary["step"] = trained.step
         summary["data"] = run.data_hash("validation", "test")
         write_evaluation(run.workdir / "evaluation", summary, judged_cases)
-    return Evaluated(thresholds, scores)
 
 
 def nobody_is_tested(run: Run) -> bool:

@@ -1,40 +1,43 @@
 """Mode `ship`: from healthy CTs, with virtual fractures and phantoms, to a model to pass on.
 
 Each patient of the manifest is left out once: a model trains on the others, and is judged on the
-virtual fractures of the one that it never saw, and on that CT as it is. The model to pass on trains
-on all patients; its figures are those of the models that left one out, and its thresholds and its
-verdict come from their predictions of what each had left out.
+virtual fractures of the one that it never saw, and on that CT as it is, with thresholds from what
+the other models say of whom they left out. The model to pass on trains on all patients; its figures
+are those of the models that left one out, and its thresholds and its verdict come from all of them.
 """
 
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from absl import logging
 
 from vfseg import processes
 from vfseg.commands.card import HealthyCT, LeftOut, card_text
-from vfseg.commands.evaluate import evaluate
+from vfseg.commands.evaluate import evaluator_of
 from vfseg.commands.train import train
 from vfseg.commands.workdir import Run
-from vfseg.config.model import load_trained, open_model
+from vfseg.config.model import Trained, load_trained, open_model
 from vfseg.config.shipped import export_model
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.data.patients import by_person
 from vfseg.errors import UserError
 from vfseg.evaluation.findings import list_findings
-from vfseg.evaluation.thresholds import out_of_sample
+from vfseg.evaluation.out_of_fold import Evaluated, Fold, judge_out_of_fold, write_out_of_fold
 from vfseg.files import atomic_file, make_sure_of
 from vfseg.inference.case import predict_case
 from vfseg.inference.model import Model
+from vfseg.inference.thresholds import Thresholds, save_thresholds
+from vfseg.locks import kept_for_run
 
 MODEL, CARD, ABOUT = "model", "MODEL_CARD.md", "ABOUT.md"
 LEFT_OUT, ALL = "left-out", "all"
 """Workdirs of the models, in that of the run."""
 LARGEST_MB = 20
 FEWEST_PATIENTS = 3
-"""One to train on, one to choose thresholds by, one to judge by."""
+"""One to train on, one to choose the checkpoint by, one to judge by."""
 
 
 def ship(run: Run, folder: Path | None = None) -> None:
@@ -58,17 +61,28 @@ def ship(run: Run, folder: Path | None = None) -> None:
     if len(patients) < FEWEST_PATIENTS:
         raise UserError(
             f"{run.config.manifest}: {len(patients)} patients, and --mode ship needs at least "
-            f"{FEWEST_PATIENTS}: to train on, to choose thresholds by, and to judge by."
+            f"{FEWEST_PATIENTS}: to train on, to choose by, and to judge by."
         )
-    left_out = [_leave_out(run, cases, patients, number) for number in range(len(patients))]
     # Phantoms have validation cases of their own, which choose the checkpoint.
-    validates = {} if run.config.add_phantoms else {len(patients) - 1: "validation"}
-    whole = _part(run, ALL, _splits(patients, validates))
+    spare = not run.config.add_phantoms
+    parts = [_without(run, cases, patients, number, spare=spare) for number in range(len(patients))]
+    whole = _part(run, ALL, _splits(patients, {len(patients) - 1: "validation"} if spare else {}))
     with whole.alone():
         logging.info("training on all %d patients", len(patients))
         train(whole)
-        if processes.is_first():
-            _write(whole, left_out, about, folder)
+    trained = [load_trained(part.run.checkpoints) for part in parts]
+    evaluated, thresholds = judge_out_of_fold(list(map(_fold, parts, trained)))
+    if processes.is_first():
+        left_out = list(map(_judged, parts, trained, evaluated))
+        write_out_of_fold(
+            run.workdir / "evaluation",
+            evaluated,
+            thresholds,
+            synthetic=True,
+            seed=run.config.seed,
+            made_from={"steps": [one.step for one in trained]},
+        )
+        _write(whole, left_out, thresholds, about, folder)
 
 
 def _about(run: Run) -> str:
@@ -106,25 +120,49 @@ def _part(run: Run, name: str, split_of: dict[str, str]) -> Run:
     )
 
 
-def _leave_out(
-    run: Run, cases: Sequence[Case], patients: Sequence[Sequence[str]], number: int
-) -> LeftOut:
-    """Trains and judges a model that never sees one patient; the next one validates."""
+class _Without(NamedTuple):
+    """A model of all patients but one.
+
+    Attributes:
+        patient: who was left out.
+        run: whose test cases are the virtual fractures of that patient.
+        healthy: the CTs of that patient in which no fracture is known.
+    """
+
+    patient: str
+    run: Run
+    healthy: Sequence[Case]
+
+
+def _without(
+    run: Run, cases: Sequence[Case], patients: Sequence[Sequence[str]], number: int, *, spare: bool
+) -> _Without:
+    """Trains a model that never sees one patient; the next one validates if one is to be spared."""
     following = (number + 1) % len(patients)
-    patient, validates = patients[number][0], patients[following][0]
     own = [case for case in cases if case.patient_id in patients[number]]
-    split_of = _splits(patients, {following: "validation", number: "test"})
+    others = {following: "validation"} if spare else {}
+    split_of = _splits(patients, {**others, number: "test"})
     part = _part(run, f"{LEFT_OUT}/{own[0].case_id}", split_of)
     with part.alone():
-        logging.info("left out: %s; chosen on: %s", patient, validates)
+        logging.info("left out: %s", patients[number][0])
         train(part)
-        evaluated = evaluate(part)
-        healthy: list[HealthyCT] = []
-        if processes.is_first():
-            model = open_model(part.checkpoints)
-            known = [case for case in own if case.fractures is None]
-            healthy = [_as_it_is(case, model, part.workdir / "healthy") for case in known]
-    return LeftOut(patient, evaluated, healthy)
+    return _Without(patients[number][0], part, [case for case in own if case.fractures is None])
+
+
+def _fold(part: _Without, trained: Trained) -> Fold:
+    """A model with the cases that judge it."""
+    run = part.run
+    return Fold(part.patient, evaluator_of(run, trained), run.prepared.cases, run.records("test"))
+
+
+def _judged(part: _Without, trained: Trained, evaluated: Evaluated) -> LeftOut:
+    """What a model says of the patient whom it never saw; its thresholds are kept beside it."""
+    run, fusion = part.run, trained.config.inference.fusion
+    with kept_for_run(run.workdir):
+        save_thresholds(run.checkpoints, trained.step, evaluated.thresholds, fusion)
+        model = open_model(run.checkpoints)
+        healthy = [_as_it_is(case, model, run.workdir / "healthy") for case in part.healthy]
+    return LeftOut(part.patient, evaluated, healthy)
 
 
 def _as_it_is(case: Case, model: Model, folder: Path) -> HealthyCT:
@@ -135,10 +173,11 @@ def _as_it_is(case: Case, model: Model, folder: Path) -> HealthyCT:
     return HealthyCT(case.case_id, listed.vertebrae, len(listed.lesions))
 
 
-def _write(whole: Run, left_out: Sequence[LeftOut], about: str, folder: Path) -> None:
+def _write(
+    whole: Run, left_out: Sequence[LeftOut], thresholds: Thresholds, about: str, folder: Path
+) -> None:
     """Writes model and card."""
     config, step, g_params = load_trained(whole.checkpoints)
-    thresholds = out_of_sample([s for part in left_out for s in part.evaluated.scores])
     export_model(folder, config, step, g_params, thresholds)
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     if size > LARGEST_MB:
