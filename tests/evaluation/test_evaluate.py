@@ -18,6 +18,7 @@ from vfseg.errors import UserError
 from vfseg.evaluation.evaluate import Evaluator
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.thresholds import choose, of_highest_dice
+from vfseg.evaluation.vertebrae import with_evidence
 from vfseg.inference.views import Views
 from vfseg.stopping import STOP, Stopped
 
@@ -124,7 +125,7 @@ def test_one_case_at_a_time_is_in_memory_and_predicted_once(prepared, monkeypatc
     predicted = list(evaluator.predict_slices(records, "validation"))
     of_slices = of_highest_dice(sum((p.scores.histogram for p in predicted), EMPTY), "slice")
     scores = evaluator.score(cases, predicted, of_slices)
-    units = [(v.evidence, v.fractured) for s in scores for v in s.vertebrae]
+    units = [unit for s in scores for unit in with_evidence(s.vertebrae)]
     wanted = choose(of_slices, sum((s.voxels for s in scores), EMPTY), units)
 
     alive, load = Alive(), np.load

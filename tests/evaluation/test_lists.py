@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from tests.evaluation.spines import DEPTH, VERSE, Block, build, vertebrae_of
 from vfseg.data.box import box_between, whole
@@ -87,6 +87,17 @@ def test_the_verdict_joins_map_and_heights(spine):
     alone = rows["L3"]  # no map of it
     assert alone["probability"] is not None
     assert alone["verdict"] == "no sign"
+
+
+def test_a_map_counts_against_the_other_vertebrae_of_the_ct(spine):
+    labels, vertebrae, _ = spine
+    found, scores = measured(labels, vertebrae), {"T12": 0.2, "L1": 0.3, "L2": 0.5}
+    of_map = {level: MapEvidence(score) for level, score in scores.items()}
+    by = replace(THRESHOLDS, verdict=replace(RULE, usual=-1.0))
+    rows = {row["level"]: row for row in vertebra_rows("case", found, of_map, by)}
+    background = (2 * np.quantile([logit(0.2), logit(0.3)], 0.25) - 1) / 3
+    heights = 0.5 * min(height_losses(found.bodies)["L2"].evidence, 8)
+    assert rows["L2"]["probability"] == pytest.approx(expit(-2 - background + heights))
 
 
 def test_without_a_rule_nothing_is_said(spine):

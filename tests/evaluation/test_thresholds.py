@@ -12,6 +12,7 @@ from vfseg.evaluation.thresholds import (
     out_of_sample,
 )
 from vfseg.evaluation.verdict import Evidence
+from vfseg.evaluation.vertebrae import with_evidence
 
 
 def histogram(scores, truth):
@@ -58,7 +59,7 @@ def test_thresholds_of_a_model_come_from_what_no_model_had_seen():
     chosen = out_of_sample(scores)
     slices = sum((score.slices.histogram for score in scores), ScoreHistogram())
     voxels = sum((score.voxels for score in scores), ScoreHistogram())
-    units = [(v.evidence, v.fractured) for score in scores for v in score.vertebrae]
+    units = [unit for score in scores for unit in with_evidence(score.vertebrae)]
     assert chosen == choose(of_highest_dice(slices, "slice"), voxels, units)
     assert chosen.verdict is not None
     assert out_of_sample(scores[::-1]).fused == chosen.fused

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from vfseg.evaluation.verdict import (
@@ -8,6 +11,7 @@ from vfseg.evaluation.verdict import (
     NO_SIGN,
     REVIEW,
     Evidence,
+    evidence_of_ct,
     fit_verdict,
     judge,
     operating_points,
@@ -26,6 +30,56 @@ def test_each_kind_of_evidence_has_its_own_formula():
     assert probability_of(RULE, Evidence(None, 3.0)) == pytest.approx(expit(-2 + 3))
     assert probability_of(RULE, Evidence(None, None)) is None
     assert judge(RULE, Evidence(None, None)) is None
+
+
+def test_a_score_counts_against_the_background_of_its_ct():
+    rule = replace(RULE, usual=-3.0)
+    others = (-4.0, -2.0, 0.0, 2.0, 9.0)  # the second of five is their lower quartile
+    background = (5 * -2.0 - 3.0) / 6
+    evidence = Evidence(expit(1.0), 2.0, tuple(map(expit, others)))
+    assert probability_of(rule, evidence) == pytest.approx(expit(-2 + (1 - background) + 1))
+    alone = probability_of(rule, evidence._replace(heights=None))
+    assert alone == pytest.approx(expit(-1 + 1 - background))
+    assert probability_of(rule, Evidence(expit(1.0), None)) == pytest.approx(expit(-1 + 1 + 3))
+    assert probability_of(RULE, evidence) == probability_of(RULE, evidence._replace(others=()))
+
+
+def test_the_others_are_those_of_the_ct_that_were_predicted():
+    found = evidence_of_ct([0.1, None, 0.3], [None, 2.0, 1.0])
+    assert found == [
+        Evidence(0.1, None, (0.3,)),
+        Evidence(None, 2.0, (0.1, 0.3)),
+        Evidence(0.3, 1.0, (0.1,)),
+    ]
+
+
+def moved_cts(shifts, seed):
+    """CTs of nine vertebrae, two fractured, whose logits all move with the CT."""
+    rng = np.random.default_rng(seed)
+    units = []
+    for shift in shifts:
+        truth = np.arange(9) < 2
+        logits = rng.normal(-2, 0.5, 9) + 3 * truth + shift
+        units += zip(evidence_of_ct(expit(logits).tolist(), [None] * 9), truth.tolist())
+    return units
+
+
+def test_a_scanner_that_moves_all_scores_moves_no_verdict():
+    """The rule is fitted on CTs around 0 and judges CTs that say more, or less, of everything."""
+    rule = fit_verdict(moved_cts(np.zeros(40), seed=0))
+    assert rule.usual == pytest.approx(-2 + 0.5 * norm.ppf(0.25), abs=0.1)
+    absolute = replace(rule, usual=None, map=(rule.map[0] - rule.map[1] * rule.usual, rule.map[1]))
+    for shift in (-3.0, 3.0):
+        units = moved_cts([shift] * 40, seed=1)
+        assert worse_class(rule, units) > 0.8  # a ninth of the shift stays, by the usual background
+        assert worse_class(absolute, units) < 0.5
+
+
+def worse_class(rule, units):
+    """The lower of sensitivity and specificity."""
+    found = np.array([judge(rule, evidence).answer != NO_SIGN for evidence, _ in units])
+    truth = np.array([fractured for _, fractured in units])
+    return min(found[truth].mean(), 1 - found[~truth].mean())
 
 
 def test_evidence_beyond_all_reason_counts_as_much_as_the_limit():
@@ -62,7 +116,8 @@ def drawn(number, seed):
 
 def test_the_weights_of_the_truth_are_found_again():
     rule = fit_verdict(drawn(20_000, seed=0))
-    np.testing.assert_allclose(rule.both, (-3, 2, 1), atol=0.15)
+    # The quartile of the healthy, who are those below it, is their background here.
+    np.testing.assert_allclose(rule.both, (-3 + 2 * rule.usual, 2, 1), atol=0.15)
 
 
 def test_probabilities_are_frequencies():

@@ -14,6 +14,7 @@ from vfseg.evaluation.heights import Unmeasured
 from vfseg.evaluation.map_evidence import map_evidence
 from vfseg.evaluation.metrics import average_precision, recall
 from vfseg.evaluation.regions import vertebra_regions
+from vfseg.evaluation.verdict import Evidence
 from vfseg.evaluation.vertebrae import (
     as_cases,
     best_youden,
@@ -22,6 +23,7 @@ from vfseg.evaluation.vertebrae import (
     roc_auc,
     score_vertebra,
     specificity,
+    with_evidence,
 )
 
 units = st.lists(
@@ -56,8 +58,11 @@ def test_score_truth_and_overlap_of_a_vertebra():
     for axis in range(3):
         inside |= np.roll(inside_box(), 1, axis) | np.roll(inside_box(), -1, axis)
     highest = np.sort(probability[inside])[-62:]  # 0.5 mL in voxels of 8 mm3
-    assert upper.score == upper.evidence.map == pytest.approx(highest.mean())
-    assert upper.evidence.heights == 1.5
+    assert upper.score == pytest.approx(highest.mean())
+    assert with_evidence([upper, lower]) == [
+        (Evidence(upper.score, 1.5, (lower.score,)), True),
+        (Evidence(lower.score, lower.heights, (upper.score,)), False),
+    ]
     assert (upper.fractured, lower.fractured) == (True, False)
     assert upper.overlap[:3] == (100, 100, 100)
     assert sum(upper.overlap) == inside.sum()

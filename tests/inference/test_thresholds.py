@@ -6,7 +6,9 @@ from vfseg.errors import UserError
 from vfseg.inference.thresholds import Thresholds, VerdictRule, load_thresholds, save_thresholds
 
 THRESHOLDS = Thresholds(slice=0.25, fused=0.75, vertebra=0.1, vertebra_rule="Youden index")
-RULE = VerdictRule(both=(-1.0, 0.5, 2.0), map=(0.0, 1.0), heights=None, review=0.1, likely=0.5)
+RULE = VerdictRule(
+    both=(-1.0, 0.5, 2.0), map=(0.0, 1.0), heights=None, review=0.1, likely=0.5, usual=-2.5
+)
 
 
 def test_what_was_saved_is_loaded(tmp_path):
@@ -46,7 +48,13 @@ def test_thresholds_of_an_earlier_version_serve(tmp_path):
         _SOUND.replace("{", '{"vertebra_rule": 3, '),
         *(
             _SOUND.replace("{", '{"verdict": {"review": 0.1, "likely": 0.5, ' + text + "}, ")
-            for text in ('"map": [0.1]', '"map": "ab"', '"both": [1, 2, NaN]', '"likely": 2')
+            for text in (
+                '"map": [0.1]',
+                '"map": "ab"',
+                '"both": [1, 2, NaN]',
+                '"likely": 2',
+                '"usual": "a"',
+            )
         ),
     ],
 )

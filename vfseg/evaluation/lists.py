@@ -23,7 +23,7 @@ from vfseg.evaluation.genant import HeightLoss, height_losses
 from vfseg.evaluation.heights import SITES, MeasuredBody, MeasuredSpine
 from vfseg.evaluation.lesions import Detections
 from vfseg.evaluation.map_evidence import MapEvidence
-from vfseg.evaluation.verdict import Evidence, judge
+from vfseg.evaluation.verdict import evidence_of_ct, judge
 from vfseg.inference.thresholds import Thresholds
 
 VERTEBRA_COLUMNS = (
@@ -80,8 +80,13 @@ def vertebra_rows(
         outside: see `outside_training`, for every row.
     """
     losses, odd = height_losses(measured.bodies), _transitional(measured.spine)
+    levels = [vertebra.level for vertebra in measured.spine.vertebrae]
+    evidence = evidence_of_ct(
+        [scores[level].score if level in scores else None for level in levels],
+        [losses[level].evidence if level in losses else None for level in levels],
+    )
     rows = []
-    for vertebra, body in zip(measured.spine.vertebrae, measured.bodies):
+    for vertebra, body, known in zip(measured.spine.vertebrae, measured.bodies, evidence):
         level = vertebra.level
         row: dict[str, Any] = dict.fromkeys(VERTEBRA_COLUMNS)
         row |= {"case_id": case_id, "level": level}
@@ -90,11 +95,7 @@ def vertebra_rows(
             suspected = bool(reaches(np.asarray(of_map.score), thresholds.vertebra))
             row |= {"score": of_map.score, "score_body": of_map.body, "score_arch": of_map.arch}
             row["suspected"] = suspected
-        evidence = Evidence(
-            None if of_map is None else of_map.score,
-            losses[level].evidence if level in losses else None,
-        )
-        verdict = thresholds.verdict and judge(thresholds.verdict, evidence)
+        verdict = thresholds.verdict and judge(thresholds.verdict, known)
         if verdict:
             row |= {"verdict": verdict.answer, "probability": verdict.probability}
             row["why"] = verdict.why

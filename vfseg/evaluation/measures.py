@@ -40,6 +40,7 @@ from vfseg.evaluation.vertebrae import (
     ranked_states,
     roc_auc,
     specificity,
+    with_evidence,
 )
 from vfseg.files import atomic_file
 from vfseg.inference.thresholds import Thresholds, VerdictRule
@@ -165,7 +166,7 @@ def _verdict_states(
     every: list[list[tuple[float, bool]]] = []
     heights: list[list[tuple[float, bool]]] = []
     for case, rule in zip(cases, rules, strict=True):
-        known = [(v.evidence, v.fractured) for v in case]
+        known = with_evidence(case)
         of_heights = [(evidence._replace(map=None), truth) for evidence, truth in known]
         for units, column in ((known, every), (of_heights, heights)):
             judged = [(probability_of(rule, evidence), truth) for evidence, truth in units]

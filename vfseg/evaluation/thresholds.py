@@ -9,7 +9,7 @@ from vfseg.evaluation.calibration import fit_temperature
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.verdict import Evidence, fit_verdict
-from vfseg.evaluation.vertebrae import best_youden
+from vfseg.evaluation.vertebrae import best_youden, with_evidence
 from vfseg.inference.thresholds import Thresholds
 
 BY_YOUDEN, BY_MAP = "Youden index", "threshold of the map"
@@ -57,7 +57,7 @@ def choose_from(scores: Sequence[CaseScores], slice_threshold: float) -> Thresho
         slice_threshold: by which slices voted in their maps.
     """
     voxels = sum((s.voxels for s in scores), ScoreHistogram())
-    units = [(v.evidence, v.fractured) for s in scores for v in s.vertebrae]
+    units = [unit for s in scores for unit in with_evidence(s.vertebrae)]
     return choose(slice_threshold, voxels, units)
 
 

@@ -2,14 +2,20 @@
 
 The logit of the probability is linear in the evidence there is,
 
-    logit p = intercept + w_map * logit(score) + w_heights * loss / spread
+    logit p = intercept + w_map * (logit(score) - background) + w_heights * loss / spread
 
 with the score of the map (see `vertebrae`) and the largest loss of height in standard deviations of
-what healthy bodies show (see `genant`). Where one kind of evidence is missing, as heights are where
-only boxes are known, the other one has a model of its own. Each is fitted on those validation
-vertebrae that have its evidence, by logistic regression with a ridge, so that evidence that parts
-them without an error has finite weights. No evidence speaks against its own direction: what would
-get a weight below 0, as chance can make it of few vertebrae, is left out.
+what healthy bodies show (see `genant`). Scanner, kernel and dose move the scores of all vertebrae
+of a CT together, so they count against the background of their CT,
+
+    background = (n * quartile + usual) / (n + 1),
+
+with the lower quartile of logit(score) of the n other vertebrae, most of which are healthy in most
+spines, and the usual one of validation in place of one more vertebra. Where one kind of evidence is
+missing, as heights are where only boxes are known, the other one has a model of its own. Each is
+fitted on those validation vertebrae that have its evidence, by logistic regression with a ridge, so
+that evidence that parts them without an error has finite weights. No evidence speaks against its
+own direction: what would get a weight below 0, as chance can make it of few vertebrae, is left out.
 
 A probability is that of a cohort with the fractures of the validation cases; where those are
 synthetic, so is it.
@@ -26,6 +32,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vfseg.inference.thresholds import VerdictRule
 
@@ -37,6 +44,7 @@ EVIDENCE_OF = {"both": ("map", "heights"), "map": ("map",), "heights": ("heights
 """What each model is made from; the first for which there is all of it judges a vertebra."""
 
 _FARTHEST_LOGIT = 9.0  # a score of 1/8000: what is below is nothing
+_QUARTILE = 0.25
 _FARTHEST_LOSS = 8.0  # standard deviations; 0.4 with a spread of 0.05
 
 
@@ -46,10 +54,12 @@ class Evidence(NamedTuple):
     Attributes:
         map: score of the map, 0..1; None where it was not predicted.
         heights: largest loss of height in standard deviations; None where it is not measured.
+        others: scores of the map of the other vertebrae of the CT, as far as they were predicted.
     """
 
     map: float | None
     heights: float | None
+    others: tuple[float, ...] = ()
 
 
 class Verdict(NamedTuple):
@@ -65,6 +75,22 @@ class Verdict(NamedTuple):
     answer: str
     probability: float
     why: str
+
+
+def evidence_of_ct(
+    scores: Sequence[float | None], losses: Sequence[float | None]
+) -> list[Evidence]:
+    """Evidence of every vertebra of a CT.
+
+    Args:
+        scores: of the map, of each vertebra.
+        losses: of height, of each vertebra, as `Evidence.heights`.
+    """
+    found = []
+    for number, (score, loss) in enumerate(zip(scores, losses, strict=True)):
+        others = (*scores[:number], *scores[number + 1 :])
+        found.append(Evidence(score, loss, tuple(s for s in others if s is not None)))
+    return found
 
 
 def judge(rule: VerdictRule, evidence: Evidence) -> Verdict | None:
@@ -85,7 +111,7 @@ def judge(rule: VerdictRule, evidence: Evidence) -> Verdict | None:
 
 def probability_of(rule: VerdictRule, evidence: Evidence) -> float | None:
     """Probability of a fracture, 0..1; None where there is no evidence."""
-    known = _numbers(evidence)
+    known = _numbers(evidence, rule.usual)
     for kind, weights in rule.models.items():
         if weights is not None and all(name in known for name in EVIDENCE_OF[kind]):
             values = [known[name] for name in EVIDENCE_OF[kind]]
@@ -102,7 +128,8 @@ def fit_verdict(units: Sequence[tuple[Evidence, bool]]) -> VerdictRule | None:
     Returns:
         The rule; None where validation lacks fractured or healthy vertebrae.
     """
-    known = [(_numbers(evidence), fractured) for evidence, fractured in units]
+    usual = _usual(units)
+    known = [(_numbers(evidence, usual), fractured) for evidence, fractured in units]
     models = {}
     for kind, names in EVIDENCE_OF.items():
         of_kind = [(x, fractured) for x, fractured in known if all(name in x for name in names)]
@@ -110,7 +137,7 @@ def fit_verdict(units: Sequence[tuple[Evidence, bool]]) -> VerdictRule | None:
         models[kind] = _fit(values, np.array([fractured for _, fractured in of_kind], bool))
     if not any(models.values()):
         return None
-    rule = VerdictRule(**models, review=0.0, likely=1.0)
+    rule = VerdictRule(**models, usual=usual, review=0.0, likely=1.0)
     judged = [(probability_of(rule, evidence), fractured) for evidence, fractured in units]
     review, likely = operating_points([(p, truth) for p, truth in judged if p is not None])
     return replace(rule, review=review, likely=likely)
@@ -139,16 +166,33 @@ def operating_points(units: Sequence[tuple[float, bool]]) -> tuple[float, float]
     return float(min(sensitive, specific)), float(max(sensitive, specific))
 
 
-def _numbers(evidence: Evidence) -> dict[str, float]:
+def _numbers(evidence: Evidence, usual: float | None) -> dict[str, float]:
     """What there is, as the numbers that the models take; the map first."""
     known = {}
     if evidence.map is not None:
-        score = np.clip(evidence.map, 1e-9, 1 - 1e-9)
-        logit = np.log(score / (1 - score))
-        known["map"] = float(np.clip(logit, -_FARTHEST_LOGIT, _FARTHEST_LOGIT))
+        known["map"] = float(_logit(evidence.map) - _background(evidence.others, usual))
     if evidence.heights is not None:
         known["heights"] = float(np.clip(evidence.heights, -_FARTHEST_LOSS, _FARTHEST_LOSS))
     return known
+
+
+def _usual(units: Sequence[tuple[Evidence, bool]]) -> float | None:
+    """The lower quartile of the logits of healthy vertebrae; None where no score is known."""
+    healthy = [e.map for e, fractured in units if e.map is not None and not fractured]
+    return float(np.quantile(_logit(healthy), _QUARTILE)) if healthy else None
+
+
+def _background(others: Sequence[float], usual: float | None) -> float:
+    """What is taken from the logit of a score; nothing under a rule of scores as they are."""
+    if usual is None:
+        return 0.0
+    quartile = np.quantile(_logit(others), _QUARTILE) if others else 0.0
+    return float((len(others) * quartile + usual) / (len(others) + 1))
+
+
+def _logit(scores: ArrayLike) -> np.ndarray:
+    scores = np.clip(scores, 1e-9, 1 - 1e-9)
+    return np.clip(np.log(scores / (1 - scores)), -_FARTHEST_LOGIT, _FARTHEST_LOGIT)
 
 
 def _fit(values: np.ndarray, truth: np.ndarray) -> tuple[float, ...] | None:

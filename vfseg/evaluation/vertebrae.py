@@ -20,7 +20,7 @@ from vfseg.data.probability import BINS, reaches, score_bin
 from vfseg.evaluation.map_evidence import MapEvidence
 from vfseg.evaluation.ratio import ratio
 from vfseg.evaluation.regions import VertebraRegion
-from vfseg.evaluation.verdict import Evidence
+from vfseg.evaluation.verdict import Evidence, evidence_of_ct
 
 
 class VertebraScore(NamedTuple):
@@ -57,11 +57,6 @@ class VertebraScore(NamedTuple):
     def score(self) -> float:
         """Of the map, 0..1."""
         return self.map.score
-
-    @property
-    def evidence(self) -> Evidence:
-        """What its verdict is made from."""
-        return Evidence(self.score, self.heights)
 
     def suspected(self, threshold: float) -> bool:
         """Whether the score reaches a threshold (see `reaches`)."""
@@ -120,6 +115,12 @@ def score_vertebra(
         flags=vertebra.flags,
         heights=heights,
     )
+
+
+def with_evidence(case: Sequence[VertebraScore]) -> list[tuple[Evidence, bool]]:
+    """What the verdict on each vertebra of a case is made from, and its truth."""
+    evidence = evidence_of_ct([v.score for v in case], [v.heights for v in case])
+    return list(zip(evidence, (v.fractured for v in case)))
 
 
 def as_cases(scores: Sequence[Sequence[VertebraScore]]) -> list[list[tuple[float, bool]]]:

@@ -40,6 +40,7 @@ _SHAPE = {
     "verdict": Maybe({
         **{name: Maybe(All(([NUMBER], _numbers(count)))) for name, count in _WEIGHTS.items()},
         **{name: between(0, 1) for name in ("review", "likely")},
+        "usual": Maybe(NUMBER),
     }),
 }  # fmt: skip
 
@@ -52,6 +53,8 @@ class VerdictRule:
         both: intercept, weight of the map and weight of the heights; None, as the next two, where
             validation could not fit it.
         map, heights: intercept and weight where there is only that.
+        usual: background of the map that counts as one more vertebra's; None, as in files from
+            before there was one, where scores count as they are.
         review: probability from which a vertebra is to be looked at, 0..1.
         likely: probability from which a fracture is likely, 0..1.
     """
@@ -61,6 +64,7 @@ class VerdictRule:
     heights: tuple[float, ...] | None
     review: float
     likely: float
+    usual: float | None = None
 
     @property
     def models(self) -> dict[str, tuple[float, ...] | None]:
@@ -145,10 +149,12 @@ def _rule(content: dict[str, Any]) -> VerdictRule:
         known = content.get(name)
         return None if known is None else tuple(map(float, known))
 
+    usual = content.get("usual")
     return VerdictRule(
         both=weights("both"),
         map=weights("map"),
         heights=weights("heights"),
         review=float(content["review"]),
         likely=float(content["likely"]),
+        usual=None if usual is None else float(usual),
     )
