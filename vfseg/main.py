@@ -43,7 +43,7 @@ from vfseg.commands import flags, logs
 from vfseg.commands.answers import answer
 from vfseg.commands.subcommands import as_flags
 from vfseg.errors import UserError
-from vfseg.files import full_disk_named
+from vfseg.files import full_disk_named, gone_if_empty
 from vfseg.stopping import INTERRUPTED, STOP, Stopped
 
 if TYPE_CHECKING:
@@ -168,6 +168,12 @@ def _work() -> None:
         folder = flags.required(flags.OUTPUT)
         export(flags.model(), folder, overwrite=flags.OVERWRITE.value)
         return
+    with gone_if_empty(flags.workdir_path()):
+        _work_on_runs()
+
+
+def _work_on_runs() -> None:
+    """Does what the flags ask to do with a run, or with those of all folds."""
     runs, own = _runs()
     for number in own:
         command = _command()

@@ -79,7 +79,7 @@ def _copy(name: str, folder: Path) -> str:
     base = [path.with_name(found) for found in re.findall(r'with_name\("(\w+\.py)"\)', text)]
     if (folder / path.name).exists():
         raise UserError(f"{folder / path.name}: exists already. Name another folder, or move it.")
-    make_sure_of(folder, stays=True)
+    make_sure_of(folder)
     copied = []
     for source in (path, *base):
         if not (folder / source.name).exists():
