@@ -15,6 +15,7 @@ from vfseg.errors import CannotWrite, UserError
 from vfseg.files import (
     atomic_file,
     check_new_file,
+    check_there,
     full_disk_named,
     gone_if_empty,
     make_sure_of,
@@ -147,6 +148,20 @@ def test_that_files_can_be_written_leaves_nothing(tmp_path):
     (tmp_path / "a").mkdir()
     make_sure_of(tmp_path / "a")
     assert not list((tmp_path / "a").iterdir())
+
+
+@pytest.mark.parametrize("name", ["ct.nii", "series", "series#1.2", "a#b", "a#b#1.2", "x" * 300])
+def test_what_is_there_or_is_for_others_to_refuse_is_not_missing(tmp_path, name):
+    (tmp_path / "ct.nii").touch()
+    (tmp_path / "series").mkdir()
+    (tmp_path / "a#b").mkdir()
+    check_there(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["none.nii", "none#1.2", "in/none.nii"])
+def test_where_there_is_nothing_that_is_said(tmp_path, name):
+    with pytest.raises(UserError, match=f"{name}: no such file or folder"):
+        check_there(str(tmp_path / name))
 
 
 def test_folders_that_nobody_used_go_again_whatever_happens(tmp_path):

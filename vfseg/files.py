@@ -66,6 +66,23 @@ def is_special_file(path: Path) -> bool:
         return False
 
 
+def check_there(path: str) -> None:
+    """Refuses a path at which there is nothing; of FOLDER#SERIES the folder counts.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    for part in (path, path.rpartition("#")[0]):
+        try:
+            os.stat(part)
+        except FileNotFoundError:
+            continue
+        except OSError:  # whoever reads it says why it cannot
+            pass
+        return
+    raise UserError(f"{path}: no such file or folder. Check the path.")
+
+
 def open_input(path: Path) -> io.BufferedReader:
     """Opens a file of a user for reading.
 
