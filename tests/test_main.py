@@ -296,7 +296,7 @@ def test_rubbish_is_collected_while_the_program_works_and_after_it(monkeypatch):
         "vfseg.commands.predict.predict", lambda _: seen.update(work=gc.isenabled())
     )
     monkeypatch.setattr("vfseg.commands.request.look_at", lambda _: None)
-    assert program.main(["vfseg", "--mode=predict", "--input=x", "--output=y"]) == 0
+    assert program.main(["vfseg", "--mode=predict", "--input=.", "--output=y"]) == 0
     assert seen == {"start": False, "work": True}
     assert program.main(["vfseg", "--mode=none"]) == 2
     assert gc.isenabled()

@@ -97,6 +97,7 @@ def test_other_words_are_refused(words, message):
         ("vfseg run quick", "quickstart"),
         ("vfseg predict ct.nii.gz --vertebra-", "--vertebra-scheme"),
         ("vfseg configs sh", "show"),
+        ("vfseg configs copy quick", "quickstart"),
     ],
 )
 def test_bash_completes(typed, completed):

@@ -98,7 +98,7 @@ def _completion(words: Sequence[str]) -> str:
     cases = []
     for command in COMMANDS.values():
         flags = [f"--{name.replace('_', '-')}" for name in command.flags]
-        own = {"configs": ["list", "show", "copy"], "completion": list(_SHELLS)}
+        own = {"configs": ["list", "show", "copy", *packaged_names()], "completion": [*_SHELLS]}
         plain = packaged_names() if command.takes == "config" else own.get(command.name, [])
         general = ["--quiet", "--verbose", "--log-file"] if command.takes else []
         cases.append(f"    {command.name}) words={' '.join([*plain, *flags, *general])!r} ;;")
