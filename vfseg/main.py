@@ -243,7 +243,6 @@ def _compare(run: "Run") -> None:
 
 
 def _prepare_logging() -> None:
-    flags.FLAGS.mark_as_parsed()  # absl's own; unparsed, it warns at the first line
     logs.prepare(
         quiet=flags.QUIET.value, verbose=flags.VERBOSE.value, file=flags.path_of(flags.LOG_FILE)
     )
