@@ -99,6 +99,7 @@ def test_maps_are_written_as_they_are_told(tmp_path, checkpoints, capsys):
     assert f"volume at the threshold: {volume:.3f} mL" in printed
     said = re.findall(r"^(?:L\d: |No sign ).*", printed, re.M)
     page = (tmp_path / "a" / "page.html").read_text()
+    assert printed.endswith(f"written: {tmp_path / 'a'}; open {tmp_path / 'a' / 'page.html'}\n")
     assert said
     assert all(escape(sentence) in re.sub("<[^>]+>", "", page) for sentence in said)
     run(ct, tmp_path / "b", checkpoints, boxes=boxes)
