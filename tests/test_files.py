@@ -1,5 +1,6 @@
 """Files that appear complete or not at all, leftovers, full disks, and tables."""
 
+import contextlib
 import csv
 import errno
 import os
@@ -13,7 +14,10 @@ from tests.full_disk import no_file_beyond
 from vfseg.errors import CannotWrite, UserError
 from vfseg.files import (
     atomic_file,
+    check_new_file,
+    check_there,
     full_disk_named,
+    gone_if_empty,
     make_sure_of,
     make_sure_of_room,
     read_table,
@@ -144,6 +148,49 @@ def test_that_files_can_be_written_leaves_nothing(tmp_path):
     (tmp_path / "a").mkdir()
     make_sure_of(tmp_path / "a")
     assert not list((tmp_path / "a").iterdir())
+
+
+@pytest.mark.parametrize("name", ["ct.nii", "series", "series#1.2", "a#b", "a#b#1.2", "x" * 300])
+def test_what_is_there_or_is_for_others_to_refuse_is_not_missing(tmp_path, name):
+    (tmp_path / "ct.nii").touch()
+    (tmp_path / "series").mkdir()
+    (tmp_path / "a#b").mkdir()
+    check_there(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["none.nii", "none#1.2", "in/none.nii"])
+def test_where_there_is_nothing_that_is_said(tmp_path, name):
+    with pytest.raises(UserError, match=f"{name}: no such file or folder"):
+        check_there(str(tmp_path / name))
+
+
+def test_folders_that_nobody_used_go_again_whatever_happens(tmp_path):
+    """A file that stays keeps all that it lies in; what was there before stays, empty or not."""
+    (tmp_path / "there").mkdir()
+    for name, made in (("there/new/deep", ()), ("a/b", ("a/kept",)), ("c", ("c/b/kept",))):
+        with pytest.raises(KeyError), gone_if_empty(tmp_path / name):  # noqa: PT012
+            (tmp_path / name).mkdir(parents=True)
+            for file in made:
+                (tmp_path / file).parent.mkdir(exist_ok=True)
+                (tmp_path / file).touch()
+            raise KeyError
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {"there", "a", "a/kept", "c", "c/b", "c/b/kept"}
+
+
+@pytest.mark.parametrize(
+    ("name", "overwrite", "said"),
+    [
+        ("a.txt", False, r"-o .*a\.txt: a page ends in \.html\. Name one"),
+        ("there.html", False, r"there\.html: stands already\. .* --overwrite"),
+        ("there.html", True, None),
+        ("new.HTML", False, None),
+    ],
+)
+def test_an_output_that_is_one_new_file(tmp_path, name, overwrite, said):
+    (tmp_path / "there.html").touch()
+    with contextlib.nullcontext() if said is None else pytest.raises(UserError, match=said):
+        check_new_file(tmp_path / name, ".html", "a page", overwrite=overwrite)
 
 
 @pytest.mark.parametrize("folder", ["", "not/yet"])

@@ -124,14 +124,31 @@ def test_what_goes_wrong_inside_gives_the_folder_back(tmp_path):
     assert not (tmp_path / RUN).exists()
 
 
-def test_a_folder_in_which_nothing_was_made_goes_again(tmp_path):
-    for name, standing, left in (("a", False, False), ("b", True, True), ("c", False, True)):
-        if standing:
-            (tmp_path / name).mkdir()
-        with kept_for_run(tmp_path / name):
-            if name == "c":
-                (tmp_path / name / "result").touch()
+@pytest.mark.parametrize("lock", [locked, kept_for_run])
+def test_a_folder_in_which_nothing_was_made_goes_again(tmp_path, lock):
+    """And so does the one that it lies in."""
+    (tmp_path / "standing").mkdir()
+    for name, made, left in (("in/a", "", False), ("standing", "", True), ("in/c", "result", True)):
+        with lock(tmp_path / name):
+            (tmp_path / name / made).touch()
         assert (tmp_path / name).exists() == left
+        assert (tmp_path / "in").exists() == (name == "in/c")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["result"]
+
+
+def test_who_waits_for_a_file_that_is_removed_is_alone_all_the_same(tmp_path, monkeypatch):
+    """Who was inside removed it: a third one would open, and have, another file."""
+    flock, waited = fcntl.flock, []
+
+    def removed(file, how):
+        if not waited:
+            waited.append((tmp_path / ".lock").unlink())
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed)
+    with locked(tmp_path), open(tmp_path / ".lock") as file, pytest.raises(BlockingIOError):
+        flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert waited
 
 
 @pytest.mark.parametrize("lock", [locked, kept_for_run])

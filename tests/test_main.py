@@ -247,7 +247,7 @@ def _roll_fractures(case):
 def test_what_a_user_can_mistype_is_answered(tmp_path, arguments, said):
     workdir = [] if {"--wrkdir=x", "--workdir=x"} & {*arguments} else ["--workdir", tmp_path / "w"]
     assert said in vfseg(*arguments, *workdir, status=2)
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()], "nothing was begun"
+    assert not list(tmp_path.iterdir()), "nothing was begun"
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_rubbish_is_collected_while_the_program_works_and_after_it(monkeypatch):
         "vfseg.commands.predict.predict", lambda _: seen.update(work=gc.isenabled())
     )
     monkeypatch.setattr("vfseg.commands.request.look_at", lambda _: None)
-    assert program.main(["vfseg", "--mode=predict", "--input=x", "--output=y"]) == 0
+    assert program.main(["vfseg", "--mode=predict", "--input=.", "--output=y"]) == 0
     assert seen == {"start": False, "work": True}
     assert program.main(["vfseg", "--mode=none"]) == 2
     assert gc.isenabled()

@@ -66,6 +66,23 @@ def is_special_file(path: Path) -> bool:
         return False
 
 
+def check_there(path: str) -> None:
+    """Refuses a path at which there is nothing; of FOLDER#SERIES the folder counts.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    for part in (path, path.rpartition("#")[0]):
+        try:
+            os.stat(part)
+        except FileNotFoundError:
+            continue
+        except OSError:  # whoever reads it says why it cannot
+            pass
+        return
+    raise UserError(f"{path}: no such file or folder. Check the path.")
+
+
 def open_input(path: Path) -> io.BufferedReader:
     """Opens a file of a user for reading.
 
@@ -142,6 +159,18 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+@contextlib.contextmanager
+def gone_if_empty(folder: Path) -> Iterator[None]:
+    """A folder, or one that it lies in, that is missing at first and empty at last goes again."""
+    missing = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
+    try:
+        yield
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):  # not made, or in use by now
+                path.rmdir()
+
+
 def make_sure_of(folder: Path, *, stays: bool = False) -> None:
     """Makes sure that files can be written in a folder, before hours are spent on what they hold.
 
@@ -154,21 +183,34 @@ def make_sure_of(folder: Path, *, stays: bool = False) -> None:
     Raises:
         UserError: they cannot be.
     """
-    missing: list[Path] = []
     try:
-        missing = [path for path in (folder, *folder.parents) if not stays and not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(2**16))
+        with contextlib.nullcontext() if stays else gone_if_empty(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(2**16))
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be written ({error.strerror or error}). Choose a folder that can be "
             "written to and has space left."
         ) from error
-    finally:
-        for path in missing:
-            with contextlib.suppress(OSError):  # not made, or in use by now
-                path.rmdir()
+
+
+def check_new_file(path: Path, suffix: str, kind: str, *, overwrite: bool) -> None:
+    """Refuses an output that is to be one file, written anew.
+
+    Args:
+        path: as the user named it.
+        suffix: in which its name has to end.
+        kind: what it is, for messages.
+        overwrite: whether one that stands is to be replaced.
+
+    Raises:
+        UserError: it is not named as one, or stands already and is not to be replaced.
+    """
+    if path.suffix.lower() != suffix:
+        raise UserError(f"-o {path}: {kind} ends in {suffix}. Name one.")
+    if path.exists() and not overwrite:
+        raise UserError(f"{path}: stands already. Name another one, or give --overwrite.")
 
 
 def make_sure_of_room(folder: Path, needed: int, what: str) -> None:

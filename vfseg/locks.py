@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from absl import logging
 
 from vfseg.errors import CannotWrite, UserError
+from vfseg.files import gone_if_empty
 
 RUN, MOMENT = ".run.lock", ".lock"
 _HELD: set[Path] = set()
@@ -37,8 +38,8 @@ def kept_for_run(folder: Path) -> Iterator[None]:
         UserError: another run works there, or one of another host did and left no word.
         CannotWrite: nothing can be written there.
     """
-    path, made = folder / RUN, not folder.exists()
-    with _acquired(path) as file:
+    path = folder / RUN
+    with gone_if_empty(folder), _acquired(path) as file:
         before = _content(path)
         if before and before.get("host") != socket.gethostname():
             raise _refusal(path, before, f" If it is no longer alive, delete {path}.")
@@ -61,9 +62,6 @@ def kept_for_run(folder: Path) -> Iterator[None]:
             yield
         finally:
             _release(path)
-            if made:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
 
 
 def release_all() -> None:
@@ -77,17 +75,18 @@ def locked(folder: Path) -> Iterator[None]:
     """One process at a time inside, of all that work in a folder; the others wait.
 
     Args:
-        folder: made if it is missing.
+        folder: made if it is missing, and removed at the end where it is still empty.
 
     Raises:
         CannotWrite: nothing can be written there.
     """
     path = folder / MOMENT
-    with _opened(path) as file:
-        if not _take(file, path):
-            logging.info("%s: waiting for another process that works here", folder)
-            _take(file, path, wait=True)
-        yield
+    with gone_if_empty(folder), _acquired(path, wait=True):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _release(path: Path) -> None:
@@ -99,13 +98,19 @@ def _release(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _acquired(path: Path) -> Iterator[BinaryIO]:
-    """The file of a run, opened and locked; raises `UserError` where another run has it."""
+def _acquired(path: Path, *, wait: bool = False) -> Iterator[BinaryIO]:
+    """The file of a lock, opened and locked; where another has it, it waits or raises `UserError`.
+
+    Who has it removes the file while it is still locked, so that a folder keeps none.
+    """
     while True:
         with _opened(path) as file:
             if not _take(file, path):
-                raise _refusal(path, _content(path))
-            if _is_at(path, file):  # else its run ended in between, and removed it
+                if not wait:
+                    raise _refusal(path, _content(path))
+                logging.info("%s: waiting for another process that works here", path.parent)
+                _take(file, path, wait=True)
+            if _is_at(path, file):  # else it was removed in between
                 yield file
                 return
 

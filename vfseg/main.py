@@ -43,7 +43,7 @@ from vfseg.commands import flags, logs
 from vfseg.commands.answers import answer
 from vfseg.commands.subcommands import as_flags
 from vfseg.errors import UserError
-from vfseg.files import full_disk_named
+from vfseg.files import check_there, full_disk_named, gone_if_empty
 from vfseg.stopping import INTERRUPTED, STOP, Stopped
 
 if TYPE_CHECKING:
@@ -99,6 +99,9 @@ def _ended(why: str, status: int) -> int:
 
 def _look_at_input() -> None:
     """What can be told of a CT before JAX is loaded: what is wrong is said now."""
+    for holder in (flags.INPUT, flags.VERTEBRAE, flags.BOXES, flags.POINTS):
+        if holder.value and not (holder is flags.VERTEBRAE and holder.value == "auto"):
+            check_there(holder.value)  # before what reads it is imported
     from vfseg.commands.request import look_at
 
     request = flags.request()
@@ -168,6 +171,12 @@ def _work() -> None:
         folder = flags.required(flags.OUTPUT)
         export(flags.model(), folder, overwrite=flags.OVERWRITE.value)
         return
+    with gone_if_empty(flags.workdir_path()):
+        _work_on_runs()
+
+
+def _work_on_runs() -> None:
+    """Does what the flags ask to do with a run, or with those of all folds."""
     runs, own = _runs()
     for number in own:
         command = _command()
@@ -234,7 +243,6 @@ def _compare(run: "Run") -> None:
 
 
 def _prepare_logging() -> None:
-    flags.FLAGS.mark_as_parsed()  # absl's own; unparsed, it warns at the first line
     logs.prepare(
         quiet=flags.QUIET.value, verbose=flags.VERBOSE.value, file=flags.path_of(flags.LOG_FILE)
     )

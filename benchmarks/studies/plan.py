@@ -3,8 +3,11 @@
     python -m benchmarks.studies.plan [--minutes N] [--seeds N ...] [--by-hand CONFIG]
                                       [--workdir DIR] [--json FILE] [--quick]
 
-`vfseg plan` plans the cohort anew, as a user's data would be. What a step costs is measured for
-both side by side, and each gets as many as fit into the time, its stages in their proportions. Each
+`vfseg plan` plans the cohort anew, as a user's data would be, and the settings that differ are
+printed. Where these are only numbers of steps, in the same proportions, equal time makes both one
+and the same training, and there is nothing to measure: so it is on a CPU. Else what a step costs is
+measured for both side by side, and each gets as many as fit into the time, its stages in their
+proportions. Each
 seed trains and evaluates both. Their maps are scored on the same voxels, those that lie in a crop
 of either, each at its own threshold from validation; the differences are paired over patients. The
 truth is synthetic. Finished runs are kept: the same command goes on.
@@ -19,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 from tqdm import tqdm
 
 from benchmarks.configs import ROOT, read_config
@@ -42,6 +46,8 @@ from vfseg.training.stages import share_out
 RECIPE = "configs/vertebral_fracture.py"
 """From which the plan is derived, as `vfseg plan` does where no config is named."""
 PLANNED, BY_HAND = "planned", "by-hand"
+SET_BY_TIME = ("stages.", "train.validate_every")
+"""Settings that follow from the time that both get."""
 FIGURES = ("dice", "pr_auc")
 
 
@@ -61,23 +67,47 @@ class Contestant(NamedTuple):
     data: Path
 
 
-def contestants(
-    by_hand: str, workdir: Path, minutes: float, small: Mapping[str, Any]
-) -> dict[str, Contestant]:
-    """Plans the cohort, unless that was done, and finds the steps of both configs.
+def plan_cohort(workdir: Path, small: Mapping[str, Any]) -> Path:
+    """The config that is planned for the cohort, its file; planned unless that was done.
 
     Args:
-        by_hand: file of the config to compare with.
+        workdir: of the study.
+        small: dotted keys that make everything small.
+    """
+    planned = workdir.resolve() / "planned.py"
+    if not planned.exists():
+        run_vfseg(RECIPE, workdir / PLANNED, "plan", small, more=("--output", str(planned)))
+    return planned
+
+
+def differences(planned: Config, by_hand: Config) -> dict[str, tuple[Any, Any]]:
+    """Dotted keys of the settings that differ -> the value that is planned, and that by hand."""
+    ours, theirs = (flatten_dict(one.to_dict(), sep=".") for one in (planned, by_hand))
+    return {key: (ours[key], theirs[key]) for key in ours if ours[key] != theirs[key]}
+
+
+def are_one_training(planned: Config, by_hand: Config) -> bool:
+    """Whether equal time makes both the same: the same settings, and stages of like proportions."""
+    if any(not key.startswith(SET_BY_TIME) for key in differences(planned, by_hand)):
+        return False
+    as_many = share_out(by_hand.stages.total, planned.stages)
+    return all(abs(steps - getattr(by_hand.stages, name)) <= 1 for name, steps in as_many.items())
+
+
+def contestants(
+    files: Mapping[str, str], workdir: Path, minutes: float, small: Mapping[str, Any]
+) -> dict[str, Contestant]:
+    """Finds the steps of both configs, and has both cohorts ready.
+
+    Args:
+        files: of the configs, by name.
         workdir: of the study.
         minutes: of training each.
         small: dotted keys that make everything small.
     """
-    planned, data = workdir.resolve() / "planned.py", {n: workdir / n for n in (PLANNED, BY_HAND)}
-    if not planned.exists():
-        run_vfseg(RECIPE, data[PLANNED], "plan", small, more=("--output", str(planned)))
+    data = {name: workdir / name for name in files}
     if not (data[BY_HAND] / "cohort").exists():  # the same settings make the same cases
         shutil.copytree(data[PLANNED] / "cohort", data[BY_HAND] / "cohort")
-    files = {PLANNED: str(planned), BY_HAND: by_hand}
     configs = {name: read_config(ROOT / file, changes=small) for name, file in files.items()}
     kept = workdir / "seconds.json"  # measured once: the number of steps is to stay
     if not kept.exists():
@@ -165,7 +195,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs what is not there yet, then prints the table."""
     args = _arguments(argv)
     small = QUICK if args.quick else {}
-    two = contestants(args.by_hand, args.workdir, args.minutes, small)
+    files = {PLANNED: str(plan_cohort(args.workdir, small)), BY_HAND: args.by_hand}
+    planned, by_hand = (read_config(ROOT / file, changes=small) for file in files.values())
+    for key, (ours, theirs) in differences(planned, by_hand).items():
+        print(f"config.{key}: {ours} planned, {theirs} by hand")
+    if are_one_training(planned, by_hand):
+        print("nothing else differs: at equal time both are one and the same training")
+        return
+    two = contestants(files, args.workdir, args.minutes, small)
     for name, one in two.items():
         print(f"{name}: {one.steps} steps in {args.minutes:g} minutes of training")
     cases, _ = find_cases(two[PLANNED].data / "cohort" / "manifest.csv")

@@ -7,7 +7,7 @@ import sys
 import pytest
 from absl.testing import flagsaver
 
-from tests.cohort import tiny_config
+from tests.cohort import ROOT, tiny_config
 from tests.program import vfseg
 from vfseg import main as program
 from vfseg import processes
@@ -43,6 +43,28 @@ def test_a_second_run_is_refused_in_every_mode(tmp_path, parsed, mode):
             program._dispatch()
         assert sorted(path.name for path in tmp_path.iterdir()) == before
         assert (tmp_path / RUN).read_text() != ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"--mode={mode}" for mode in flags.RUN_MODES),
+        "--mode=prepare --data=in/data",
+        *(
+            f"--mode={mode} --folds --config.split.folds=2"
+            for mode in ("run", "prepare", "train", "evaluate", "report")
+        ),
+    ],
+)
+def test_what_is_refused_leaves_nothing(tmp_path, parsed, monkeypatch, words):
+    """Neither a folder nor a note for whom it was to be: the mended command is the first one."""
+    monkeypatch.chdir(tmp_path)
+    given = [f"--config={ROOT / 'configs' / 'quickstart.py'}:tiny", "--config.manifest=none.csv"]
+    monkeypatch.setattr(sys, "argv", ["vfseg", *given, *words.split()])
+    parsed(sys.argv)
+    with pytest.raises(UserError):
+        program._dispatch()
+    assert not list(tmp_path.iterdir())
 
 
 def test_folds_are_runs_of_their_own(tmp_path, parsed, monkeypatch):

@@ -97,6 +97,7 @@ def test_other_words_are_refused(words, message):
         ("vfseg run quick", "quickstart"),
         ("vfseg predict ct.nii.gz --vertebra-", "--vertebra-scheme"),
         ("vfseg configs sh", "show"),
+        ("vfseg configs copy quick", "quickstart"),
     ],
 )
 def test_bash_completes(typed, completed):
@@ -123,7 +124,10 @@ def test_that_of_zsh_is_that_of_bash_once_zsh_takes_it():
 
 
 def test_jax_is_not_waited_for_where_there_is_nothing_to_compute(tmp_path):
-    """Help, and what a user can mistype; one process asks for all, one after the other."""
+    """Help, and what a user can mistype; one process asks for all, one after the other.
+
+    Nor is NiBabel: a path that is mistyped is said as soon as a flag that is.
+    """
     asked = [
         ["run", "quickstart", "--config.train.patienc=3"],
         [],
@@ -139,7 +143,7 @@ def test_jax_is_not_waited_for_where_there_is_nothing_to_compute(tmp_path):
         "import sys\nfrom vfseg.main import main\n"
         f"for words in {asked!r}:\n"
         "    sys.argv = ['vfseg', *words]\n"
-        "    print('status', main(sys.argv), 'jax' in sys.modules)\n"
+        "    print('status', main(sys.argv), bool({'jax', 'nibabel'} & {*sys.modules}))\n"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,6 +1,7 @@
 """Mode `export`: what the file answers where there is JAX and no vfseg."""
 
 import re
+import shlex
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -75,3 +76,17 @@ def test_what_stands_is_kept(tmp_path):
     with pytest.raises(UserError, match=r"stands already.*--overwrite"):
         export(tmp_path / "no model", tmp_path, overwrite=False)
     assert (tmp_path / PROGRAM).read_bytes() == b"mine"
+
+
+def test_without_such_a_model_no_folder_is_left(tmp_path):
+    with pytest.raises(UserError, match="no model"):
+        export(tmp_path / "no model", tmp_path / "new" / "out", overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_that_is_said_can_be_pasted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "exported_model", lambda *_: EMPTY)
+    folder = tmp_path / "my own"
+    export(save_model(tmp_path), folder, overwrite=False)
+    words = shlex.split(capsys.readouterr().out.partition("run by: ")[2])
+    assert words == ["python", str(folder / SCRIPT), "crops.npy", "probabilities.npy"]

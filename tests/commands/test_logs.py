@@ -4,6 +4,7 @@ import logging as standard
 import sys
 
 import pytest
+from absl import flags as absl_flags
 from absl import logging
 from absl.testing import flagsaver
 
@@ -53,6 +54,16 @@ def test_lines_are_shown_from_their_level_on(given, own, others):
     assert sys.stderr.isatty() != ("quiet" in given), "bars look there"
 
 
+def test_no_line_is_preceded_by_one_about_flags(monkeypatch, capsys):
+    """Which absl writes before the first line, as long as its own flags were never read."""
+    absl_flags.FLAGS.unparse_flags()
+    monkeypatch.setattr(logging, "_warn_preinit_stderr", True)
+    logs.prepare(quiet=False, verbose=False, file=None)
+    monkeypatch.setattr(logging.get_absl_handler().python_handler, "stream", sys.stderr)
+    standard.root.handle(line(standard.WARNING, own=False))
+    assert capsys.readouterr().err == "words\n"
+
+
 def test_a_file_keeps_the_whole_log_and_what_is_printed(tmp_path, capsys):
     path = tmp_path / "new" / "run.log"
     logs.prepare(quiet=True, verbose=False, file=path)
@@ -95,7 +106,7 @@ def test_what_nobody_foresaw_stands_in_the_file_too(tmp_path, monkeypatch):
 
     monkeypatch.setattr("vfseg.commands.request.look_at", fails)
     path, before = tmp_path / "run.log", flagsaver.save_flag_values(FLAGS)
-    words = ["predict", str(tmp_path / "none.nii"), "--boxes=b.csv", f"-o={tmp_path / 'out'}"]
+    words = ["predict", str(tmp_path), f"--boxes={tmp_path}", f"-o={tmp_path / 'out'}"]
     try:
         with pytest.raises(RuntimeError, match="unforeseen"):
             main(["vfseg", *words, "--log-file", str(path)])

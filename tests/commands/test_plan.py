@@ -100,6 +100,7 @@ def test_folds_validate_by_those_to_train_on(tmp_path, planned, capsys):
         (("train", "train", "test"), {}, (), "no usable case in the split 'validation'.*'split'"),
         (("", "", "test"), {}, ("--config.split.validation=0.0",), "the split 'validation'"),
         ((), {}, ("-o", "planned.txt"), r"planned\.txt: a config ends in \.py"),
+        ((), {}, ("--config.manifest=none.csv",), r"none\.csv: no such"),
         ((), {}, ("slice_classifier",), "only the Attention U-Net is planned"),
         ((), {}, ("--config.prepare.crop_shape=(20,20,20)",), "multiples of 8"),
     ],
@@ -107,5 +108,23 @@ def test_folds_validate_by_those_to_train_on(tmp_path, planned, capsys):
 def test_what_cannot_be_planned_is_said(tmp_path, planned, splits, changes, words, said):
     manifest = data_set(tmp_path / "data", *splits, **changes)
     with pytest.raises(UserError, match=re.compile(said, re.S)):
-        planned(*words, manifest)
-    assert not (tmp_path / "planned.py").exists()
+        planned(manifest, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"], "nothing else is left"
+
+
+def test_what_is_left_of_a_plan_is_the_config(tmp_path, planned):
+    planned(data_set(tmp_path / "data"), "-o", "mine.PY")
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "mine.PY"}
+
+
+def test_a_case_whose_patient_is_named_is_counted_where_it_will_be(tmp_path, planned):
+    """As its run does: the open scans are those of patients who test and validate."""
+    data = tmp_path / "data"
+    rows = [("P1", "train"), ("P2", "test"), ("p02", ""), ("P3", "validation"), ("P3", "")]
+    cases = [
+        write_case(data, f"c{number}", seed=number, patient=patient, split=split)
+        for number, (patient, split) in enumerate(rows)
+    ]
+    write_manifest(data / "manifest.csv", cases)
+    planned("--config.manifest=data/manifest.csv")
+    assert "3 of 15 vertebrae to train on" in (tmp_path / "planned.py").read_text()

@@ -99,6 +99,7 @@ def test_maps_are_written_as_they_are_told(tmp_path, checkpoints, capsys):
     assert f"volume at the threshold: {volume:.3f} mL" in printed
     said = re.findall(r"^(?:L\d: |No sign ).*", printed, re.M)
     page = (tmp_path / "a" / "page.html").read_text()
+    assert printed.endswith(f"written: {tmp_path / 'a'}; open {tmp_path / 'a' / 'page.html'}\n")
     assert said
     assert all(escape(sentence) in re.sub("<[^>]+>", "", page) for sentence in said)
     run(ct, tmp_path / "b", checkpoints, boxes=boxes)
@@ -294,6 +295,26 @@ def test_results_among_the_cases_are_kept_and_are_no_cases(tmp_path, checkpoints
     (tmp_path / "results" / "probability.nii.gz").touch()  # that of one CT has a list beside it
     with pytest.raises(UserError, match="holds the results of one CT"):
         run(tmp_path, tmp_path / "results", checkpoints)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_was_predicted_one_by_one_is_listed_together(tmp_path, checkpoints, capsys):
+    """As by an array of jobs, a task for each folder, which is named as its case is."""
+    for name in ("p1", "p2"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        ct, labels, boxes = write_case(tmp_path / "data" / name)
+        boxes.unlink()
+        ct, labels = ct.rename(ct.with_name("ct.nii.gz")), labels.rename(ct.with_name("v.nii.gz"))
+        run(ct, tmp_path / "results" / name, checkpoints, vertebrae=labels)
+    maps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/*/mask.nii.gz")}
+    capsys.readouterr()
+    run(tmp_path / "data", tmp_path / "results", checkpoints)
+    said = capsys.readouterr().out
+    assert "2 results stand and are kept" in said
+    assert "4 vertebrae of 2 cases" in said
+    assert {path: path.stat().st_mtime_ns for path in maps} == maps
+    rows = [row.cells["case_id"] for row in read_table(tmp_path / "results/vertebrae.csv")[1]]
+    assert rows == ["p1", "p1", "p2", "p2"]
 
 
 def test_what_is_odd_about_a_ct_is_said(tmp_path, checkpoints, caplog, monkeypatch):

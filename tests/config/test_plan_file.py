@@ -40,7 +40,7 @@ def test_it_is_short_and_says_from_what():
     assert len(lines) < 70
     assert max(map(len, lines)) <= 100
     assert "44 cases of 44 patients; 336 of 616 vertebrae to train on, T4 to L5" in text
-    assert "160 lesions, 87 to train on, of 0.6 mL and 1.6 mm thickness (medians)" in text
+    assert "231 lesions, 131 to train on, of 0.95 mL and 1.6 mm thickness (medians)" in text
     assert "planned for 1 x cpu, 16 GB each" in text
     assert 'PACKAGED_CONFIGS / "vertebral_fracture.py"' in text
     assert str(Path.cwd()) not in text

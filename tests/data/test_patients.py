@@ -104,7 +104,9 @@ def test_without_double_spellings_nothing_is_drawn_otherwise(tmp_path, monkeypat
     """The same as where every name stands for itself."""
     cases, records = make_cohort()
     now = assign(cases, records, tmp_path / "now.csv").split_of
-    monkeypatch.setattr("vfseg.crops.splits.by_person", lambda names: [[name] for name in names])
+    monkeypatch.setattr(
+        "vfseg.crops.split_sizes.by_person", lambda names: [[name] for name in names]
+    )
     assert assign(cases, records, tmp_path / "then.csv").split_of == now
 
 

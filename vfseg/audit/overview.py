@@ -1,13 +1,12 @@
 """A data set in a few figures, from the facts of its cases: what a training can be planned by."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from vfseg.audit.findings import CaseFacts
-from vfseg.crops.splits import SplitSettings
 from vfseg.data.levels import LEVELS
 from vfseg.data.patients import count_people
 from vfseg.errors import quantity
@@ -71,30 +70,12 @@ class Overview(NamedTuple):
         return found
 
 
-def training_shares(named: Collection[str], settings: SplitSettings) -> dict[str, float]:
-    """The part of the cases that trains, 0..1, by the split of a case; "" is still open.
-
-    Args:
-        named: splits that the manifest names.
-        settings: how the rest is divided.
-    """
-    validation = 0.0 if settings.folds or "validation" in named else settings.validation
-    test = 0.0 if "test" in named else settings.test
-    of_train = 1 - 1 / settings.folds if settings.folds else 1.0
-    return {
-        "train": of_train,
-        "validation": 0.0,
-        "test": 0.0,
-        "": (1 - validation - test) * of_train,
-    }
-
-
 def overview(cases: Sequence[CaseFacts], training: Mapping[str, float]) -> Overview:
     """The figures of a data set.
 
     Args:
         cases: facts of all its cases.
-        training: see `training_shares`.
+        training: patient of a usable case -> how likely it trains, 0..1.
     """
     usable = [case for case in cases if case.usable]
     spacings = np.array([case.voxel_spacing for case in usable if case.voxel_spacing])
@@ -102,7 +83,7 @@ def overview(cases: Sequence[CaseFacts], training: Mapping[str, float]) -> Overv
     levels = {vertebra.level for case in usable for vertebra in case.vertebrae}
     lesions = [lesion for case in usable for lesion in case.lesions or ()]
     reaches = [lesion.reach_mm for lesion in lesions if lesion.reach_mm is not None]
-    shares = [training[case.split] for case in usable]
+    shares = [training[case.patient_id] for case in usable]
     d, h, w = np.median(spacings, axis=0).tolist() if usable else (0.0, 0.0, 0.0)
     return Overview(
         cases=len(usable),

@@ -79,7 +79,7 @@ def _copy(name: str, folder: Path) -> str:
     base = [path.with_name(found) for found in re.findall(r'with_name\("(\w+\.py)"\)', text)]
     if (folder / path.name).exists():
         raise UserError(f"{folder / path.name}: exists already. Name another folder, or move it.")
-    make_sure_of(folder, stays=True)
+    make_sure_of(folder)
     copied = []
     for source in (path, *base):
         if not (folder / source.name).exists():
@@ -98,7 +98,7 @@ def _completion(words: Sequence[str]) -> str:
     cases = []
     for command in COMMANDS.values():
         flags = [f"--{name.replace('_', '-')}" for name in command.flags]
-        own = {"configs": ["list", "show", "copy"], "completion": list(_SHELLS)}
+        own = {"configs": ["list", "show", "copy", *packaged_names()], "completion": [*_SHELLS]}
         plain = packaged_names() if command.takes == "config" else own.get(command.name, [])
         general = ["--quiet", "--verbose", "--log-file"] if command.takes else []
         cases.append(f"    {command.name}) words={' '.join([*plain, *flags, *general])!r} ;;")

@@ -1,5 +1,6 @@
 """Mode `export`: a trained model as one StableHLO file, with a script that needs JAX alone."""
 
+import shlex
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -37,7 +38,7 @@ def export(path: Path | None, folder: Path, *, overwrite: bool) -> None:
             raise UserError(
                 f"{folder / name}: stands already. Name another folder, or give --overwrite."
             )
-    make_sure_of(folder, stays=True)
+    make_sure_of(folder)
     path = SHIPPED if path is None else path
     members = load_members(path)
     model = model_of(path, members)
@@ -53,7 +54,7 @@ def export(path: Path | None, folder: Path, *, overwrite: bool) -> None:
         with atomic_file(folder / name) as file:
             file.write(content)
     print(f"{folder / PROGRAM}: {len(program) / 1e6:.1f} MB, for {', '.join(PLATFORMS)}")
-    print(f"run by: python {folder / SCRIPT} crops.npy probabilities.npy")
+    print(f"run by: python {shlex.quote(str(folder / SCRIPT))} crops.npy probabilities.npy")
 
 
 def _script(model: Model, exported: Exported) -> str:

@@ -274,7 +274,7 @@ def model() -> Path | None:
     """The model that is named, see `open_model`; None for the one of the package."""
     if CHECKPOINT.value or not (WORKDIR.value or _config_path()):
         return path_of(CHECKPOINT)
-    return _workdir_path()
+    return workdir_path()
 
 
 def config() -> "Config":
@@ -314,12 +314,12 @@ def _planned() -> Path:
 
 def workdir() -> Path:
     """The workdir, made if need be, and known to be writable."""
-    workdir = _workdir_path()
+    workdir = workdir_path()
     make_sure_of(workdir, stays=True)
     return workdir
 
 
-def _workdir_path() -> Path:
+def workdir_path() -> Path:
     """`--workdir`, else `runs/NAME` or `runs/NAME-VARIANT`; of a plan that of its config."""
     config = str(_planned()) if MODE.value == "plan" else _config_path()
     path, _, variant = config.partition(":")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from absl import logging
+from absl import flags, logging
 
 from vfseg.errors import UserError
 
@@ -26,6 +26,7 @@ def prepare(*, quiet: bool, verbose: bool, file: Path | None) -> None:
     Raises:
         UserError: the file cannot be written.
     """
+    flags.FLAGS.mark_as_parsed()  # absl's, which we have none of; else it warns at the first line
     logging.use_absl_handler()
     everything = verbose or file is not None
     logging.set_verbosity(logging.DEBUG if everything else logging.INFO)

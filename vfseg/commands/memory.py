@@ -119,8 +119,11 @@ def is_shared(folder: Path) -> bool:
     return (folder / _SHARED_BY).exists()
 
 
-def claim_data(config: Config, folder: Path) -> None:
+def claim_data(config: Config, folder: Path) -> bool:
     """Notes what cohorts and store of a data folder are made from that several runs share.
+
+    Returns:
+        Whether nothing was noted there before.
 
     Raises:
         UserError: it holds those of other settings, which other runs may be reading.
@@ -142,6 +145,12 @@ def claim_data(config: Config, folder: Path) -> None:
             f"{folder}: holds the cases of runs with other settings ({', '.join(changed)}). Choose "
             "another folder for --data, or none and another --workdir: then each run keeps its own."
         )
+    return begun is None
+
+
+def give_data_back(folder: Path) -> None:
+    """Takes away what `claim_data` noted: its run was refused before it made anything there."""
+    (folder / _SHARED_BY).unlink()
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ import jax
 
 from vfseg import devices, processes
 from vfseg.audit import Audit, audit_cases
-from vfseg.audit.overview import Overview, overview, training_shares
+from vfseg.audit.overview import Overview, overview
 from vfseg.audit.text import audit_summary
 from vfseg.commands.ship import FEWEST_PATIENTS
 from vfseg.commands.workdir import Run
@@ -20,9 +20,11 @@ from vfseg.config.derive import changed, load
 from vfseg.config.plan_file import plan_text
 from vfseg.config.rules import Machine
 from vfseg.config.rules import plan as planned
-from vfseg.crops.splits import SplitSettings
+from vfseg.crops.split_sizes import Outline, named_splits, outline
+from vfseg.data.cases import SPLITS
+from vfseg.data.patients import count_people
 from vfseg.errors import UserError, quantity
-from vfseg.files import atomic_file, make_sure_of
+from vfseg.files import atomic_file, check_new_file, make_sure_of
 
 _UNTOLD_BYTES = 8e9
 """Of a device that does not say how much memory it has."""
@@ -65,9 +67,11 @@ def plan(run: Run, request: PlanRequest) -> None:
     config = read_config(recipe)
     cases, left_out = run.found
     audit = audit_cases(cases, config.prepare, left_out=left_out)
-    shares = training_shares({case.split for case in cases}, config.split)
-    data, machine = overview(audit.cases, shares), _machine()
-    _check_data(audit, data, config.split)
+    _check_patients(audit)
+    usable = [case.patient_id for case in audit.cases if case.usable]
+    known = outline(usable, named_splits(cases), config.split)
+    data, machine = overview(audit.cases, known.training_shares), _machine()
+    _check_data(audit, data, known)
     rulings = planned(data, machine, recipe, given)
     read_config(changed(recipe, *(ruling.values for ruling in rulings)))
     figures = [*data.lines(), f"planned for {machine.words}"]
@@ -82,30 +86,30 @@ def plan(run: Run, request: PlanRequest) -> None:
 
 def _check(config: Config, request: PlanRequest) -> None:
     """What can be told before the data set is read."""
-    path = request.output
-    if path.suffix != ".py":
-        raise UserError(f"-o {path}: a config ends in .py. Name one.")
-    if path.exists() and not request.overwrite:
-        raise UserError(f"{path}: stands already. Name another one, or give --overwrite.")
+    check_new_file(request.output, ".py", "a config", overwrite=request.overwrite)
     if config.network != "attention_unet":
         raise UserError(
             f"config.network={config.network!r}: only the Attention U-Net is planned. Name a "
             "config of it, such as vertebral_fracture."
         )
-    make_sure_of(path.parent)
+    make_sure_of(request.output.parent)
 
 
-def _check_data(audit: Audit, data: Overview, split: SplitSettings) -> None:
-    """Refuses a data set from which nothing can be learnt or judged."""
-    reasons = [f.message for f in audit.findings if f.severity == "error"][:3]
-    first = "\n  ".join(["", *reasons])
-    if data.patients < FEWEST_PATIENTS:
+def _check_patients(audit: Audit) -> None:
+    """Refuses a data set that is too small to be divided."""
+    patients = count_people(case.patient_id for case in audit.cases if case.usable)
+    if patients < FEWEST_PATIENTS:
         raise UserError(
-            f"{quantity(data.patients, 'patient')} with a CT and vertebrae that can be used; a "
+            f"{quantity(patients, 'patient')} with a CT and vertebrae that can be used; a "
             f"plan needs {FEWEST_PATIENTS}: to train on, to choose thresholds by, to judge by. Add "
-            f"cases, or make some of the CTs with the config virtual_fractures or real_bone.{first}"
+            "cases, or make some of the CTs with the config virtual_fractures or real_bone."
+            f"{_errors_of(audit)}"
         )
-    if not _validates(audit, split):
+
+
+def _check_data(audit: Audit, data: Overview, known: Outline) -> None:
+    """Refuses a data set from which nothing can be learnt or judged."""
+    if not (known.sizes[SPLITS.index("validation")] or known.folds):
         raise UserError(
             "no usable case in the split 'validation', and thresholds are chosen there. Name some "
             "in the column 'split' of the manifest, or leave the column empty and set the "
@@ -116,18 +120,14 @@ def _check_data(audit: Audit, data: Overview, split: SplitSettings) -> None:
         raise UserError(
             f"no fracture is marked {where}, so there is nothing to learn. Name masks in the "
             "column 'fractures' of the manifest; or have fractures made in healthy CTs: plan from "
-            f"the config virtual_fractures or real_bone.{first}"
+            f"the config virtual_fractures or real_bone.{_errors_of(audit)}"
         )
 
 
-def _validates(audit: Audit, split: SplitSettings) -> bool:
-    """Whether a case is in validation, or may be drawn for it."""
-    if split.folds:
-        return True
-    usable = {case.split for case in audit.cases if case.usable}
-    if any(case.split == "validation" for case in audit.cases):
-        return "validation" in usable
-    return "" in usable and split.validation > 0
+def _errors_of(audit: Audit) -> str:
+    """The first errors that an audit found, as the end of a message."""
+    reasons = [finding.message for finding in audit.findings if finding.severity == "error"]
+    return "\n  ".join(["", *reasons[:3]])
 
 
 def _machine() -> Machine:

@@ -245,4 +245,7 @@ def _print(
             "trained with config.inference.flips, shifts or several planes gives it"
         )
     where = "" if everywhere else f", in the vertebrae and up to {SHOWN_MARGIN_MM:g} mm around them"
-    print(f"volume at the threshold: {found.predicted_ml:.3f} mL{where}\nwritten: {output}")
+    print(f"volume at the threshold: {found.predicted_ml:.3f} mL{where}")
+    from vfseg.report.case_page import PAGE  # late, as what drew it
+
+    print(f"written: {output}; open {output / PAGE}")

@@ -13,7 +13,7 @@ from vfseg.data.geometry import Geometry
 from vfseg.data.spine import SpineReading, check_grid
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError, quantity
-from vfseg.files import make_sure_of
+from vfseg.files import check_new_file, make_sure_of
 from vfseg.report.dicom_source import check_dicom_can_be_made
 
 AUTO = Path("auto")
@@ -60,14 +60,9 @@ class Request:
             kind: what it is, for messages.
 
         Raises:
-            UserError: it is not named as one, or stands already and is not to be replaced.
+            UserError: as `check_new_file`.
         """
-        if self.output.suffix.lower() != suffix:
-            raise UserError(f"-o {self.output}: {kind} ends in {suffix}. Name one.")
-        if self.output.exists() and not self.overwrite:
-            raise UserError(
-                f"{self.output}: stands already. Name another one, or give --overwrite."
-            )
+        check_new_file(self.output, suffix, kind, overwrite=self.overwrite)
         return self.output
 
 

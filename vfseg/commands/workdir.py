@@ -13,7 +13,13 @@ from typing import NamedTuple
 from absl import logging
 
 from vfseg import processes
-from vfseg.commands.memory import check_config_of, claim_data, is_shared, refuse_workdir
+from vfseg.commands.memory import (
+    check_config_of,
+    claim_data,
+    give_data_back,
+    is_shared,
+    refuse_workdir,
+)
 from vfseg.config.config import Config
 from vfseg.crops.prepare import prepare_cases
 from vfseg.crops.splits import assign_splits
@@ -141,11 +147,17 @@ class Run:
         if not self.workdir.resolve().is_relative_to(self.data.resolve()):  # as those of folds are
             refuse_workdir(self.data)
         with locked(self.data):
-            for cohort in (_COHORT, _VIRTUAL, _PAINTED):
-                sweep(self.data / cohort, "cases")
-            if self.data != self.workdir or is_shared(self.data):
-                claim_data(self.config, self.data)
-            return self._find(make=True)
+            cohorts = [self.data / name for name in (_COHORT, _VIRTUAL, _PAINTED)]
+            for cohort in cohorts:
+                sweep(cohort, "cases")
+            shared = self.data != self.workdir or is_shared(self.data)
+            is_first = shared and claim_data(self.config, self.data)
+            try:
+                return self._find(make=True)
+            except UserError:
+                if is_first and not any(cohort.exists() for cohort in cohorts):
+                    give_data_back(self.data)
+                raise
 
     def standing_cases(self) -> tuple[Case, ...]:
         """The cases as they stand: nothing is made, and no CT is read."""

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from vfseg.config.fit import unfit
 from vfseg.crops.augment import AugmentSettings
 from vfseg.crops.prepare import PrepareSettings
-from vfseg.crops.splits import SplitSettings
+from vfseg.crops.split_sizes import SplitSettings
 from vfseg.crops.windows import WindowSettings
 from vfseg.errors import UserError
 from vfseg.inference.settings import InferenceSettings

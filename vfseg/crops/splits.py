@@ -7,57 +7,24 @@ nothing about that level.
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 
+from vfseg.crops.split_sizes import SplitSettings, named_splits, outline
 from vfseg.crops.store import CaseRecord
 from vfseg.crops.stratify import stratify, whole_shares
 from vfseg.data.cases import SPLITS, Case
 from vfseg.data.levels import LEVELS
-from vfseg.data.patients import by_person
 from vfseg.errors import UserError, quantity
 from vfseg.files import read_table, write_table
-from vfseg.settings import Rule, Settings, below, whole
 
 _COLUMNS = ("case_id", "patient_id", "split", "fold")
 _ANEW = (
     "or delete the file and everything trained with it in this workdir, so that the splits are "
     "drawn anew; or choose another --workdir"
 )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SplitSettings(Settings, section="split"):
-    """How the patients that the manifest leaves open are divided.
-
-    Attributes:
-        validation: fraction of all patients, 0 to below 1; not used where there are folds.
-        test: fraction of all patients, 0 to below 1.
-        folds: 0 for a hold-out; k >= 2 divides all patients of train, also those that the manifest
-            names so, into k folds of which one validates.
-        fold: the one that validates, 0..k-1.
-    """
-
-    validation: Annotated[float, below(1, "a fraction")]
-    test: Annotated[float, below(1, "a fraction")]
-    folds: Annotated[int, Rule(lambda n: whole(0).holds(n) and n != 1, "0 (none), or 2 and more")]
-    fold: Annotated[int, whole(0)]
-
-    def unfit(self) -> Iterator[str]:
-        """Someone is left to train on, and the fold that validates is one of them."""
-        if self.validation + self.test >= 1:
-            yield (
-                f"config.split.validation={self.validation} and config.split.test={self.test} "
-                "leave no patient to train on. Lower them."
-            )
-        if self.folds and self.fold >= self.folds:
-            yield (
-                f"config.split.fold={self.fold}: expected 0 to {self.folds - 1}, since "
-                f"config.split.folds={self.folds}."
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +82,7 @@ def assign_splits(
         UserError: too few patients; a patient in two splits; the file is
             damaged, or does not fit the cases, their patients, the manifest or the number of folds.
     """
-    named = _named_by_manifest(cases)
+    named = named_splits(cases)
     if path.exists():
         rows = _read(path)
         _check_against(path, rows, cases, records, named, settings)
@@ -130,76 +97,31 @@ def assign_splits(
     return dataclasses.replace(splits, notes=_notes(splits, records))
 
 
-def _named_by_manifest(cases: Sequence[Case]) -> dict[str, str]:
-    """Patient -> the split that the manifest names."""
-    named: dict[str, str] = {}
-    for case in cases:
-        if case.split and named.setdefault(case.patient_id, case.split) != case.split:
-            raise UserError(
-                f"the manifest puts patient {case.patient_id!r} in {named[case.patient_id]!r} and, "
-                f"case {case.case_id!r}, in {case.split!r}: keep a patient in one split."
-            )
-    return named
-
-
 def _draw(
     records: Sequence[CaseRecord], named: Mapping[str, str], settings: SplitSettings, seed: int
 ) -> list[_Row]:
     """Splits, then folds among the patients of train."""
     rng = np.random.default_rng([seed, 0x5911])
-    one_name = _one_name_each(records, named)
-    patients = sorted(set(one_name.values()))
-    traits = _traits(records, one_name, patients)
-    fixed = np.array([SPLITS.index(named[p]) if p in named else -1 for p in patients])
-    shares = [0.0, 0.0 if settings.folds else settings.validation, settings.test]
-    sizes = np.bincount(fixed[fixed >= 0], minlength=3)
-    for split in (1, 2):
-        if not sizes[split] and shares[split]:
-            sizes[split] = max(1, round(shares[split] * len(patients)))
-    sizes[0] = len(patients) - sizes[1:].sum()
+    known = outline((record.patient_id for record in records), named, settings)
+    patients = list(known.fixed)
+    traits = _traits(records, known.one_name, patients)
+    fixed = np.array([SPLITS.index(split) if split else -1 for split in known.fixed.values()])
     if (fixed < 0).any():
-        if sizes[0] < max(1, np.count_nonzero(fixed == 0)):
-            raise UserError(
-                f"{len(patients)} patients are too few for config.split.validation="
-                f"{settings.validation} and config.split.test={settings.test}. Add cases, lower "
-                "the shares, or name the splits in the manifest."
-            )
-        fixed = stratify(traits, sizes, fixed, rng)
+        fixed = stratify(traits, np.array(known.sizes), fixed, rng)
     fold_of: dict[str, int] = {}
     if settings.folds:
         members = np.flatnonzero(fixed == 0)
-        if len(members) < settings.folds:
-            raise UserError(
-                f"config.split.folds={settings.folds}, but only {len(members)} patients are in "
-                "train. Take fewer folds, or add cases."
-            )
         sizes = whole_shares(len(members), settings.folds)
         folds = stratify(traits[members], sizes, np.full(len(members), -1), rng)
         fold_of = {patients[member]: int(fold) for member, fold in zip(members, folds)}
     split_of = {patient: SPLITS[split] for patient, split in zip(patients, fixed)}
     rows = []
     for record in records:
-        patient = one_name[record.patient_id]
+        patient = known.one_name[record.patient_id]
         rows.append(
             _Row(record.case_id, record.patient_id, split_of[patient], fold_of.get(patient))
         )
     return rows
-
-
-def _one_name_each(records: Sequence[CaseRecord], named: Mapping[str, str]) -> dict[str, str]:
-    """Patient -> the first of its spellings; where the manifest divides those, each stands alone.
-
-    What the manifest says is done, also where two names look like one patient: that they are is
-    only a guess, of which `find_cases` warns.
-    """
-    one_name = {}
-    for names in by_person(sorted({record.patient_id for record in records})):
-        # A spelling with a split of its own stands for those without one.
-        names.sort(key=lambda name: name not in named)
-        for name in names:
-            agrees = named.get(name, named.get(names[0])) == named.get(names[0])
-            one_name[name] = names[0] if agrees else name
-    return one_name
 
 
 def _traits(

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from benchmarks.studies import plan
-from tests.cohort import ROOT, tiny_config
+from tests.cohort import tiny_config
+from tests.config.planning import RECIPE, recipe
 from tests.data.nifti_files import write_probability
 from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
 from vfseg.data.volume import write_ct, write_labels
 from vfseg.evaluation.compare import compare_states
+from vfseg.training.settings import StageSettings
+from vfseg.training.stages import share_out
 
 SHAPE = (40, 40, 40)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -59,15 +62,56 @@ def test_both_are_scored_where_either_has_a_crop(tmp_path, case):
 
 
 def test_each_gets_the_steps_that_fit_into_the_time(tmp_path, monkeypatch):
-    (tmp_path / "planned.py").write_text((ROOT / "configs" / "quickstart.py").read_text())
+    files = {"planned": "configs/quickstart.py", "by-hand": "configs/benchmark_cohort.py"}
     (tmp_path / "planned" / "cohort").mkdir(parents=True)
     monkeypatch.setattr(
         plan, "step_seconds", lambda configs, rounds: {"planned": 0.1, "by-hand": 0.3}
     )
-    two = plan.contestants("configs/benchmark_cohort.py", tmp_path, 5, {"seed": 3})
+    two = plan.contestants(files, tmp_path, 5, {"seed": 3})
     assert {name: one.steps for name, one in two.items()} == {"planned": 3000, "by-hand": 1000}
     assert {one.config.seed for one in two.values()} == {3}
     assert (tmp_path / "by-hand" / "cohort").is_dir()
+
+
+def planned_as(folder, **changes):
+    """A plan for the recipe's cohort that says this, in place of one that is made now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "planned.py").write_text(
+        "from pathlib import Path\nfrom vfseg.config.derive import derive\n"
+        f"def get_config():\n    return derive(Path({str(RECIPE)!r}), {changes!r})\n"
+    )
+    return ["--workdir", str(folder)]
+
+
+def test_at_equal_time_plans_of_other_steps_are_one_training(tmp_path, monkeypatch, capsys):
+    """As many steps as are planned for the cohort on a CPU: then nothing is trained."""
+    monkeypatch.setattr(plan, "contestants", None)
+    stages = StageSettings(**recipe().stages.to_dict())
+    steps = {f"stages.{name}": n for name, n in share_out(5450, stages).items()}
+    plan.main(planned_as(tmp_path, **steps, **{"train.validate_every": 2725}))
+    *said, last = capsys.readouterr().out.splitlines()
+    assert "config.stages.attention: 3468 planned, 3500 by hand" in said  # 3500 / 5500 * 5450
+    assert len(said) == 5, "four stages, and when they are validated"
+    assert "one and the same training" in last
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"windows.batch_size": 8},
+        {"generator.features": (8, 16, 32, 64)},
+        {"losses.dice": 2.0},
+        {"stages.attention": 3000, "stages.recurrent": 1700},  # as many, shared out otherwise
+    ],
+)
+def test_plans_of_another_training_are_trained(tmp_path, monkeypatch, capsys, changes):
+    def asked(files, *_):
+        raise InterruptedError(files["planned"])
+
+    monkeypatch.setattr(plan, "contestants", asked)
+    with pytest.raises(InterruptedError, match=r"planned\.py"):
+        plan.main(planned_as(tmp_path, **changes))
+    assert len(capsys.readouterr().out.splitlines()) == len(changes)
 
 
 def test_a_table_has_the_differences_with_their_intervals():
