@@ -29,6 +29,9 @@ _DOWNLOADS = {
     "probability.nii.gz": "probability map (NIfTI)",
     "mask.nii.gz": "mask at the threshold (NIfTI)",
     "spine.glb": "3D meshes (GLB)",
+    "spine-bone.stl": "bone (STL)",
+    "spine-fracture.stl": "predicted fracture (STL)",
+    "spine-truth.stl": "true fracture (STL)",
 }
 _LISTS = {
     "vertebrae.csv": "vertebrae",
