@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vfseg.drawing.figures import Picture
 from vfseg.report.case_page import PAGE, About, write_case_page
-from vfseg.report.figures import overlay_figures
+from vfseg.report.figures import MIDLINE, overlay_figures
 from vfseg.report.mesh import STL_FILES, write_meshes, write_stl_files
 from vfseg.report.scene import Scene
 from vfseg.report.solids import build_solids
@@ -27,7 +27,7 @@ def draw_case(scene: Scene, about: About, directory: Path) -> list[Picture]:
         The pictures in the order in which the page should show them; none where the map is 0
         everywhere and no vertebra is known.
     """
-    names = (_SPINE, _MESHES, *STL_FILES.values())
+    names = (MIDLINE, _SPINE, _MESHES, *STL_FILES.values())
     for earlier in (*directory.glob("place-*.png"), *(directory / name for name in names)):
         earlier.unlink(missing_ok=True)
     pictures = []
@@ -36,6 +36,8 @@ def draw_case(scene: Scene, about: About, directory: Path) -> list[Picture]:
         pictures.append(draw_spine(scene, solids, directory / _SPINE))
         write_meshes(solids, directory / _MESHES)
         write_stl_files(solids, directory)
-    pictures += overlay_figures(scene, directory)
+    surest = {row["level"]: row["probability"] or 0.0 for row in about.lists.vertebrae}
+    heat_maps = overlay_figures(scene, directory, surest)
+    pictures = [*heat_maps[:1], *pictures, *heat_maps[1:]]  # the whole spine comes first
     write_case_page(scene, about, solids, pictures, directory / PAGE)
     return pictures
