@@ -13,8 +13,8 @@ from vfseg.files import read_table
 from vfseg.report.case_page import PAGE
 from vfseg.report.curves import training_curves
 from vfseg.report.result_curves import result_curves
-from vfseg.report.results_table import GroupTable, LevelTable, groups_of, levels_of
-from vfseg.report.wording import NOT_KNOWN, interval_of, lift_of, name_of, shown, shown_cell
+from vfseg.report.results_table import GroupTable, LevelTable, groups_of, levels_of, measure_row
+from vfseg.report.wording import NOT_KNOWN, lift_of, name_of, shown, shown_cell
 from vfseg.schemas import read_checked
 
 _HEADLINE = (
@@ -59,7 +59,7 @@ class Results(NamedTuple):
         cards: the figures that come first.
         words: what was evaluated, and how.
         levels: every measure.
-        curves: FROC and reliability.
+        curves: precision-recall, ROC, FROC and reliability.
         groups: tables by level, size, grade and pattern.
         lists: the CSV files.
     """
@@ -157,10 +157,11 @@ def _results(summary: Mapping[str, Any], outside: Mapping[str, str], workdir: Pa
     for level, key, name in _HEADLINE:
         measures = summary.get(level) or {}
         if measures.get(key):
-            lines = [name, f"95 % interval {interval_of(measures[key])}"]
+            row = measure_row(level, measures, key)
+            lines = [name, f"95 % interval {row.interval}"]
             if key == "pr_auc" and lift_of(measures):
                 lines.append(lift_of(measures))
-            cards.append(Card(shown(measures[key]["value"]), tuple(lines)))
+            cards.append(Card(row.value, tuple(lines)))
     return Results(
         cards,
         _evaluated(summary, outside),
