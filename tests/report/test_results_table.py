@@ -93,6 +93,7 @@ def test_tables_by_group_show_every_figure():
     groups = {
         "T12": {"lesions": 3, "lesion_sensitivity": measure(0.5, 0.25, 0.75)},
         "a<b>": {"lesions": 1, "specificity": measure(None)},
+        "L1": {"lesions": 2, "specificity": measure(1.0, n=1)},
     }
     (by_level,) = groups_of({"by_level": groups, "by_grade": {}})
     assert by_level.title == "By level"
@@ -100,5 +101,6 @@ def test_tables_by_group_show_every_figure():
     assert by_level.rows == (
         ("T12", ("3", "0.500 (0.250\xa0–\xa00.750)", "")),
         ("a<b>", ("1", "", "–")),
+        ("L1", ("2", "", "1.000 (of 1 patient)")),
     )
     assert groups_of(SUMMARY) == ()

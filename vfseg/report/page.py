@@ -12,8 +12,17 @@ from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
 from vfseg.files import read_table
 from vfseg.report.case_page import PAGE
 from vfseg.report.curves import training_curves
+from vfseg.report.meanings import meanings_of
 from vfseg.report.result_curves import result_curves
-from vfseg.report.results_table import GroupTable, LevelTable, groups_of, levels_of, measure_row
+from vfseg.report.results_table import (
+    GROUPS,
+    LEVELS,
+    GroupTable,
+    LevelTable,
+    groups_of,
+    levels_of,
+    measure_row,
+)
 from vfseg.report.wording import NOT_KNOWN, lift_of, name_of, shown, shown_cell
 from vfseg.schemas import read_checked
 
@@ -61,6 +70,7 @@ class Results(NamedTuple):
         levels: every measure.
         curves: precision-recall, ROC, FROC and reliability.
         groups: tables by level, size, grade and pattern.
+        meanings: name of each measure and column that the page shows, and what it says.
         lists: the CSV files.
     """
 
@@ -69,6 +79,7 @@ class Results(NamedTuple):
     levels: tuple[LevelTable, ...]
     curves: list[Picture]
     groups: tuple[GroupTable, ...]
+    meanings: list[tuple[str, str]]
     lists: Links
 
 
@@ -118,7 +129,7 @@ def write_page(workdir: Path, pictures: Mapping[str, Sequence[Picture]]) -> Path
         kind="report",
         title=workdir.resolve().name,
         notice=_notice(summary),
-        results=None if summary is None else _results(summary, _outside(rows), workdir),
+        results=None if summary is None else _results(summary, rows, workdir),
         training=training_curves(workdir / "metrics.jsonl", workdir / "report" / "curves"),
         cases=[_case(name, rows.get(name, {}), pictures.get(name, ()), workdir) for name in names],
     )
@@ -152,8 +163,13 @@ def _outside(rows: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     return {name: what for name, what in found.items() if what}
 
 
-def _results(summary: Mapping[str, Any], outside: Mapping[str, str], workdir: Path) -> Results:
+def _results(
+    summary: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]], workdir: Path
+) -> Results:
     cards = []
+    names = [key for level in LEVELS for key in summary.get(level) or {}]
+    cells = [key for group in GROUPS for row in (summary.get(group) or {}).values() for key in row]
+    facts = [key for row in rows.values() for key in row]
     for level, key, name in _HEADLINE:
         measures = summary.get(level) or {}
         if measures.get(key):
@@ -164,10 +180,11 @@ def _results(summary: Mapping[str, Any], outside: Mapping[str, str], workdir: Pa
             cards.append(Card(row.value, tuple(lines)))
     return Results(
         cards,
-        _evaluated(summary, outside),
+        _evaluated(summary, _outside(rows)),
         levels_of(summary),
         result_curves(summary, workdir / "report" / "curves"),
         groups_of(summary),
+        meanings_of([*names, *cells, *facts]),
         _standing(workdir / "evaluation", _LISTS),
     )
 

@@ -10,7 +10,7 @@ from vfseg.evaluation.lesions import HIT_IOU
 from vfseg.evaluation.map_evidence import EVIDENCE_ML
 from vfseg.report.wording import NOT_KNOWN, interval_of, is_measure, lift_of, name_of, shown
 
-_LEVELS = {
+LEVELS = {
     "voxel": "Voxel: fused map on the CT's own grid, inside the crops",
     "slice": "Slice: unfused target slices",
     "lesion": f"Lesion: components of at least {LESION_MM3:g} mm³ against instances, "
@@ -26,7 +26,7 @@ _UNITS = {
     "verdict": ("vertebra", "vertebrae"),
     "case": ("case", "cases"),
 }
-_GROUPS = {
+GROUPS = {
     "by_level": "By level",
     "by_size": "By size of the lesion (quartiles)",
     "by_grade": "By grade (Genant; 0: no loss of height)",
@@ -89,7 +89,7 @@ def levels_of(summary: Mapping[str, Any]) -> tuple[LevelTable, ...]:
     """
     return tuple(
         LevelTable(key, title, tuple(_measures(key, summary.get(key) or {})))
-        for key, title in _LEVELS.items()
+        for key, title in LEVELS.items()
     )
 
 
@@ -156,7 +156,7 @@ def groups_of(summary: Mapping[str, Any]) -> tuple[GroupTable, ...]:
     Args:
         summary: content of `summary.json`.
     """
-    return tuple(_group(title, summary[key]) for key, title in _GROUPS.items() if summary.get(key))
+    return tuple(_group(title, summary[key]) for key, title in GROUPS.items() if summary.get(key))
 
 
 def _group(title: str, groups: Mapping[str, Mapping[str, Any]]) -> GroupTable:
@@ -170,8 +170,11 @@ def _cell(entry: Any) -> str:
         return ""
     if not is_measure(entry):
         return str(entry)
-    value = shown(entry["value"])
-    return f"{value} ({interval_of(entry)})" if entry.get("ci95") else value
+    value, patients = shown(entry["value"]), entry.get("n")
+    if entry.get("ci95"):
+        return f"{value} ({interval_of(entry)})"
+    few = entry["value"] is not None and patients is not None
+    return f"{value} (of {quantity(patients, 'patient')})" if few else value
 
 
 def results_text(summary: Mapping[str, Any]) -> str:
