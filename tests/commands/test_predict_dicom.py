@@ -1,6 +1,10 @@
 """`predict --dicom`: results beside a DICOM series, as DICOM."""
 
+import base64
+import gzip
 import importlib.util
+import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -36,7 +40,8 @@ def case(tmp_path_factory):
     turned = image.as_reoriented(
         nib.orientations.ornt_transform(nib.io_orientation(image.affine), lps)
     )
-    tags = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4", **made.PATIENT}
+    tags = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4"}
+    tags |= made.PATIENT | made.SECRET
     slices = make_slices(
         np.asarray(turned.dataobj), turned.affine, SpecificCharacterSet="ISO_IR 192", **tags
     )
@@ -159,3 +164,27 @@ def test_results_as_dicom_are_no_ct_of_a_folder_of_cases(tmp_path):
     cases, notes = find_cases(tmp_path / "cases")
     assert [found.ct.name for found in cases] == ["one"]
     assert any(note.startswith("written by this program, not looked at: out") for note in notes)
+
+
+def test_nothing_of_the_patient_is_in_what_is_not_dicom(tmp_path, case, checkpoints, monkeypatch):
+    """Maps unpacked, tables, meshes, the picture in 3D, and the page that holds all of it."""
+    monkeypatch.setattr("vfseg.report.case.overlay_figures", lambda *given: [])
+    series, labels = case
+    run(series, tmp_path, checkpoints, vertebrae=labels)
+    secrets = {
+        part
+        for value in (made.PATIENT | made.SECRET).values()
+        for part in (value, *value.replace("=", "^").split("^"))
+        if len(part) > 4
+    }
+    assert {"Yamada^Tarou=山田^太郎", "Yamada", "19400229", "20260102", "spine of whom"} <= secrets
+    written = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"page.html", "spine.glb", "vertebrae.csv", "probability.nii.gz"} <= set(written)
+    page = written["page.html"].decode()
+    held = json.loads(re.search(r'id="case">(.*?)</script>', page, re.S)[1])
+    for name, text in {**held["volumes"], **held["surfaces"], **held["curved"]["layers"]}.items():
+        written[f"{name} in the page"] = base64.b64decode(text)
+    for name, content in written.items():
+        plain = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        found = [secret for secret in secrets if secret.encode() in plain]
+        assert found == [], name

@@ -4,6 +4,7 @@ from sklearn.metrics import average_precision_score
 
 from vfseg.evaluation import statistics
 from vfseg.evaluation.metrics import ScoreHistogram, average_precision, confusion, dice
+from vfseg.evaluation.ratio import ratio_of_columns
 from vfseg.evaluation.statistics import (
     estimate,
     interval,
@@ -81,15 +82,20 @@ def test_interval_needs_five_patients():
     assert interval(mean, states[:4], seed=0) is None
 
 
-def test_undefined_resamples_are_left_out_until_they_are_the_rule():
-    # Sum / number over those who have one: undefined where none of them is drawn.
-    def ratio(states):
-        with np.errstate(invalid="ignore"):
-            return states[:, 0] / states[:, 1]
+def test_undefined_resamples_are_left_out_where_they_are_rare():
+    """Sum / number over those who have one: undefined where none of them is drawn."""
+    some = np.array([[3.0, 1.0]] * 3 + [[0.0, 0.0]] * 3)  # undefined in (1/2)^6 = 2 %
+    assert interval(ratio_of_columns, some, seed=0) == (3.0, 3.0)
+    assert interval(ratio_of_columns, np.zeros((6, 2)), seed=0) is None
 
-    one_in_six = np.array([[3.0, 1.0]] + [[0.0, 0.0]] * 5)  # undefined in (5/6)^6 = 33 %
-    assert interval(ratio, one_in_six, seed=0) == (3.0, 3.0)
-    assert interval(ratio, np.zeros((6, 2)), seed=0) is None
+
+@pytest.mark.parametrize("patients", [5, 8, 30, 200])
+@pytest.mark.parametrize("bearing", [1, 2])
+def test_one_or_two_patients_give_no_interval(patients, bearing):
+    """Such as the specificity of cases of which one is negative: the others say nothing of it."""
+    states = np.zeros((patients, 2))
+    states[:bearing] = (0.5, 1.0)
+    assert interval(ratio_of_columns, states, seed=0) is None
 
 
 def test_cases_of_one_patient_are_drawn_together():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from tests.evaluation.scene import THRESHOLDS, cohort
 from vfseg.digests import damage
@@ -63,6 +63,18 @@ def test_units_are_pooled_over_cases(scores, summary):
     assert summary["vertebra"]["measured_in"] == ["mask"]
     assert summary["lesion"]["lesions"] == 6  # 2, 1 and 0, twice
     assert summary["case"]["prevalence"] == pytest.approx(4 / 6)
+    counts = {"fractured": sum(truth), "healthy": len(truth) - sum(truth)}
+    assert {name: summary["vertebra"][name] for name in counts} == counts
+    assert (summary["case"]["fractured"], summary["case"]["healthy"]) == (4, 2)
+    false, true, _ = roc_curve(truth, values, drop_intermediate=False)
+    np.testing.assert_allclose(
+        summary["vertebra"]["roc_curve"], np.stack([false, true], axis=1), atol=1e-12
+    )
+    for level in ("slice", "voxel"):
+        recall, precision = np.array(summary[level]["pr_curve"]).T
+        area = np.sum(np.diff(recall, prepend=0) * precision)
+        # Steps of a hundredth of the recall.
+        assert area == pytest.approx(summary[level]["pr_auc"]["value"], abs=0.011)
     froc = summary["lesion"]["froc"]
     assert froc[0] == [0, 0]
     assert froc[-1][1] == pytest.approx(summary["lesion"]["sensitivity"]["value"])

@@ -64,6 +64,28 @@ def test_every_number_of_the_lists_stands_in_the_tables(tmp_path):
     assert "1 L1 1.73 0.90 middle, posterior, central 10-25 30-47 36-37" in page
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_column_of_a_table_is_explained_below_it(tmp_path, language):
+    """Of an evaluated case, whose table has the truth, too."""
+    lists = make_lists()
+    lists = CaseLists([row | {"fractured": True} for row in lists.vertebrae], lists.lesions)
+    page = written(tmp_path, about=About("case-1", lists, synthetic=True, outside=None))
+    for section, columns in (("vertebrae", 12), ("lesions", 8)):
+        part = page.split(f'<section id="{section}">')[1].split("</section>")[0]
+        names = re.findall(r'<th scope="col">(.*?)</th>', part)
+        explained = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", part)
+        assert len(names) == columns
+        shown = [text_of(name, language).strip() for name in names]
+        said = {
+            text_of(name, language).strip(): text_of(what, language) for name, what in explained
+        }
+        assert [name for name in shown if name[-1] not in "ijk"] == [
+            name for name in said if not name.endswith("i, j, k")
+        ]
+        assert all(len(what.strip()) > 8 for what in said.values())
+        assert part.index("</table>") < part.index("<details") < part.index("<dt>")
+
+
 def test_what_a_user_names_is_shown_as_it_is_and_never_run(tmp_path):
     name = "<script>alert('x')</script>&\"'"
     page = written(tmp_path, about=make_about(name, outside="slices </script> apart"))

@@ -6,8 +6,9 @@ from matplotlib import image
 from matplotlib.text import Text
 
 from tests.report.scene import make_scene, without_spine
+from vfseg.data.geometry import geometry_from
 from vfseg.drawing.hanging import HANGINGS
-from vfseg.report.figures import PROBABILITY_COLOURS, draw_place, overlay_figures
+from vfseg.report.figures import PROBABILITY_COLOURS, draw_midline, draw_place, overlay_figures
 from vfseg.report.foci import find_foci
 from vfseg.report.scene import Reference
 
@@ -15,23 +16,100 @@ from vfseg.report.scene import Reference
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     scene = dataclasses.replace(make_scene(), title="case $<_1>$")
-    return scene, overlay_figures(scene, tmp_path_factory.mktemp("report") / "case-1")
+    return scene, overlay_figures(scene, tmp_path_factory.mktemp("report") / "case-1", {})
 
 
 def test_each_place_gets_three_planes_with_what_is_known_of_it(drawn):
     _, pictures = drawn
     names = [picture.path.name for picture in pictures]
     planes = ("axial", "sagittal", "coronal")
-    assert names == [f"place-{n}-{plane}.png" for n in (1, 2) for plane in planes]
+    places = [f"place-{n}-{plane}.png" for n in (1, 2) for plane in planes]
+    assert names == ["midline.png", *places]
     # 2 x 18 x 16 voxels of 3 mm3.
-    assert "Sagittal plane, L1: reference lesion of 1.73 mL" in pictures[1].caption
-    assert "highest probability on it 0.90 (threshold 0.41)" in pictures[1].caption
-    assert pictures[3].caption == "Axial plane, L2: predicted peak, probability 0.60."
+    assert "Sagittal, i = 17, L1: reference lesion of 1.73 mL" in pictures[2].caption
+    assert "highest probability on it 0.90 (threshold 0.41)" in pictures[2].caption
+    # The peak at (d, h, w) = (14, 40, 12): k, j and i of a file with the axes R, A, S.
+    assert pictures[4].caption == "Axial, k = 14, L2: predicted peak, probability 0.60."
+    assert pictures[6].caption == "Coronal, j = 40, L2: predicted peak, probability 0.60."
+
+
+def test_places_in_the_surest_vertebrae_come_first(tmp_path):
+    scene = make_scene()
+    pictures = overlay_figures(scene, tmp_path, {"L1": 0.2, "L2": 0.7})
+    places = [picture for picture in pictures if picture.path.name.startswith("place-")]
+    assert [("L2" in p.caption, "L1" in p.caption) for p in places] == (
+        [(True, False)] * 3 + [(False, True)] * 3
+    )
+
+
+def test_the_spine_comes_first_along_the_middle_of_its_bodies(drawn):
+    """L2's body 6 voxels further to the right: its rows show what lies there."""
+    scene, _ = drawn
+    upper, lower = scene.spine.vertebrae
+    moved = dataclasses.replace(lower, centre=lower.centre + np.array([0, 0, 6]))
+    ct = np.full(scene.ct.shape, -300, np.int16)
+    for vertebra, hu in ((upper, 500), (moved, 700)):
+        ct[vertebra.start[0] : vertebra.stop[0], :, round(vertebra.centre[2])] = hu
+    scene = dataclasses.replace(
+        scene,
+        ct=dataclasses.replace(scene.ct, array=ct),
+        spine=scene.spine._replace(vertebrae=(upper, moved)),
+    )
+    figure = draw_midline(scene)
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    rows = len(scene.ct.array)  # 25 mm around the vertebrae are more than there is
+    assert shown.shape == scene.ct.shape[:2]
+    for vertebra, hu in ((upper, 500), (moved, 700)):
+        middle = rows - 1 - round(float(vertebra.centre[0]))
+        assert (shown[middle] == hu).all()
+    assert {"L1", "L2", "S", "I", "A", "P"} <= set(texts(figure))
+
+
+def test_slice_numbers_are_those_of_the_file_whatever_its_axes():
+    """Stored as (h, w, d), h and d backwards: the sheet's middle voxel by its stored index."""
+    scene = make_scene()
+    focus = first_focus(scene)
+    affine = np.zeros((4, 4))
+    affine[1, 0], affine[0, 1], affine[2, 2], affine[3, 3] = -1.0, 2.0, -1.5, 1.0
+    d, h, w = scene.ct.shape
+    geometry = geometry_from((h, w, d), affine)
+    ct = dataclasses.replace(scene.ct, geometry=geometry)
+    stored = {"axial": ("k", d - 1 - focus.point[0]), "coronal": ("i", h - 1 - focus.point[1])}
+    stored["sagittal"] = ("j", focus.point[2])
+    array = np.zeros(scene.ct.shape, bool)
+    array[focus.point] = True
+    index = dict(zip("ijk", np.argwhere(geometry.to_stored(array))[0].tolist()))
+    for hanging in HANGINGS:
+        axis, at = stored[hanging.name]
+        assert index[axis] == at
+        said = texts(draw_place(dataclasses.replace(scene, ct=ct), focus, hanging))
+        assert any(text.endswith(f"{hanging.name}, {axis} = {at}") for text in said)
+
+
+def test_what_stays_below_the_threshold_is_no_finding(tmp_path):
+    scene = dataclasses.replace(make_scene(), threshold=0.95, reference=None)
+    said = texts(draw_place(scene, first_focus(scene), HANGINGS[1]))
+    assert any(text.endswith("below the threshold: no finding") for text in said)
+    assert "none ≥ 0.95" in said
+    assert not any(text.startswith("prediction") for text in said)
+    places = [p for p in overlay_figures(scene, tmp_path, {}) if p.path.name != "midline.png"]
+    assert len(places) == 3
+    for place in places:
+        assert "no finding. The highest probability of the case, 0.90, is below" in place.caption
+
+
+def test_no_title_is_cut_off():
+    scene = dataclasses.replace(make_scene(), title="a long name of a case " * 12)
+    for figure in (draw_place(scene, first_focus(scene), HANGINGS[0]), draw_midline(scene)):
+        right = figure.bbox.width
+        figure.canvas.draw()
+        for text in figure.texts:
+            assert text.get_window_extent().x1 <= right, text.get_text()
 
 
 def test_the_heat_map_is_in_the_middle_panel_only_and_the_left_panel_is_plain_ct(drawn):
     _, pictures = drawn
-    for picture in pictures[:3]:
+    for picture in pictures[1:4]:
         pixels = image.imread(picture.path)[..., :3]
         warm = (pixels[..., 0] > 0.5) & (pixels[..., 2] < 0.4) & (pixels[..., 1] < 0.75)
         thirds = np.array_split(warm[60:-40, :-110], 3, axis=1)
@@ -67,7 +145,7 @@ def test_what_every_picture_says():
         said = texts(draw_place(scene, first_focus(scene), hanging))
         assert set(hanging.letters) <= set(said)
         assert {"fracture probability", "20 mm"} <= set(said)
-        assert f"case <1>   L1   {hanging.name}" in said
+        assert any(text.startswith(f"case <1>   L1   {hanging.name}, ") for text in said)
         assert ("L1" in said) == (hanging.name != "axial")
         assert any(text.startswith("Research use only.") for text in said)
         assert not any("truth" in text.lower() for text in said)
@@ -96,5 +174,5 @@ def test_no_file_is_written_for_a_map_of_zeros(tmp_path):
     scene = make_scene()
     empty = np.zeros_like(scene.probability)
     scene = dataclasses.replace(without_spine(scene), probability=empty, reference=None)
-    assert overlay_figures(scene, tmp_path) == []
+    assert overlay_figures(scene, tmp_path, {}) == []
     assert list(tmp_path.iterdir()) == []

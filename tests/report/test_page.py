@@ -82,6 +82,15 @@ def test_every_measure_and_group_is_a_row_of_the_page(tmp_path):
     assert rows[at + 1 : at + 3] == [[name, *cells] for name, cells in group.rows]
 
 
+def test_what_the_figures_say_stands_below_them(tmp_path):
+    text = Page(write_page(tmp_path, fill(tmp_path))).text
+    below = text[text.index("What the figures say") :]
+    for name in ("Dice", "PR-AUC", "Truth, mL"):
+        assert name in below
+    assert "chance reaches the prevalence" in below
+    assert "HD95" not in below  # which this run has not
+
+
 @pytest.mark.parametrize(("cases", "words"), [(1, "1 case of the"), (8, "8 cases of the")])
 def test_numbers_and_nouns_agree(tmp_path, cases, words):
     summary = {**SUMMARY, "cases": cases}

@@ -1,5 +1,7 @@
 from tests.report.summary import SUMMARY, measure
+from vfseg.evaluation.measures import MEASURES
 from vfseg.report.results_table import MeasureRow, groups_of, levels_of, results_text
+from vfseg.report.wording import name_of
 
 
 def level(key):
@@ -28,6 +30,52 @@ def test_what_is_not_known_is_not_invented():
         assert level(key).rows == ()
 
 
+def test_from_a_single_case_there_is_no_figure_and_their_number_is_said():
+    """Six fractured cases and one without: its specificity would be 0 or 1."""
+    case = {
+        **{"roc_auc": measure(1.0), "sensitivity": measure(0.75, 0.5, 1.0)},
+        **{"specificity": measure(1.0), "fractured": 6, "healthy": 1},
+    }
+    levels = {level.key: level.rows for level in levels_of(SUMMARY | {"case": case})}
+    both = "6 fractured cases, 1 case without a fracture"
+    assert levels["case"] == (
+        MeasureRow("ROC-AUC", "–", "none (a single one)", "8", both),
+        MeasureRow("Sensitivity", "0.750", "0.500\xa0–\xa01.000", "8", "of 6 fractured cases"),
+        MeasureRow("Specificity", "–", "none (a single one)", "8", "of 1 case without a fracture"),
+    )
+
+
+def test_figures_say_over_how_many_they_are():
+    summary = {
+        "voxel": {"hd95_mm": measure(3.25), "cases_with_hd95": 5},
+        "lesion": {"sensitivity": measure(0.5), "sensitivity_at_1_fp": measure(0.4), "lesions": 12},
+        "verdict": {
+            **{"roc_auc": measure(0.9), "roc_auc_heights": measure(0.8)},
+            **{"sensitivity_review": measure(0.7), "fractured": 9, "healthy": 30},
+        },
+    }
+    rows = {
+        (level.key, row.name): (row.value, row.beside)
+        for level in levels_of(summary)
+        for row in level.rows
+    }
+    assert rows["voxel", "HD95, mm"] == ("3.250", "mean of 5 cases with both truth and prediction")
+    assert rows["lesion", "Sensitivity"] == ("0.500", "of 12 lesions")
+    assert rows["lesion", "Sensitivity at 1 false positive per case"] == ("0.400", "of 12 lesions")
+    both = "9 fractured vertebrae, 30 vertebrae without a fracture"
+    assert rows["verdict", "ROC-AUC"] == ("0.900", both)
+    assert rows["verdict", "ROC-AUC, heights alone"] == ("0.800", "")
+    reviewed = rows["verdict", "Sensitivity, review or likely"]
+    assert reviewed == ("0.700", "of 9 fractured vertebrae")
+
+
+def test_no_two_measures_of_a_level_are_called_the_same():
+    for level in {each.level for each in MEASURES}:
+        names = [name_of(each.name) for each in MEASURES if each.level == level]
+        assert len(set(names)) == len(names)
+        assert not [name for name in names if name.lower().startswith(("the same", "ditto"))]
+
+
 def test_the_terminal_says_the_same():
     lines = results_text(SUMMARY).splitlines()
     assert ["voxel", "Dice", "0.580", "0.520", "–", "0.630", "8"] in [
@@ -45,6 +93,7 @@ def test_tables_by_group_show_every_figure():
     groups = {
         "T12": {"lesions": 3, "lesion_sensitivity": measure(0.5, 0.25, 0.75)},
         "a<b>": {"lesions": 1, "specificity": measure(None)},
+        "L1": {"lesions": 2, "specificity": measure(1.0, n=1)},
     }
     (by_level,) = groups_of({"by_level": groups, "by_grade": {}})
     assert by_level.title == "By level"
@@ -52,5 +101,6 @@ def test_tables_by_group_show_every_figure():
     assert by_level.rows == (
         ("T12", ("3", "0.500 (0.250\xa0–\xa00.750)", "")),
         ("a<b>", ("1", "", "–")),
+        ("L1", ("2", "", "1.000 (of 1 patient)")),
     )
     assert groups_of(SUMMARY) == ()

@@ -10,7 +10,7 @@ from vfseg.data.probability import code_score, score_bin
 from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
 from vfseg.inference.boxed_map import BoxedMap
-from vfseg.report.scene import Scene
+from vfseg.report.scene import Reference, Scene
 from vfseg.report.solids import SURFACE, build_solids
 
 
@@ -83,6 +83,21 @@ def test_voxels_exactly_at_the_threshold_are_a_solid(boxed):
     solids = build_solids(dataclasses.replace(scene, probability=probability, threshold=0.4))
     volume = volume_of(solids.fracture, solids)
     assert volume == pytest.approx(2 * 18 * 16 * np.prod(SPACING), rel=0.25)
+
+
+@pytest.mark.parametrize("spacing", [0.3, 1.7])
+def test_no_voxel_of_the_truth_is_passed_over(spacing):
+    """As of the prediction: single voxels, 6 apart."""
+    shape = (25, 25, 25)
+    geometry = geometry_from(shape, np.diag([spacing] * 3 + [1.0]))
+    ones, instances = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
+    ones[[0, -1], [0, -1], [0, -1]] = 0.1  # below the threshold: what is looked at
+    instances[::6, ::6, ::6] = 1
+    ct = Volume(np.zeros(shape, np.int16), geometry)
+    reference = Reference(instances, synthetic=False)
+    solids = build_solids(Scene("", ct, Spine((), None, (), ()), ones, 0.5, reference))
+    assert ndimage.label(solids.truth >= SURFACE)[1] == 5**3
+    assert not solids.fracture.any()
 
 
 def test_where_nothing_is_there_is_no_solid():

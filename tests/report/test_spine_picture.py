@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib import image
 
 from tests.report.scene import make_scene
+from vfseg.report import spine_picture
 from vfseg.report.solids import build_solids
 from vfseg.report.spine_picture import draw_spine
 
@@ -34,3 +35,18 @@ def test_a_single_voxel_is_seen_in_both_views(tmp_path):
     assert not red[:middle].any()
     for half in np.array_split(red[middle:], 2, axis=1):
         assert half.any()
+
+
+def test_where_nothing_is_predicted_it_does_not_say_so(tmp_path, monkeypatch):
+    said = []
+    write = spine_picture.write_line
+    monkeypatch.setattr(
+        spine_picture, "write_line", lambda *line: (said.append(line[2]), write(*line))
+    )
+    for threshold, words in ((0.7, "predicted fracture, probability ≥ 0.70"), (0.95, "nothing of")):
+        scene = dataclasses.replace(make_scene(), threshold=threshold)
+        picture = draw_spine(scene, build_solids(scene), tmp_path / "s.png")
+        assert words in said[0]
+        assert ("fracture" in said.pop(0)) == ("predicted fracture" in picture.caption)
+        said.clear()
+    assert picture.caption == "Bone, and nothing of probability ≥ 0.95."

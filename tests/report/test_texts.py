@@ -8,7 +8,7 @@ import pytest
 
 import vfseg.report
 from vfseg.evaluation.phrases import PHRASES, phrase
-from vfseg.report.texts import texts
+from vfseg.report.texts import meanings, texts
 
 FOLDER = Path(vfseg.report.__file__).parent
 CODE = "".join(
@@ -24,7 +24,7 @@ def placeholders(text):
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
-@pytest.mark.parametrize("table", [texts(), PHRASES])
+@pytest.mark.parametrize("table", [texts(), meanings(), PHRASES])
 def test_both_languages_name_the_same_values(table):
     for key, (english, japanese) in table.items():
         assert english
@@ -33,6 +33,7 @@ def test_both_languages_name_the_same_values(table):
 
 
 def test_every_text_is_used_and_every_used_text_is_there():
+    assert set(meanings()) <= set(texts())
     used = set(re.findall(r'said\("(\w+)"', CODE)) | set(re.findall(r'"(\w+)"', CODE))
     assert set(re.findall(r'said\("(\w+)"', CODE)) <= set(texts())
     built = {f"height_{site}" for site in ("anterior", "middle", "posterior")}

@@ -91,8 +91,6 @@ def list_vertebrae(result: CaseResult, folder: Path) -> None:
 
 def draw(result: CaseResult, folder: Path) -> None:
     """Draws the pictures and the page of a result beside its maps."""
-    for picture in folder.glob("place-*.png"):
-        picture.unlink()
     found, model = result.found, result.model
     trained = f"model trained on {model.fractures} fractures"
     if found.outside:

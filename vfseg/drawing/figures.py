@@ -104,6 +104,8 @@ def write_line(
 ) -> None:
     """Writes one line of text on a figure, in any script; `$` and `_` are shown as they are.
 
+    A line that would reach beyond the right edge gets smaller letters.
+
     Args:
         figure: that gets it.
         place: of its left end and middle, as shares of the figure's width and height.
@@ -112,7 +114,7 @@ def write_line(
         colour: of the letters.
     """
     shown, families = lettered(words)
-    figure.text(
+    line = figure.text(
         *(*place, shown),
         fontsize=size,
         color=colour,
@@ -120,6 +122,10 @@ def write_line(
         parse_math=False,
         fontfamily=families,
     )
+    room = (0.995 - place[0]) * figure.bbox.width
+    while (width := line.get_window_extent().width) > room and size > 1:
+        size *= min(room / width, 0.95)  # small letters are relatively wider
+        line.set_fontsize(size)
 
 
 def write_name(

@@ -17,7 +17,12 @@ from vfseg.data.patients import count_people
 from vfseg.errors import UserError
 from vfseg.evaluation.measures import MEASURES, Measure, States, read_states
 from vfseg.evaluation.metrics import number, three_decimals
-from vfseg.evaluation.statistics import MINIMUM_PATIENTS, resampled_values, sum_by_patient
+from vfseg.evaluation.statistics import (
+    MINIMUM_PATIENTS,
+    often_defined,
+    resampled_values,
+    sum_by_patient,
+)
 from vfseg.json_files import write_json
 
 _MOST_NAMED = 5
@@ -83,8 +88,8 @@ def _difference(measure: Measure, own: States, other: States, seed: int) -> dict
     if len(both[0]) >= MINIMUM_PATIENTS:
         drawn = [resampled_values(measure.metric, states, seed) for states in both]
         gains = drawn[0] - drawn[1]
-        defined = gains[~np.isnan(gains)]
-        if 2 * len(defined) >= len(gains):
+        defined = often_defined(gains)
+        if defined is not None:
             row["ci95"] = np.percentile(defined, [2.5, 97.5]).tolist()
             row["in_favour"] = float((np.sign(measure.better * defined) + 1).mean() / 2)
     return row

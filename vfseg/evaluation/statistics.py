@@ -73,10 +73,27 @@ def resampled_values(
     return np.concatenate(chunks)
 
 
+def often_defined(values: np.ndarray) -> np.ndarray | None:
+    """The values of the resamples on which a metric is defined, where these are nearly all.
+
+    It is undefined where nobody was drawn on whom it bears (no positive, say). Where that is more
+    than one resample in twenty, fewer than three patients bear on the metric: an interval would
+    show these few again and again.
+
+    Args:
+        values: float64 "resamples", NaN where undefined.
+
+    Returns:
+        The values that are defined; None where more than one in twenty is not.
+    """
+    defined = values[~np.isnan(values)]
+    return None if 20 * (len(values) - len(defined)) > len(values) else defined
+
+
 def interval(metric: Metric, states: np.ndarray, seed: int) -> tuple[float, float] | None:
     """95 % percentile interval of a metric over 1,000 resamples of patients.
 
-    Resamples on which the metric is undefined (no positive drawn) are left out.
+    Resamples on which the metric is undefined are left out, see `often_defined`.
 
     Args:
         metric: maps counts "r ..." to values "r", NaN where undefined.
@@ -85,15 +102,15 @@ def interval(metric: Metric, states: np.ndarray, seed: int) -> tuple[float, floa
 
     Returns:
         Lower and upper bound; None under 5 patients, where an interval would be a pretence, and
-        where the metric is undefined on more than half of the resamples.
+        where fewer than about three bear on the metric.
     """
     if len(states) < MINIMUM_PATIENTS:
         return None
     values = resampled_values(metric, states, seed)
-    values = values[~np.isnan(values)]
-    if 2 * len(values) < RESAMPLES:
+    defined = often_defined(values)
+    if defined is None:
         return None
-    low, high = np.percentile(values, [2.5, 97.5])
+    low, high = np.percentile(defined, [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -13,6 +13,7 @@ from vfseg.data.patients import count_people
 from vfseg.digests import write_digests
 from vfseg.evaluation.calibration import reliability_curve
 from vfseg.evaluation.case_scores import CaseScores
+from vfseg.evaluation.curve_points import pr_points, roc_points
 from vfseg.evaluation.hounsfield_floor import HounsfieldHistogram, hu_threshold_floor
 from vfseg.evaluation.lesions import HIT_IOU, froc_corners
 from vfseg.evaluation.lists import LESION_COLUMNS
@@ -116,6 +117,7 @@ def summarise(cases: Judged, *, split: str, synthetic: bool, seed: int) -> dict[
     for level in ("slice", "voxel"):
         tp, fp, fn, tn = counts[f"{level}/confusion"]
         levels[level]["prevalence"] = prevalence(np.array([fp + tn, tp + fn]))
+        levels[level]["pr_curve"] = pr_points(counts[f"{level}/bins"])
     levels["voxel"]["prevalence_whole_ct"] = prevalence(np.sum([s.whole for s in scores], axis=0))
     levels["voxel"]["pr_auc_hu_threshold"] = None if floor is None else floor.pr_auc
     levels["voxel"]["cases_with_hd95"] = int(counts["voxel/hd95"][1])
@@ -130,6 +132,11 @@ def summarise(cases: Judged, *, split: str, synthetic: bool, seed: int) -> dict[
         "measured_in": sorted({v.measured_in for v in units}),
     }
     levels["case"]["prevalence"] = prevalence(counts["case/bins"])
+    for level in ("vertebra", "verdict", "case"):
+        if f"{level}/bins" in counts:
+            healthy, fractured = counts[f"{level}/bins"].sum(axis=-1).tolist()
+            levels[level] |= {"healthy": healthy, "fractured": fractured}
+            levels[level]["roc_curve"] = roc_points(counts[f"{level}/bins"])
     for level in ("slice", "voxel", "vertebra"):
         figures = levels[level]
         figures["lift"] = lift(figures["pr_auc"]["value"], figures["prevalence"])

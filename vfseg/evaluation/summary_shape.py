@@ -29,7 +29,8 @@ _LEVEL = {
     **{name: Maybe(FIGURE) for name in ("dice", "pr_auc", "average_precision", "roc_auc")},
     **{name: Maybe(NUMBER) for name in ("prevalence", "prevalence_whole_ct")},
     "pr_auc_hu_threshold": Maybe(NUMBER),
-    "froc": Maybe([_PAIR]),
+    **{name: Maybe([_PAIR]) for name in ("froc", "pr_curve", "roc_curve")},
+    **{name: Maybe(whole(0)) for name in ("healthy", "fractured", "lesions", "cases_with_hd95")},
     **{name: Maybe([_TRIPLE]) for name in ("reliability", "reliability_scaled")},
     "temperature": Maybe({"value": _OPTIONAL}),
 }

@@ -22,7 +22,7 @@ _DRAWING_BYTES = 130e6
 _CURVED_MM = 50.0  # by which a spine leaves the straight line to one side
 _LISTED = 0.95  # bytes a voxel, while lesions and vertebrae are listed
 
-_PAGE_BYTES = 48 * 2**20  # lists, pictures, meshes, and the page, which holds most of them again
+_PAGE_BYTES = 80 * 2**20  # lists, pictures, meshes twice, and the page, which holds most of them
 _PACKED_ELSEWHERE = 200  # voxels outside the crops, a byte of all maps
 
 

@@ -23,7 +23,7 @@ from vfseg.report.niivue import niivue_module, within_script
 from vfseg.report.said_findings import mark_of, said_findings
 from vfseg.report.scene import Scene
 from vfseg.report.solids import Solids
-from vfseg.report.texts import said, word
+from vfseg.report.texts import meaning, said, word
 from vfseg.report.view_grid import (
     HU_STEP,
     LOWEST_HU,
@@ -102,6 +102,7 @@ def write_case_page(
         name=about.name,
         about=about,
         said=said,
+        meaning=meaning,
         findings=[(_place_of(f.level, scene, about.lists), f) for f in said_findings(about.lists)],
         vertebrae=_vertebra_table(scene, about.lists),
         lesions=_lesion_table(about.lists),
@@ -141,7 +142,7 @@ def _vertebra_table(scene: Scene, lists: CaseLists) -> dict[str, Any]:
         }
         for row in lists.vertebrae
     ]
-    return {"head": [said(key) for key in [*head, *(["truth"] * truth)]], "rows": rows}
+    return {"head": [*head, *(["truth"] * truth)], "rows": rows}
 
 
 def _cells(row: Mapping[str, Any]) -> list[str | Markup]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vfseg.data.levels import Vertebra
-from vfseg.report.view_grid import ViewGrid, ViewVolumes
+from vfseg.report.view_grid import ViewVolumes
 
 
 class CurvedPicture(NamedTuple):
@@ -31,7 +31,8 @@ def curved_picture(volumes: ViewVolumes, vertebrae: tuple[Vertebra, ...]) -> Cur
         volumes: of the case.
         vertebrae: cranial to caudal; without any the plane is the middle one.
     """
-    path = _path(volumes.grid, vertebrae)
+    centres = np.array([volumes.grid.index_of(v.centre) for v in vertebrae])
+    path = along_spine(centres, volumes.grid.shape)
     named = {
         "ct": volumes.ct,
         "probability": volumes.probability,
@@ -47,11 +48,18 @@ def curved_picture(volumes: ViewVolumes, vertebrae: tuple[Vertebra, ...]) -> Cur
     return CurvedPicture(path[::-1], layers)
 
 
-def _path(grid: ViewGrid, vertebrae: tuple[Vertebra, ...]) -> np.ndarray:
-    """Position along w at each d: straight between bodies, level beyond the last ones."""
-    depth, _, width = grid.shape
-    if not vertebrae:
+def along_spine(centres: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Position along w at each d: straight between bodies, level beyond the last ones.
+
+    Args:
+        centres: of the bodies, voxels "n 3"; without any it is the middle plane.
+        shape: of the volume, (d, h, w).
+
+    Returns:
+        float64 "d", in voxels, within the volume.
+    """
+    depth, _, width = shape
+    if not len(centres):
         return np.full(depth, (width - 1) / 2)
-    centres = np.array([grid.index_of(v.centre) for v in vertebrae])
     centres = centres[np.argsort(centres[:, 0])]
     return np.interp(np.arange(depth), centres[:, 0], centres[:, 2]).clip(0, width - 1)

@@ -20,7 +20,7 @@ def training_curves(metrics: Path, directory: Path) -> list[Picture]:
     """Draws every scalar of a run over the steps.
 
     Scalars that differ only in what stands before the last "/" share a picture: `train/loss` and
-    `validation/loss` are two lines in "loss".
+    `validation/loss` are two lines in "loss". A single value is no line, and is left out.
 
     Args:
         metrics: `metrics.jsonl` of a run; may be missing or end in a broken line.
@@ -37,6 +37,9 @@ def training_curves(metrics: Path, directory: Path) -> list[Picture]:
             group, _, quantity = name.rpartition("/")
             series = quantities.setdefault(quantity, {}).setdefault(group or "run", [])
             series.append((line["step"], value))
+    for quantity, groups in quantities.items():
+        quantities[quantity] = {name: line for name, line in groups.items() if len(line) > 1}
+    quantities = {quantity: groups for quantity, groups in quantities.items() if groups}
     ordered = sorted(quantities, key=lambda q: "validation" not in quantities[q])  # stable
     pictures = []
     for number, quantity in enumerate(ordered):

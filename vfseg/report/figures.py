@@ -1,6 +1,8 @@
 """Heat maps of fracture probability on the CT, as radiologists hang their pictures."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -10,7 +12,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from vfseg.data.box import shape_of, start_of
+from vfseg.data.box import box_between, grown, shape_of, start_of, whole
 from vfseg.drawing.figures import (
     BACKGROUND,
     BONE_WINDOW,
@@ -30,16 +32,22 @@ from vfseg.drawing.figures import (
 )
 from vfseg.drawing.hanging import (
     HANGINGS,
+    Extent,
     Hanging,
-    oriented_mm,
     oriented_slice,
     picture_extent,
     view_box,
 )
 from vfseg.inference.boxed_map import ProbabilityMap
+from vfseg.report.curved import along_spine
 from vfseg.report.foci import Focus, find_foci, level_at
 from vfseg.report.scene import Scene, predicted
+from vfseg.report.view_grid import VIEW_MARGIN_MM
 
+MIDLINE = "midline.png"
+_MIDLINE_CAPTION = (
+    "The whole spine, sagittal: row by row the plane passes through the middle of the bodies."
+)
 _VIEW_MM = 110.0  # three lumbar vertebrae
 _PLACES = 2
 _DPI = 120
@@ -57,31 +65,84 @@ def _probability_colours() -> ListedColormap:
 PROBABILITY_COLOURS = _probability_colours()
 
 
-def overlay_figures(scene: Scene, directory: Path) -> list[Picture]:
-    """Draws CT, CT with heat map, and CT with outlines, side by side, through each place.
+class _Cut(NamedTuple):
+    """What a picture shows of a case, "rows columns", and where that lies.
 
-    Places are the largest reference lesions and the highest peaks elsewhere, two at most (see
-    `find_foci`); each gets an axial, a sagittal and a coronal picture, in millimetres.
+    Attributes:
+        ct: HU.
+        probability: in [0, 1].
+        truth: bool; None where it is not known.
+        extent: of the picture.
+        hanging: of the plane.
+    """
+
+    ct: np.ndarray
+    probability: np.ndarray
+    truth: np.ndarray | None
+    extent: Extent
+    hanging: Hanging
+
+
+def overlay_figures(scene: Scene, directory: Path, surest: Mapping[str, float]) -> list[Picture]:
+    """Draws CT, CT with heat map, and CT with outlines, side by side: the spine, and places in it.
+
+    First comes the whole spine, sagittal along its middle. Places are the largest reference lesions
+    and the highest peaks elsewhere, two at most (see `find_foci`); each gets an axial, a sagittal
+    and a coronal picture, in millimetres.
 
     Args:
         scene: of the case.
         directory: where the PNG files go; made if missing.
+        surest: probability of a fracture by level; places in the surest vertebrae come first.
 
     Returns:
-        The pictures in the order in which they should be shown.
+        The pictures in the order in which they should be shown; none of a map that is 0 everywhere
+        where no vertebra is known.
     """
     directory.mkdir(parents=True, exist_ok=True)
     pictures = []
     spacing = scene.ct.voxel_spacing
     instances = None if scene.reference is None else scene.reference.instances
     foci = find_foci(scene.probability, instances, scene.threshold, spacing, _PLACES)
+    if foci or scene.spine.vertebrae:
+        write_png(draw_midline(scene), directory / MIDLINE)
+        pictures.append(Picture(directory / MIDLINE, _MIDLINE_CAPTION))
+    levels = {focus: level_at(focus.point, scene.spine.vertebrae, spacing) for focus in foci}
+    foci.sort(key=lambda focus: -surest.get(levels[focus], -1.0))  # stable
     for number, focus in enumerate(foci, start=1):
-        level = level_at(focus.point, scene.spine.vertebrae, spacing)
         for hanging in HANGINGS:
             path = directory / f"place-{number}-{hanging.name}.png"
             write_png(draw_place(scene, focus, hanging), path)
-            pictures.append(Picture(path, _caption(focus, level, hanging, scene.threshold)))
+            where = _slice_of(scene, focus, hanging)
+            caption = _caption(focus, levels[focus], where, scene.threshold)
+            pictures.append(Picture(path, caption))
     return pictures
+
+
+def draw_midline(scene: Scene) -> Figure:
+    """The whole spine, sagittal: row by row the plane passes through the middle of the bodies.
+
+    Args:
+        scene: of the case.
+    """
+    ct, vertebrae = scene.ct, scene.spine.vertebrae
+    box = whole(ct.shape)
+    if vertebrae:
+        start = np.min([v.start for v in vertebrae], axis=0)
+        margin = np.ceil(VIEW_MARGIN_MM / ct.voxel_spacing).astype(int).tolist()
+        box = box_between(start, np.max([v.stop for v in vertebrae], axis=0))
+        box = grown(box, margin, ct.shape)
+    columns = np.rint(along_spine(np.array([v.centre for v in vertebrae]), ct.shape)).astype(int)
+
+    def cut(array: ProbabilityMap) -> np.ndarray:
+        rows = range(box[0].stop - 1, box[0].start - 1, -1)
+        return np.stack([array[d][box[1], columns[d]][::-1] for d in rows])
+
+    sagittal = next(hanging for hanging in HANGINGS if hanging.name == "sagittal")
+    extent = picture_extent(sagittal, shape_of(box), ct.voxel_spacing)
+    truth = None if scene.reference is None else cut(scene.reference.instances) > 0
+    shown = _Cut(cut(ct.array), cut(scene.probability), truth, extent, sagittal)
+    return _drawn(scene, shown, start_of(box), "sagittal along the spine", most=3.0)
 
 
 def draw_place(scene: Scene, focus: Focus, hanging: Hanging) -> Figure:
@@ -95,20 +156,38 @@ def draw_place(scene: Scene, focus: Focus, hanging: Hanging) -> Figure:
     ct, vertebrae = scene.ct, scene.spine.vertebrae
     spacing = ct.voxel_spacing
     box = view_box(focus.point, ct.shape, spacing, _VIEW_MM)
-    origin, shape = np.array(start_of(box)), shape_of(box)
+    origin = start_of(box)
     index = int(focus.point[hanging.axis] - origin[hanging.axis])
-    extent = picture_extent(hanging, shape, spacing)
 
     def cut(array: ProbabilityMap) -> np.ndarray:
         return oriented_slice(array[box], hanging, index)
 
+    extent = picture_extent(hanging, shape_of(box), spacing)
+    truth = None if scene.reference is None else cut(scene.reference.instances) > 0
+    shown = _Cut(cut(ct.array), cut(scene.probability), truth, extent, hanging)
+    level = level_at(focus.point, vertebrae, spacing)
+    no_finding = "below the threshold: no finding" if focus.found_by == "maximum" else ""
+    words = filter(None, (level, _slice_of(scene, focus, hanging), no_finding))
+    return _drawn(scene, shown, origin, "   ".join(words), most=2.0)
+
+
+def _drawn(scene: Scene, cut: _Cut, origin: Sequence[int], title: str, *, most: float) -> Figure:
+    """Three panels of a cut, a colour bar, names of the vertebrae, title and notes.
+
+    Args:
+        scene: of the case.
+        cut: what is shown.
+        origin: voxel (d, h, w) of the case at the lower right of the picture.
+        title: what is shown, in words.
+        most: height of a panel at most, in widths.
+    """
+    extent, hanging, spacing = cut.extent, cut.hanging, scene.ct.voxel_spacing
     height = _PANEL_INCHES * extent.height / extent.width
-    figure, panels, bar = _canvas(min(height, 2 * _PANEL_INCHES), wide=3)
+    figure, panels, bar = _canvas(min(height, most * _PANEL_INCHES), wide=3)
     for panel in panels:
-        show_ct(panel, cut(ct.array), extent)
-    probability = cut(scene.probability)
+        show_ct(panel, cut.ct, extent)
     heat = panels[1].imshow(
-        probability.astype(np.float32),
+        cut.probability.astype(np.float32),
         cmap=PROBABILITY_COLOURS,
         vmin=0.0,
         vmax=1.0,
@@ -116,22 +195,29 @@ def draw_place(scene: Scene, focus: Focus, hanging: Hanging) -> Figure:
         interpolation="bilinear",
         interpolation_stage="data",
     )
-    outline(panels[2], predicted(probability, scene.threshold), extent, POINTED_OUT)
-    if scene.reference is not None:
-        outline(panels[2], cut(scene.reference.instances) > 0, extent, REFERENCE)
+    mask = predicted(cut.probability, scene.threshold)
+    outline(panels[2], mask, extent, POINTED_OUT)
+    if cut.truth is not None:
+        outline(panels[2], cut.truth, extent, REFERENCE)
     _colour_bar(bar, heat, scene.threshold)
     orientation_letters(panels[0], hanging)
     scale_bar(panels[0], extent)
     if hanging.rows == 0:
-        for vertebra in vertebrae:
-            centre = np.asarray(vertebra.centre) - origin
-            _, y = oriented_mm(centre, hanging, shape, spacing)
+        for vertebra in scene.spine.vertebrae:
+            y = extent.bottom - (vertebra.centre[0] - origin[0] + 0.5) * spacing[0]
             if extent.top + 4 < y < extent.bottom - 4:
                 x = extent.left + 0.1 * extent.width
                 panels[0].text(x, y, vertebra.level, color=LEVEL, fontsize=10, va="center")
-    level = level_at(focus.point, vertebrae, spacing)
-    _headings(figure, scene, "   ".join(filter(None, (scene.title, level, hanging.name))))
+    _headings(figure, scene, f"{scene.title}   {title}", anything=bool(mask.any()))
     return figure
+
+
+def _slice_of(scene: Scene, focus: Focus, hanging: Hanging) -> str:
+    """The plane, and its number along the axis i, j or k of the file of the CT, from 0."""
+    geometry, at = scene.ct.geometry, focus.point[hanging.axis]
+    if geometry.flips[hanging.axis]:
+        at = geometry.shape[hanging.axis] - 1 - at
+    return f"{hanging.name}, {'ijk'[geometry.axes[hanging.axis]]} = {at}"
 
 
 def _canvas(panel_height: float, wide: int) -> tuple[Figure, list[Axes], Axes]:
@@ -157,11 +243,12 @@ def _canvas(panel_height: float, wide: int) -> tuple[Figure, list[Axes], Axes]:
     return figure, panels, figure.add_axes(bar_place, facecolor="black")
 
 
-def _headings(figure: Figure, scene: Scene, title: str) -> None:
+def _headings(figure: Figure, scene: Scene, title: str, *, anything: bool) -> None:
     """Title, a heading above each panel, and the note at the foot."""
     height = figure.get_size_inches()[1]
     write_line(figure, (0.008, 1 - 0.2 / height), title, 12, TEXT)
-    outlines = [(POINTED_OUT, f"prediction \N{GREATER-THAN OR EQUAL TO} {scene.threshold:.2f}")]
+    reached = f"\N{GREATER-THAN OR EQUAL TO} {scene.threshold:.2f}"
+    outlines = [(POINTED_OUT, f"prediction {reached}") if anything else (FAINT, f"none {reached}")]
     note = f"{RESEARCH_NOTE}   Bone window {BONE_WINDOW[0]:.0f} to {BONE_WINDOW[1]:.0f} HU."
     if scene.reference is not None:
         synthetic = scene.reference.synthetic
@@ -186,8 +273,8 @@ def _colour_bar(bar: Axes, heat: AxesImage, threshold: float) -> None:
     bar.axhline(threshold, color=TEXT, linewidth=1.4)
 
 
-def _caption(focus: Focus, level: str, hanging: Hanging, threshold: float) -> str:
-    where = f"{hanging.name.capitalize()} plane" + (f", {level}" if level else "")
+def _caption(focus: Focus, level: str, where: str, threshold: float) -> str:
+    where = where.capitalize() + (f", {level}" if level else "")
     if focus.found_by == "truth":
         return (
             f"{where}: reference lesion of {focus.volume_ml:.2f} mL, "
@@ -196,6 +283,6 @@ def _caption(focus: Focus, level: str, hanging: Hanging, threshold: float) -> st
     if focus.found_by == "prediction":
         return f"{where}: predicted peak, probability {focus.probability:.2f}."
     return (
-        f"{where}: highest probability of the case, {focus.probability:.2f}, "
-        f"below the threshold of {threshold:.2f}."
+        f"{where}: no finding. The highest probability of the case, {focus.probability:.2f}, "
+        f"is below the threshold of {threshold:.2f}."
     )

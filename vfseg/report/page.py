@@ -12,9 +12,18 @@ from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
 from vfseg.files import read_table
 from vfseg.report.case_page import PAGE
 from vfseg.report.curves import training_curves
+from vfseg.report.meanings import meanings_of
 from vfseg.report.result_curves import result_curves
-from vfseg.report.results_table import GroupTable, LevelTable, groups_of, levels_of
-from vfseg.report.wording import NOT_KNOWN, interval_of, lift_of, name_of, shown, shown_cell
+from vfseg.report.results_table import (
+    GROUPS,
+    LEVELS,
+    GroupTable,
+    LevelTable,
+    groups_of,
+    levels_of,
+    measure_row,
+)
+from vfseg.report.wording import NOT_KNOWN, lift_of, name_of, shown, shown_cell
 from vfseg.schemas import read_checked
 
 _HEADLINE = (
@@ -29,6 +38,9 @@ _DOWNLOADS = {
     "probability.nii.gz": "probability map (NIfTI)",
     "mask.nii.gz": "mask at the threshold (NIfTI)",
     "spine.glb": "3D meshes (GLB)",
+    "spine-bone.stl": "bone (STL)",
+    "spine-fracture.stl": "predicted fracture (STL)",
+    "spine-truth.stl": "true fracture (STL)",
 }
 _LISTS = {
     "vertebrae.csv": "vertebrae",
@@ -56,8 +68,9 @@ class Results(NamedTuple):
         cards: the figures that come first.
         words: what was evaluated, and how.
         levels: every measure.
-        curves: FROC and reliability.
+        curves: precision-recall, ROC, FROC and reliability.
         groups: tables by level, size, grade and pattern.
+        meanings: name of each measure and column that the page shows, and what it says.
         lists: the CSV files.
     """
 
@@ -66,6 +79,7 @@ class Results(NamedTuple):
     levels: tuple[LevelTable, ...]
     curves: list[Picture]
     groups: tuple[GroupTable, ...]
+    meanings: list[tuple[str, str]]
     lists: Links
 
 
@@ -115,7 +129,7 @@ def write_page(workdir: Path, pictures: Mapping[str, Sequence[Picture]]) -> Path
         kind="report",
         title=workdir.resolve().name,
         notice=_notice(summary),
-        results=None if summary is None else _results(summary, _outside(rows), workdir),
+        results=None if summary is None else _results(summary, rows, workdir),
         training=training_curves(workdir / "metrics.jsonl", workdir / "report" / "curves"),
         cases=[_case(name, rows.get(name, {}), pictures.get(name, ()), workdir) for name in names],
     )
@@ -149,21 +163,28 @@ def _outside(rows: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     return {name: what for name, what in found.items() if what}
 
 
-def _results(summary: Mapping[str, Any], outside: Mapping[str, str], workdir: Path) -> Results:
+def _results(
+    summary: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]], workdir: Path
+) -> Results:
     cards = []
+    names = [key for level in LEVELS for key in summary.get(level) or {}]
+    cells = [key for group in GROUPS for row in (summary.get(group) or {}).values() for key in row]
+    facts = [key for row in rows.values() for key in row]
     for level, key, name in _HEADLINE:
         measures = summary.get(level) or {}
         if measures.get(key):
-            lines = [name, f"95 % interval {interval_of(measures[key])}"]
+            row = measure_row(level, measures, key)
+            lines = [name, f"95 % interval {row.interval}"]
             if key == "pr_auc" and lift_of(measures):
                 lines.append(lift_of(measures))
-            cards.append(Card(shown(measures[key]["value"]), tuple(lines)))
+            cards.append(Card(row.value, tuple(lines)))
     return Results(
         cards,
-        _evaluated(summary, outside),
+        _evaluated(summary, _outside(rows)),
         levels_of(summary),
         result_curves(summary, workdir / "report" / "curves"),
         groups_of(summary),
+        meanings_of([*names, *cells, *facts]),
         _standing(workdir / "evaluation", _LISTS),
     )
 

@@ -1,17 +1,27 @@
-"""FROC and reliability: the two curves behind the figures of an evaluation."""
+"""The curves behind the figures of an evaluation: precision-recall, ROC, FROC, reliability."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from vfseg.drawing.figures import Picture
-from vfseg.report.small_axes import BLUE, GREY, ORANGE, above_legend, save_svg, small_axes
+from vfseg.report.small_axes import BLUE, GREEN, GREY, ORANGE, above_legend, save_svg, small_axes
+
+Points = Sequence[Sequence[float]]
+_LEVELS = {
+    "voxel": "voxels",
+    "slice": "slices",
+    "vertebra": "vertebrae, map",
+    "verdict": "verdict",
+    "case": "cases",
+}
 
 
 def result_curves(summary: Mapping[str, Any], directory: Path) -> list[Picture]:
-    """Draws what the summary holds of FROC and reliability.
+    """Draws what the summary holds of the curves.
 
     Args:
         summary: content of `summary.json`.
@@ -21,6 +31,14 @@ def result_curves(summary: Mapping[str, Any], directory: Path) -> list[Picture]:
         The pictures; none of a curve that the summary does not hold.
     """
     pictures = []
+    for curve, draw in (("pr_curve", _precision_recall), ("roc_curve", _roc)):
+        known = {
+            name: level[curve]
+            for key, name in _LEVELS.items()
+            if (level := summary.get(key) or {}).get(curve)
+        }
+        if known:
+            pictures.append(draw(known, directory))
     points = (summary.get("lesion") or {}).get("froc") or []
     if points:
         pictures.append(_froc(points, directory / "froc.svg"))
@@ -30,8 +48,33 @@ def result_curves(summary: Mapping[str, Any], directory: Path) -> list[Picture]:
     return pictures
 
 
-def _froc(points: Sequence[Sequence[float]], path: Path) -> Picture:
-    figure, axes = small_axes("FROC", "false positives per case")
+def _precision_recall(curves: Mapping[str, Points], directory: Path) -> Picture:
+    figure, axes = small_axes("Precision-recall", "recall", "precision")
+    _draw_curves(axes, curves)
+    save_svg(figure, directory / "precision-recall.svg")
+    names = " and of ".join(curves)
+    return Picture(directory / "precision-recall.svg", f"Precision over recall of {names}")
+
+
+def _roc(curves: Mapping[str, Points], directory: Path) -> Picture:
+    figure, axes = small_axes("ROC", "1 - specificity", "sensitivity")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
+    _draw_curves(axes, curves)
+    save_svg(figure, directory / "roc.svg")
+    names = ", of ".join(curves)
+    return Picture(directory / "roc.svg", f"ROC: sensitivity over 1 - specificity of {names}")
+
+
+def _draw_curves(axes: Axes, curves: Mapping[str, Points]) -> None:
+    for (name, points), colour in zip(curves.items(), (BLUE, ORANGE, GREEN), strict=False):
+        axes.plot(*zip(*points, strict=True), color=colour, label=name, linewidth=1.3)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    above_legend(axes)
+
+
+def _froc(points: Points, path: Path) -> Picture:
+    figure, axes = small_axes("FROC", "false positives per case", "sensitivity")
     wrong, found = zip(*points)
     axes.plot(wrong, found, color=BLUE, linewidth=1.3, marker="o", markersize=2)
     axes.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
@@ -43,7 +86,7 @@ def _froc(points: Sequence[Sequence[float]], path: Path) -> Picture:
 
 
 def _reliability(calibration: Mapping[str, Any], path: Path) -> Picture:
-    figure, axes = small_axes("Reliability", "mean probability")
+    figure, axes = small_axes("Reliability", "mean probability", "fraction fractured")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
     temperature = (calibration.get("temperature") or {}).get("value")
     for key, label, colour in zip(

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.instances import LESION_MM3
+from vfseg.errors import quantity
 from vfseg.evaluation.lesions import HIT_IOU
 from vfseg.evaluation.map_evidence import EVIDENCE_ML
-from vfseg.report.wording import interval_of, is_measure, lift_of, name_of, shown
+from vfseg.report.wording import NOT_KNOWN, interval_of, is_measure, lift_of, name_of, shown
 
-_LEVELS = {
+LEVELS = {
     "voxel": "Voxel: fused map on the CT's own grid, inside the crops",
     "slice": "Slice: unfused target slices",
     "lesion": f"Lesion: components of at least {LESION_MM3:g} mm³ against instances, "
@@ -20,7 +21,12 @@ _LEVELS = {
     "case": "Case: its highest vertebra",
     "calibration": "Calibration of the fused map; scaled: by the temperature of validation",
 }
-_GROUPS = {
+_UNITS = {
+    "vertebra": ("vertebra", "vertebrae"),
+    "verdict": ("vertebra", "vertebrae"),
+    "case": ("case", "cases"),
+}
+GROUPS = {
     "by_level": "By level",
     "by_size": "By size of the lesion (quartiles)",
     "by_grade": "By grade (Genant; 0: no loss of height)",
@@ -36,7 +42,8 @@ class MeasureRow(NamedTuple):
         value: rounded.
         interval: 95 % interval, or why there is none.
         patients: how many there were.
-        beside: what a PR-AUC must be read with: prevalence, lift and floor; "" for the others.
+        beside: what the figure must be read with: prevalence, lift and floor of a PR-AUC, and of
+            others how many units there were; "" where there is nothing to say.
     """
 
     name: str
@@ -75,23 +82,60 @@ class GroupTable(NamedTuple):
 
 
 def levels_of(summary: Mapping[str, Any]) -> tuple[LevelTable, ...]:
-    """Every level; every PR-AUC stands beside its prevalence, its lift and its floor.
+    """Every level; figures stand beside what they must be read with, see `MeasureRow`.
 
     Args:
         summary: content of `summary.json`.
     """
     return tuple(
-        LevelTable(key, title, tuple(_measures(summary.get(key) or {})))
-        for key, title in _LEVELS.items()
+        LevelTable(key, title, tuple(_measures(key, summary.get(key) or {})))
+        for key, title in LEVELS.items()
     )
 
 
-def _measures(level: Mapping[str, Any]) -> Iterator[MeasureRow]:
+def measure_row(of: str, level: Mapping[str, Any], key: str) -> MeasureRow:
+    """A measure of a level in words.
+
+    Args:
+        of: key of the level.
+        level: its entry in the summary.
+        key: of the measure.
+    """
+    measure = level[key]
+    value, interval, patients = shown(measure["value"]), interval_of(measure), measure.get("n")
+    if key == "pr_auc":
+        beside = _beside_pr_auc(level)
+    else:
+        beside, fewest = _counted(of, level, key)
+        if fewest == 1:
+            value, interval = NOT_KNOWN, "none (a single one)"
+    patients = NOT_KNOWN if patients is None else str(patients)
+    return MeasureRow(name_of(key), value, interval, patients, beside)
+
+
+def _measures(of: str, level: Mapping[str, Any]) -> Iterator[MeasureRow]:
     for key, measure in level.items():
         if is_measure(measure):
-            beside = _beside_pr_auc(level) if key == "pr_auc" else ""
-            value, patients = shown(measure["value"]), str(measure.get("n", "–"))
-            yield MeasureRow(name_of(key), value, interval_of(measure), patients, beside)
+            yield measure_row(of, level, key)
+
+
+def _counted(of: str, level: Mapping[str, Any], key: str) -> tuple[str, int | None]:
+    """How many units a measure is from, in words, and the fewest of a kind, where that is known."""
+    if key == "hd95_mm" and "cases_with_hd95" in level:
+        number = level["cases_with_hd95"]
+        return f"mean of {quantity(number, 'case')} with both truth and prediction", None
+    if of == "lesion" and "sensitivity" in key and "lesions" in level:
+        return f"of {quantity(level['lesions'], 'lesion')}", None
+    if of not in _UNITS or "fractured" not in level or key == "roc_auc_heights":
+        return "", None
+    one, many = _UNITS[of]
+    fractured = quantity(level["fractured"], f"fractured {one}", f"fractured {many}")
+    healthy = quantity(level["healthy"], f"{one} without a fracture", f"{many} without a fracture")
+    if key.startswith("sensitivity"):
+        return f"of {fractured}", level["fractured"]
+    if key.startswith("specificity"):
+        return f"of {healthy}", level["healthy"]
+    return f"{fractured}, {healthy}", min(level["fractured"], level["healthy"])
 
 
 def _beside_pr_auc(level: Mapping[str, Any]) -> str:
@@ -112,7 +156,7 @@ def groups_of(summary: Mapping[str, Any]) -> tuple[GroupTable, ...]:
     Args:
         summary: content of `summary.json`.
     """
-    return tuple(_group(title, summary[key]) for key, title in _GROUPS.items() if summary.get(key))
+    return tuple(_group(title, summary[key]) for key, title in GROUPS.items() if summary.get(key))
 
 
 def _group(title: str, groups: Mapping[str, Mapping[str, Any]]) -> GroupTable:
@@ -126,8 +170,11 @@ def _cell(entry: Any) -> str:
         return ""
     if not is_measure(entry):
         return str(entry)
-    value = shown(entry["value"])
-    return f"{value} ({interval_of(entry)})" if entry.get("ci95") else value
+    value, patients = shown(entry["value"]), entry.get("n")
+    if entry.get("ci95"):
+        return f"{value} ({interval_of(entry)})"
+    few = entry["value"] is not None and patients is not None
+    return f"{value} (of {quantity(patients, 'patient')})" if few else value
 
 
 def results_text(summary: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Bone and predicted fracture as fields on one isotropic grid, for pictures in 3D."""
+"""Bone, predicted and true fracture as fields on one isotropic grid, for what is shown in 3D."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,13 @@ _MARGIN_MM = 15.0  # predictions just outside a vertebra are shown too
 
 @dataclass(frozen=True, eq=False)
 class Solids:
-    """Two fields on a grid along the canonical axes; a solid is where its field is >= `SURFACE`.
+    """Fields on a grid along the canonical axes; a solid is where its field is >= `SURFACE`.
 
     Attributes:
         bone: float32 `d h w` in [0, 1], smooth.
         fracture: float32 `d h w`, 1 where a voxel is predicted, 0 elsewhere.
+        truth: float32 `d h w`, 1 where the reference has a fracture; None where there is none.
+        synthetic: whether a program made that reference.
         spacing: of the grid, mm, the same along every axis.
         affine: [4, 4], index of the grid -> RAS+ mm.
         levels: name and (d, h, w) centre of each vertebra, in voxels of the grid.
@@ -36,18 +38,20 @@ class Solids:
 
     bone: np.ndarray
     fracture: np.ndarray
+    truth: np.ndarray | None
+    synthetic: bool
     spacing: float
     affine: np.ndarray
     levels: tuple[tuple[str, np.ndarray], ...]
 
 
 def build_solids(scene: Scene) -> Solids | None:
-    """Gathers bone and prediction around the vertebrae.
+    """Gathers bone, prediction and truth around the vertebrae.
 
     Bone is the label map where there is one, else HU >= 200 inside the boxes; without vertebrae,
     in the box of all voxels above 0 in the map. The fracture is the mask of `predicted`, so that
     every voxel of `mask.nii.gz` is seen: the grid takes the nearest voxel, and where it is coarser
-    than the CT, the mask first grows by as much as the grid could pass over.
+    than the CT, the mask first grows by as much as the grid could pass over. So is the truth.
 
     Args:
         scene: of the case.
@@ -57,6 +61,7 @@ def build_solids(scene: Scene) -> Solids | None:
     """
     ct, probability, vertebrae = scene.ct, scene.probability, scene.spine.vertebrae
     labels = None if scene.spine.labels is None else scene.spine.labels.array
+    instances = None if scene.reference is None else scene.reference.instances
     voxel = ct.voxel_spacing
     boxes = [(np.asarray(v.start), np.asarray(v.stop)) for v in vertebrae]
     if not boxes:
@@ -74,20 +79,27 @@ def build_solids(scene: Scene) -> Solids | None:
     reach = tuple(np.ceil(step - 1e-6).astype(int))  # no fewer voxels than a step of the grid
     bone = np.zeros(shape, np.float32)
     fracture = np.zeros(shape, np.float32)
+    truth = None if instances is None else np.zeros(shape, np.float32)
     for (start, stop), label in zip(boxes, _labels_of(vertebrae, len(boxes)), strict=True):
         low, high = np.maximum(start - 2, 0), np.minimum(stop + 2, ct.shape)
         own = box_between(low, high)
         solid = ct.array[own] >= _BONE_HOUNSFIELD if labels is None else labels[own] == label
         _merge(bone, solid.astype(np.float32), low - first, step, sample_linear)
         low, high = np.maximum(start - margin, 0), np.minimum(stop + margin, ct.shape)
-        mask = predicted(probability[box_between(low, high)], scene.threshold)
-        if mask.any():
-            grown = ndimage.maximum_filter(mask.astype(np.float32), size=reach)
-            _merge(fracture, grown, low - first, step, sample_nearest)
+        around = box_between(low, high)
+        masks = [(fracture, predicted(probability[around], scene.threshold))]
+        if truth is not None and instances is not None:
+            masks.append((truth, instances[around] > 0))
+        for field, mask in masks:
+            if mask.any():
+                thick = ndimage.maximum_filter(mask.astype(np.float32), size=reach)
+                _merge(field, thick, low - first, step, sample_nearest)
     ndimage.gaussian_filter(bone, _SMOOTHING_MM / spacing, output=bone)
     return Solids(
         bone=bone,
         fracture=fracture,
+        truth=truth,
+        synthetic=scene.reference is not None and scene.reference.synthetic,
         spacing=spacing,
         affine=resampled_affine(ct.affine, first, step),
         levels=tuple((v.level, (np.asarray(v.centre) - first) / step) for v in vertebrae),

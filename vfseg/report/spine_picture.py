@@ -53,12 +53,14 @@ def draw_spine(scene: Scene, solids: Solids, path: Path) -> Picture:
         axes.set_title(viewpoint.title, color=FAINT, fontsize=9, pad=2)
         _level_names(axes, extent, solids)
         left_inches += width
-    title = f"{scene.title}   predicted fracture, probability ≥ {scene.threshold:.2f}"
+    reached = f"probability ≥ {scene.threshold:.2f}"
+    found = bool((solids.fracture >= SURFACE).any())
+    title = f"{scene.title}   {'predicted fracture,' if found else 'nothing of'} {reached}"
     write_line(figure, (0.012, 1 - 0.2 / size[1]), title, 12, TEXT)
     write_line(figure, (0.012, 0.16 / size[1]), RESEARCH_NOTE, 8, FAINT)
     write_png(figure, path)
-    caption = "Bone, and in red the predicted fracture, which shines through it."
-    return Picture(path, caption, tall=True)
+    red = "and in red the predicted fracture, which shines through it"
+    return Picture(path, f"Bone, {red if found else f'and nothing of {reached}'}.", tall=True)
 
 
 def _view(solids: Solids, viewpoint: Viewpoint) -> tuple[np.ndarray, Extent]:

@@ -17,9 +17,17 @@ from vfseg.evaluation.phrases import LANGUAGES, phrase
 @functools.cache
 def texts() -> dict[str, list[str]]:
     """Key -> the text in each of `LANGUAGES`, from `templates/texts.json`."""
-    return json.loads(
-        resources.files(__package__).joinpath("templates", "texts.json").read_text("utf-8")
-    )
+    return _table("texts.json")
+
+
+@functools.cache
+def meanings() -> dict[str, list[str]]:
+    """Column of a table -> what it says in each of `LANGUAGES`, from `templates/columns.json`."""
+    return _table("columns.json")
+
+
+def _table(name: str) -> dict[str, list[str]]:
+    return json.loads(resources.files(__package__).joinpath("templates", name).read_text("utf-8"))
 
 
 def said(key: str, **values: str | float) -> Markup:
@@ -31,6 +39,11 @@ def said(key: str, **values: str | float) -> Markup:
     return both(
         {language: text.format(**values) for language, text in zip(LANGUAGES, texts()[key])}
     )
+
+
+def meaning(column: str) -> Markup:
+    """What a column of a table says, in every language."""
+    return both(dict(zip(LANGUAGES, meanings()[column], strict=True)))
 
 
 def word(key: str | None) -> Markup:

@@ -23,12 +23,14 @@ _NAMES = {
     "average_precision": "Average precision",
     "sensitivity_at_1_fp": "Sensitivity at 1 false positive per case",
     f"average_precision_iou_{HIT_IOU[1]:g}": f"Average precision, hit at IoU ≥ {HIT_IOU[1]:g}",
-    f"sensitivity_at_1_fp_iou_{HIT_IOU[1]:g}": f"The same, hit at IoU ≥ {HIT_IOU[1]:g}",
+    f"sensitivity_at_1_fp_iou_{HIT_IOU[1]:g}": (
+        f"Sensitivity at 1 false positive per case, IoU ≥ {HIT_IOU[1]:g}"
+    ),
     "false_positives_per_case": "False positives per case",
     "dice_positives": "Dice of fractured vertebrae, mean",
     "dice_all": "Dice of all vertebrae, mean (empty is 1)",
     "false_positive_ml_healthy": "False positives per healthy vertebra, mL",
-    "hd95_mm": "HD95, mm, mean of cases",
+    "hd95_mm": "HD95, mm",
     "surface_dice_2mm": "Surface Dice at 2 mm",
     "ece": "ECE, all voxels",
     "ece_suspected": f"ECE, voxels ≥ 1/{RELIABILITY_BINS}",
@@ -62,13 +64,15 @@ def shown(value: float | None) -> str:
 
 
 def shown_cell(cell: str | None) -> str:
-    """A cell of a table: figures as `shown`, words as they are, nothing as a dash.
+    """A cell of a table: figures as `shown`, whole numbers and words as they are, else a dash.
 
-    >>> shown_cell("0.56789"), shown_cell("sub-01"), shown_cell("")
-    ('0.568', 'sub-01', '–')
+    >>> shown_cell("0.56789"), shown_cell("3"), shown_cell("sub-01"), shown_cell("")
+    ('0.568', '3', 'sub-01', '–')
     """
     if not cell:
         return NOT_KNOWN
+    if cell.isdecimal():
+        return cell
     try:
         return shown(float(cell))
     except ValueError:

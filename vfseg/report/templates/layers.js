@@ -2,6 +2,7 @@
 // colour each voxel of each layer anew whenever one of them changes, which is slow where there is no
 // card. A threshold that follows a hand needs less: only voxels that some layer can show are looked
 // at, and only the slices that hold them are sent to the card.
+// oxlint-disable-next-line no-unused-vars -- the script behind this uses it
 class Layers {
   // NiiVue has loaded the CT. The volumes, by name, are bytes on its grid and in its order.
   constructor(niivue, volumes) {

@@ -1,34 +1,15 @@
-// Picks points in the three planes of a CT, and names them. NiiVue stands before this.
-/* global Niivue */
+// Picks points in the three planes of a CT, and names them. NiiVue and `Held` stand before this.
+/* global Niivue, Held */
 {
-  const page = JSON.parse(document.getElementById("case").textContent);
+  const page = Held.content();
   const element = (id) => document.getElementById(id);
   const NEAR_MM = 10; // less than half of what lies between the middles of two bodies
   const DRAGGED = 4; // pixels
 
-  const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const unpack = (text) =>
-    new Response(
-      new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip")),
-    ).arrayBuffer();
-
   let points = []; // {mm}, RAS+, from the top down
   let anchor = null; // {point, name}: the one that was named
 
-  const planes = new Niivue({
-    backColor: [0, 0, 0, 1],
-    crosshairColor: [1, 0.75, 0, 0.9],
-    crosshairGap: 6,
-    crosshairWidth: 0.4,
-    dragAndDropEnabled: false,
-    isRadiologicalConvention: true,
-    loadingText: "",
-    logLevel: "error",
-    multiplanarPadPixels: 4,
-    multiplanarShowRender: 0,
-    sagittalNoseLeft: true,
-    sliceType: 3,
-  });
+  const planes = new Niivue({ ...Held.VIEW, ...Held.PLANES });
 
   const nameOf = (at) => {
     if (!anchor) return "";
@@ -43,9 +24,7 @@
     volume.img.fill(0);
     const reach = page.spacing.map((mm) => Math.ceil(page.mark_mm / mm));
     for (const { mm } of points) {
-      const centre = page.from_mm
-        .slice(0, 3)
-        .map((row) => row[3] + mm.reduce((sum, x, i) => sum + row[i] * x, 0));
+      const centre = Held.through(page.from_mm, mm);
       const from = centre.map((x, i) => Math.max(0, Math.round(x) - reach[i]));
       const to = centre.map((x, i) => Math.min(page.shape[i] - 1, Math.round(x) + reach[i]));
       for (let k = from[2]; k <= to[2]; k += 1)
@@ -138,7 +117,7 @@
     try {
       await planes.attachToCanvas(element("planes"));
       for (const name of ["ct", "marks"])
-        await planes.loadFromArrayBuffer(await unpack(page.volumes[name]), `${name}.nii`);
+        await planes.loadFromArrayBuffer(await Held.unpack(page.volumes[name]), `${name}.nii`);
       const [ct, marks] = planes.volumes;
       Object.assign(ct, { colormap: "gray", cal_min: page.window[0], cal_max: page.window[1] });
       marks.setColormapLabel({ R: [0, 255], G: [0, 60], B: [0, 40], A: [0, 255], I: [0, 1] });

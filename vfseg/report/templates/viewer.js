@@ -1,56 +1,31 @@
 // Joins the views of a page: NiiVue for the planes and in 3D, a canvas for the picture along the
-// spine. One place, one threshold and one window hold for all of them. NiiVue and `Layers` stand
-// before this.
-/* global Niivue, Layers */
+// spine. One place, one threshold and one window hold for all of them. NiiVue, `Held` and `Layers`
+// stand before this.
+/* global Niivue, Held, Layers */
 {
-  const page = JSON.parse(document.getElementById("case").textContent);
+  const page = Held.content();
   const element = (id) => document.getElementById(id);
   const CLOSE_MM = 80; // from side to side: a vertebra and its neighbours
   const isOn = (id) => element(id)?.checked ?? false;
 
-  const bytesOf = (text) =>
-    Uint8Array.fromBase64?.(text) ?? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const unpack = (text) => {
-    const stream = new Blob([bytesOf(text)]).stream();
-    return new Response(stream.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
-  };
   const unpackAll = async (texts) => {
-    const contents = await Promise.all(Object.values(texts).map(unpack));
+    const contents = await Promise.all(Object.values(texts).map(Held.unpack));
     return Object.fromEntries(Object.keys(texts).map((name, at) => [name, contents[at]]));
   };
   const bytesIn = (contents) =>
     Object.fromEntries(Object.entries(contents).map(([name, c]) => [name, new Uint8Array(c)]));
-  const through = (matrix, point) =>
-    matrix.slice(0, 3).map((row) => row[3] + point.reduce((sum, at, i) => sum + row[i] * at, 0));
 
   const state = { place: null, window: page.window, step: page.thresholds.indexOf(page.threshold) };
   let over = null;
   let curved = {};
 
-  // NiiVue's options; what is not named is as NiiVue has it.
-  const common = {
-    backColor: [0, 0, 0, 1],
-    fontColor: [0.9, 0.9, 0.9, 1],
-    crosshairColor: [1, 0.75, 0, 0.9],
-    dragAndDropEnabled: false,
-    loadingText: "",
-    logLevel: "error",
-    isAntiAlias: true,
-    viewModeHotKey: "",
-    clipPlaneHotKey: "",
-    cycleClipPlaneHotKey: "",
-  };
-  const planes = new Niivue({
-    ...common,
-    crosshairGap: 6,
-    crosshairWidth: 0.4,
-    isRadiologicalConvention: true,
-    sagittalNoseLeft: true,
-    multiplanarShowRender: 0,
-    multiplanarPadPixels: 4,
-    sliceType: 3,
+  const planes = new Niivue({ ...Held.VIEW, ...Held.PLANES });
+  const solid = new Niivue({
+    ...Held.VIEW,
+    sliceType: 4,
+    show3Dcrosshair: true,
+    crosshairWidth: 0.6,
   });
-  const solid = new Niivue({ ...common, sliceType: 4, show3Dcrosshair: true, crosshairWidth: 0.6 });
   // Of the looks that NiiVue has for meshes it makes only the first ready, the one that is used.
   for (const viewer of [planes, solid]) viewer.meshShaders.splice(1);
 
@@ -171,7 +146,7 @@
   // Shows a place, RAS+ mm, in the views that did not choose it.
   const placed = (mm, hu) => {
     state.place = mm;
-    const [d, h, w] = through(page.to_grid, mm);
+    const [d, h, w] = Held.through(page.to_grid, mm);
     const [rows, columns] = page.grid.shape;
     document.querySelector(".curved .row").style.top = `${(100 * (rows - 0.5 - d)) / rows}%`;
     const across = (100 * (columns - 0.5 - h)) / columns;
@@ -180,7 +155,7 @@
       solid.scene.crosshairPos = solid.mm2frac(mm);
       solid.drawScene();
     }
-    const voxel = through(page.from_mm, mm).map(Math.round).join(", ");
+    const voxel = Held.through(page.from_mm, mm).map(Math.round).join(", ");
     const p = over.at("probability", [w, h, d]) / 255;
     element("place").textContent = `i, j, k ${voxel} · ${Math.round(hu)} HU · p ${p.toFixed(2)}`;
   };
@@ -235,7 +210,7 @@
       const row = Math.min(rows - 1, Math.floor((rows * (event.clientY - box.top)) / box.height));
       const column = Math.floor((columns * (event.clientX - box.left)) / box.width);
       const index = [rows - 1 - row, columns - 1 - column, page.curved.columns[row]];
-      goTo(through(page.grid.affine, index));
+      goTo(Held.through(page.grid.affine, index));
     });
     // Left on the screen is the patient's right, as radiologists hang pictures.
     const steps = {
