@@ -5,12 +5,14 @@ import shlex
 import numpy as np
 import pytest
 
-from tests.commands.test_predict import write_case
+from tests.commands.test_predict import save_model, write_case
 from vfseg.commands.find import find
-from vfseg.commands.request import Request
+from vfseg.commands.predict import predict
+from vfseg.commands.request import AUTO, FIND, Request, check_lowest
 from vfseg.data.points import vertebrae_from_points
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError
+from vfseg.files import read_table
 from vfseg.localisation import find as finding
 from vfseg.localisation import weights
 from vfseg.localisation.find import Found, FoundVertebra
@@ -28,7 +30,7 @@ def found(monkeypatch, ct):
     def give(*names, sacrum=False, probability=1.0, others=None):
         geometry = read_geometry(ct)
         first = geometry.affine @ [geometry.shape[0] - 1, 5, 5, 1]
-        places = [(*first[:2], first[2] - 2.0 * k) for k in range(len(names))]
+        places = [(*first[:2], first[2] - 9.0 * k) for k in range(len(names))]
         vertebrae = tuple(
             FoundVertebra(n, tuple(map(float, p)), 0.9) for n, p in zip(names, places)
         )
@@ -51,6 +53,7 @@ def test_the_file_is_one_that_points_takes(ct, found, tmp_path, capsys):
     vertebrae, notes = vertebrae_from_points(path, read_geometry(ct))
     assert [v.level for v in vertebrae] == ["T4", "T5"]
     assert not notes
+    assert {flag for v in vertebrae for flag in v.flags} <= {"cut"}
     said = capsys.readouterr().out
     assert "experimental: 3 vertebrae found, T3 to T5" in said
     assert f"vfseg show {ct} --points {path} -o {tmp_path / 'points.png'}" in said
@@ -69,6 +72,8 @@ def test_the_commands_that_are_said_can_be_pasted(ct, found, tmp_path, capsys):
 def test_uncertain_names_are_said_with_the_others(ct, found, tmp_path, capsys):
     found("L1", "L2", sacrum=True, probability=0.6, others={"L1": 0.3, "L3": 0.1})
     find(Request(input=ct, output=tmp_path / "a.csv"))
+    vertebrae, _ = vertebrae_from_points(tmp_path / "a.csv", read_geometry(ct))
+    assert all("uncertain" in v.flags for v in vertebrae)
     said = capsys.readouterr().out
     assert "L1 to L2, and the sacrum below" in said
     assert "the lowest one is L2 with 60% (L1 30%, L3 10%)" in said
@@ -79,6 +84,7 @@ def test_a_given_lowest_level_is_handed_on_and_is_certain(ct, found, tmp_path, c
     asked = found("L1", "L2", probability=0.6)
     find(Request(input=ct, output=tmp_path / "a.csv", lowest="L2"))
     assert asked == [(str(ct), "L2")]
+    assert "uncertain" not in (tmp_path / "a.csv").read_text()
     assert "uncertain" not in capsys.readouterr().out
 
 
@@ -115,3 +121,87 @@ def test_a_ct_without_a_sign_of_a_spine_is_refused_by_the_whole_way(ct, tmp_path
     with pytest.raises(UserError, match=r"no spine was found .* --points"):
         find(Request(input=ct, output=tmp_path / "points.csv"))
     assert np.array([p.name != "points.csv" for p in tmp_path.iterdir()]).all()
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def predicted(ct, checkpoints, monkeypatch):
+    """Predicts the CT with found vertebrae; no pictures of the results."""
+    monkeypatch.setattr("vfseg.report.case.draw_case", lambda *_: None)
+
+    def run(output, **changes):
+        asked = {"input": ct, "output": output, "model": checkpoints, "vertebrae": FIND} | changes
+        predict(Request(**asked))
+
+    return run
+
+
+def maps(folder):
+    return {name: (folder / name).read_bytes() for name in ("probability.nii.gz", "mask.nii.gz")}
+
+
+def test_a_prediction_with_found_vertebrae_is_that_with_their_points(
+    ct, found, predicted, tmp_path, capsys
+):
+    found("L1", "L2", probability=0.6, others={"L3": 0.4})
+    predicted(tmp_path / "a")
+    said = capsys.readouterr().out
+    assert "experimental: 2 vertebrae found, L1 to L2" in said
+    assert "the names are uncertain" in said
+    assert "points.csv: calls the names of L1, L2 uncertain" in said
+    assert (tmp_path / "a" / "points.png").stat().st_size > 1000
+    _, rows = read_table(tmp_path / "a" / "vertebrae.csv")
+    assert [row.cells["level"] for row in rows] == ["L1", "L2"]
+    assert all("uncertain" in row.cells["flags"].split() for row in rows)
+    predicted(tmp_path / "b", vertebrae=None, points=tmp_path / "a" / "points.csv")
+    assert maps(tmp_path / "a") == maps(tmp_path / "b")
+
+
+def test_points_that_stand_are_taken_and_replaced_where_that_is_asked_for(
+    found, predicted, tmp_path, capsys
+):
+    asked = found("L1", "L2")
+    (tmp_path / "out").mkdir()
+    find(Request(input=tmp_path / "case_ct.nii.gz", output=tmp_path / "out" / "points.csv"))
+    mended = (tmp_path / "out" / "points.csv").read_text().replace("L2", "L3").replace("L1", "L2")
+    (tmp_path / "out" / "points.csv").write_text(mended)
+    with pytest.raises(UserError, match=r"--lowest L1: .* stands already and ends on L3"):
+        predicted(tmp_path / "out", lowest="L1")
+    predicted(tmp_path / "out", lowest="L3")
+    assert "stands and is taken" in capsys.readouterr().out
+    assert (tmp_path / "out" / "points.csv").read_text() == mended
+    assert len(asked) == 1
+    predicted(tmp_path / "out", lowest="L2", overwrite=True)
+    assert "L3" not in (tmp_path / "out" / "points.csv").read_text()
+    assert asked[1] == (str(tmp_path / "case_ct.nii.gz"), "L2")
+
+
+def test_what_the_localiser_refuses_leaves_no_results(predicted, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise UserError("no spine was found that can be trusted")
+
+    monkeypatch.setattr(weights, "read_weights", lambda: None)
+    monkeypatch.setattr(finding, "find_vertebrae", refuse)
+    with pytest.raises(UserError, match="no spine was found"):
+        predicted(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"vertebrae": FIND, "lowest": "l5"}, "--lowest l5: no vertebra"),
+        ({"vertebrae": AUTO, "lowest": "L5"}, "--lowest L5: goes with --vertebrae find"),
+        ({"points": FIND, "lowest": "L5"}, "--lowest L5: goes with --vertebrae find"),
+        ({"vertebrae": FIND, "lowest": "L5", "folder": True}, "nothing of the many CTs"),
+    ],
+)
+def test_a_lowest_level_that_has_no_use_is_refused(ct, tmp_path, changes, said):
+    changes = dict(changes)
+    asked = tmp_path if changes.pop("folder", False) else ct
+    with pytest.raises(UserError, match=said):
+        check_lowest(Request(input=asked, output=tmp_path / "out", **changes))

@@ -159,6 +159,15 @@ def test_a_body_at_the_edge_is_cut_and_says_so(tmp_path):
     assert found[0].stop[0] == grid.shape[0]
 
 
+def test_names_that_the_file_calls_uncertain_are_flagged(tmp_path):
+    path = tmp_path / "points.csv"
+    rows = "L1,0,0,40,0.9,uncertain\nL2,0,0,5,0.9,\nL3,0,0,-30\n"
+    path.write_text("level,x,y,z,confidence,flags\n" + rows)
+    found, notes = vertebrae_from_points(path, geometry())
+    assert [v.flags for v in found] == [("uncertain",), (), ()]
+    assert notes == ("points.csv: calls the names of L1 uncertain",)
+
+
 def test_what_is_no_level_of_t4_to_l5_is_left_out_and_named(tmp_path):
     _, notes = vertebrae_from_points(csv_file(tmp_path, PLACES | {"L6": (0, 0, -60)}), geometry())
     assert notes == ("points.csv: L6 left out: not among T4 to L5",)

@@ -49,6 +49,11 @@ def test_a_vertebra_that_needs_a_look_gets_one_sentence():
     ]
 
 
+def test_an_uncertain_name_is_said_to_be_one():
+    (line,) = said([vertebra("L1", flags="cut uncertain", map_ml=0.2, **LIKELY, **MEASURED)])
+    assert line.startswith("L1 (name uncertain): fracture likely (0.93).")
+
+
 @pytest.mark.parametrize(
     ("cells", "lesions", "words"),
     [

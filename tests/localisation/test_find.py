@@ -7,10 +7,10 @@ import pytest
 
 from tests.localisation.test_chain import joined, spine
 from vfseg.data.geometry import geometry_from
-from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.localisation import find
 from vfseg.localisation.find import find_vertebrae
+from vfseg.localisation.heat import CoarseCt
 from vfseg.localisation.levels import NAMES
 from vfseg.localisation.peaks import Peaks
 
@@ -22,7 +22,7 @@ def seen(monkeypatch):
     """Has the network see given peaks."""
 
     def give(peaks):
-        monkeypatch.setattr(find, "see", lambda ct, params: (None, None, ORIGIN))
+        monkeypatch.setattr(find, "see", lambda ct, params: (None, None))
         monkeypatch.setattr(find, "peaks_of", lambda heat, level: peaks)
 
     return give
@@ -32,8 +32,7 @@ def ct(shape=(30, 40, 50), spacing=(0.8, 0.9, 2.5), first=(-20.0, 30.0, 700.0)):
     """A CT stored LPS, so that every axis but the last runs the other way in RAS+."""
     affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
     affine[:3, 3] = first
-    geometry = geometry_from(shape, affine)
-    return Volume(np.zeros(geometry.shape, np.int16), geometry)
+    return CoarseCt(np.zeros((2, 2, 2), np.float32), ORIGIN, geometry_from(shape, affine))
 
 
 def above_zero(peaks):

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from vfseg.localisation import samples
 from vfseg.localisation.coarse import CELL, KEPT_MM, CoarseCase
 from vfseg.localisation.levels import NAMES, class_of
-from vfseg.localisation.samples import SHAPE, draw_sample
+from vfseg.localisation.samples import HEAT_MM, SHAPE, draw_sample
+from vfseg.synthesis.phantom.tissue import AIR
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +76,41 @@ def test_equal_seeds_give_equal_pieces(balls):
     one, other = (draw_sample(np.random.default_rng(3), [balls]) for _ in range(2))
     for a, b in zip(one, other):
         np.testing.assert_array_equal(a, b)
+
+
+def always(monkeypatch, **shares):
+    """Has every piece, or none, be of a kind."""
+    for name in ("FRONT", "SHORT", "METAL"):
+        monkeypatch.setattr(samples, name, shares.get(name, 0.0))
+
+
+def drawn(case, number=10):
+    return [draw_sample(np.random.default_rng(seed), [case]) for seed in range(number)]
+
+
+def test_pieces_in_front_of_the_spine_teach_that_nothing_is_there(balls, monkeypatch):
+    always(monkeypatch)
+    usual = sum((sample.heat > 0.9).any() for sample in drawn(balls))
+    always(monkeypatch, FRONT=1.0)
+    front = drawn(balls)
+    assert sum((sample.heat > 0.9).any() for sample in front) <= usual / 3
+    assert np.mean([sample.weight.mean() for sample in front]) > 0.5
+
+
+def test_a_short_field_shows_a_few_vertebrae(balls, monkeypatch):
+    always(monkeypatch, SHORT=1.0)
+    for sample in drawn(balls, 6):
+        in_view = (sample.hu != AIR).any((1, 2)).sum()
+        assert in_view < 38  # voxels of 4 mm: 15 cm
+
+
+def test_screws_lie_beside_the_middles_and_the_targets_stay(balls, monkeypatch):
+    always(monkeypatch, METAL=1.0)
+    seen = 0
+    for sample in drawn(balls):
+        metal = sample.hu > 1600  # bone has 600 HU, and with gain and noise half as much more
+        seen += metal.any()
+        # A rod of up to 4 mm radius, 11 mm aside, leaves 7 mm to the middle, less half a voxel.
+        nearest = np.exp(-0.5 * (5 / HEAT_MM) ** 2)
+        assert sample.heat[metal].max(initial=0) <= nearest
+    assert seen >= 5

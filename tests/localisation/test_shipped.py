@@ -8,6 +8,7 @@ from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.localisation.coarse import KEPT_MM
 from vfseg.localisation.find import find_vertebrae
+from vfseg.localisation.heat import coarsened
 from vfseg.localisation.synthetic import draw_case
 from vfseg.localisation.weights import SHIPPED, read_weights
 
@@ -27,7 +28,7 @@ def test_the_lower_spine_of_a_drawn_patient_is_found_and_named(params):
     case = draw_case(np.random.SeedSequence((99, 1)), "unseen")
     top, bottom = case.points["T11"][0] + 6, case.points["S1"][0] - 30
     hu = case.hu[round(bottom) : round(top), :64, 24:-24]
-    found = find_vertebrae(volume(hu), params, "unseen", lowest="L5")
+    found = find_vertebrae(coarsened(volume(hu)), params, "unseen", lowest="L5")
     wanted = {v.level: v.place[::-1] for v in found.wanted}
     for level in ("T12", "L1", "L2", "L3", "L4", "L5"):
         true = (case.points[level] - [round(bottom), 0, 24]) * KEPT_MM
@@ -37,7 +38,7 @@ def test_the_lower_spine_of_a_drawn_patient_is_found_and_named(params):
 def test_noise_is_no_spine(params):
     hu = np.random.default_rng(0).normal(40, 60, (64, 32, 32)).astype(np.int16)
     with pytest.raises(UserError, match="no spine"):
-        find_vertebrae(volume(hu), params, "noise")
+        find_vertebrae(coarsened(volume(hu)), params, "noise")
 
 
 def test_the_weights_are_small():

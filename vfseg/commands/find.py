@@ -1,17 +1,26 @@
 """Mode `find`: the vertebrae of a CT from the CT alone, as a file of points to be looked at."""
 
+import dataclasses
+from pathlib import Path
 from shlex import quote
 
-from vfseg.commands.request import Request, size_of
+from tqdm import tqdm
+
+from vfseg.commands.request import Request, check_lowest, size_of
+from vfseg.data.cases import Case
 from vfseg.data.discovery import case_of_ct
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.levels import LEVELS
+from vfseg.data.points import UNCERTAIN
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError, quantity
-from vfseg.files import write_table
+from vfseg.files import read_table, write_table
 
-COLUMNS = ("level", "x", "y", "z", "confidence")
-"""Columns of the file: those of `--points`, and how sure each place is."""
+COLUMNS = ("level", "x", "y", "z", "confidence", "flags")
+"""Columns of the file: those of `--points`, how sure each place is, and whether its name is."""
+
+FOUND, FOUND_PICTURE = "points.csv", "points.png"
+"""Found vertebrae beside the results of a CT, and the picture of them."""
 
 
 def find(request: Request) -> None:
@@ -22,36 +31,88 @@ def find(request: Request) -> None:
             cannot be written; nothing is found that can be trusted; an unknown lowest level.
     """
     path = request.new_file(".csv", "a file of points")
-    from vfseg.localisation.find import SURE, find_vertebrae  # seconds, in which it may be refused
-    from vfseg.localisation.levels import NAMES
-    from vfseg.localisation.weights import read_weights
-
-    lowest = request.lowest
-    if lowest is not None and lowest not in NAMES[:-1]:
-        raise UserError(f"--lowest {lowest}: no vertebra. Name one of {NAMES[0]} to {NAMES[-2]}.")
+    check_lowest(request)
     case = case_of_ct(request.input)
     print(f"{case.ct}: {size_of(read_geometry(case.ct))}", flush=True)
-    found = find_vertebrae(read_hounsfield(case.ct), read_weights(), str(case.ct), lowest)
+    _write_found(case, request.lowest, path)
+    ct, points, picture = (quote(str(p)) for p in (case.ct, path, path.with_suffix(".png")))
+    print(f"written: {path}. Look at it before it is used:")
+    print(f"  vfseg show {ct} --points {points} -o {picture}")
+    print(f"  vfseg predict {ct} --points {points} -o out")
+
+
+def with_found(case: Case, request: Request, folder: Path) -> Case:
+    """The case with points in the folder of its results: found now, or as they stand.
+
+    Points that stand, which a person may have mended, are replaced where results are.
+
+    Args:
+        case: whose vertebrae nothing names.
+        request: that asks for them.
+        folder: of the results.
+
+    Raises:
+        UserError: as in `find`; the points that stand end on another level than the lowest one
+            that is asked for.
+    """
+    path = folder / FOUND
+    stands = path.exists() and not request.overwrite
+    if stands:
+        _check_stands(path, request.lowest)
+    else:
+        _write_found(case, request.lowest, path)
+    with tqdm.external_write_mode():  # of the cases
+        print(f"{path}: {'stands and is taken; --overwrite finds anew' if stands else 'written'}")
+    return dataclasses.replace(case, points=path)
+
+
+def _check_stands(path: Path, lowest: str | None) -> None:
+    """Refuses points that stand where they contradict what the user knows."""
+    if lowest is None:
+        return
+    levels = [row.cells.get("level", "") for row in read_table(path, "file of points")[1]]
+    if levels[-1:] != [lowest]:
+        raise UserError(
+            f"--lowest {lowest}: {path} stands already and ends on {(levels or ['nothing'])[-1]}. "
+            "--overwrite finds anew; --points takes the file as it is."
+        )
+
+
+def _write_found(case: Case, lowest: str | None, path: Path) -> None:
+    """Finds the vertebrae of a CT, says what they are, and writes those of T4 to L5.
+
+    Raises:
+        UserError: nothing is found that can be trusted, or none of T4 to L5.
+    """
+    # Seconds, in which a CT may already be refused.
+    from vfseg.localisation.find import SURE, find_vertebrae
+    from vfseg.localisation.heat import coarsened
+    from vfseg.localisation.weights import read_weights
+
+    small = coarsened(read_hounsfield(case.ct))  # the CT itself is not kept
+    found = find_vertebrae(small, read_weights(), str(case.ct), lowest)
     names = [v.level for v in found.vertebrae]
+    uncertain = lowest is None and found.probability < SURE
     below = ", and the sacrum below" if found.sacrum else ""
-    print(
-        f"experimental: {quantity(len(names), 'vertebra', 'vertebrae')} found, {names[0]} to "
-        f"{names[-1]}{below}"
-    )
-    if lowest is None and found.probability < SURE:
+    number = quantity(len(names), "vertebra", "vertebrae")
+    lines = [f"experimental: {number} found, {names[0]} to {names[-1]}{below}"]
+    if uncertain:
         others = ", ".join(f"{name} {share:.0%}" for name, share in found.others.items())
-        print(
+        lines.append(
             f"the names are uncertain: the lowest one is {names[-1]} with {found.probability:.0%}"
             f"{f' ({others})' * bool(others)}. Look at the picture; --lowest NAME settles it"
         )
+    with tqdm.external_write_mode():
+        print("\n".join(lines))
     rows = [
-        {"level": v.level, **dict(zip("xyz", v.place)), "confidence": v.confidence}
+        {
+            "level": v.level,
+            **dict(zip("xyz", v.place)),
+            "confidence": v.confidence,
+            "flags": UNCERTAIN if uncertain else "",
+        }
         for v in found.wanted
     ]
     if not rows:
         raise UserError(f"{case.ct}: none of {LEVELS[0]} to {LEVELS[-1]} is among them.")
     write_table(path, rows, COLUMNS)
-    ct, points, picture = (quote(str(p)) for p in (case.ct, path, path.with_suffix(".png")))
-    print(f"written: {path}. Look at it before it is used:")
-    print(f"  vfseg show {ct} --points {points} -o {picture}")
-    print(f"  vfseg predict {ct} --points {points} -o out")

@@ -50,13 +50,18 @@ WORKDIR = _string("workdir", None, "where results go; default runs/NAME")
 DATA = _string("data", None, "cohorts and store, for runs to share; default the workdir")
 INPUT = _string("input", None, "predict: the CT (NIfTI file, DICOM folder) or a folder of cases")
 VERTEBRAE = _string(
-    "vertebrae", None, "predict: label map of the vertebrae (file, or folder of masks), or auto"
+    "vertebrae",
+    None,
+    "predict: label map of the vertebrae (file, or folder of masks); auto (TotalSegmentator makes "
+    "one); or find (experimental: found from the CT alone)",
 )
 BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
 POINTS = _string(
     "points", None, "predict: middles of the bodies, *_ctd.json or CSV of level,x,y,z in RAS mm"
 )
-LOWEST = _string("lowest", None, "find: level of the lowest vertebra in view, such as L3")
+LOWEST = _string(
+    "lowest", None, "find, predict: level of the lowest vertebra that is found, such as L3"
+)
 SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; else by anatomy")
 INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
 CHECKPOINT = _string(
@@ -237,7 +242,7 @@ def check() -> None:
     for holder, modes in (
         (INPUT, CT_MODES),
         *((holder, ("predict", "show")) for holder in (VERTEBRAE, BOXES, POINTS)),
-        (LOWEST, ("find",)),
+        (LOWEST, ("find", "predict")),
         (CHECKPOINT, ("predict", "export")),
         *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
         (OUTPUT, (*CT_MODES, "plan", "ship", "export")),

@@ -11,12 +11,22 @@ from tqdm import tqdm
 from vfseg import RESEARCH_USE, processes
 from vfseg.commands.case_result import (
     TAKES_LESS,
+    CaseResult,
     draw,
     finish_dicom,
     list_vertebrae,
     predict_maps,
 )
-from vfseg.commands.request import AUTO, Request, cases_of, check_dicom, without_vertebrae
+from vfseg.commands.find import FOUND, FOUND_PICTURE, with_found
+from vfseg.commands.request import (
+    AUTO,
+    FIND,
+    Request,
+    cases_of,
+    check_dicom,
+    check_lowest,
+    without_vertebrae,
+)
 from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
@@ -62,6 +72,7 @@ def predict(request: Request) -> None:
             "--output for a folder of cases."
         )
     check_dicom(request, cases)
+    check_lowest(request)
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
     if processes.is_first():
         make_sure_of(request.output)
@@ -188,9 +199,11 @@ def _is_done(folder: Path, request: Request) -> bool:
 
 
 def _with_vertebrae(case: Case, request: Request, directory: Path) -> Case:
-    """The case with a label map or boxes; TotalSegmentator makes a map where it is asked to."""
+    """The case with a label map, boxes or points, which are made where that is asked for."""
     if any((case.vertebrae, case.boxes, case.points)):
         return case
+    if request.vertebrae == FIND:
+        return with_found(case, request, directory)
     if request.vertebrae != AUTO:
         raise without_vertebrae(case)
     made = directory / "vertebrae.nii.gz"
@@ -213,6 +226,8 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
     source = open_source(case.ct) if request.dicom else None
     result = predict_maps(case, model, request.reading, output, everywhere=request.everywhere)
     draw(result, output)
+    if case.points == output / FOUND:
+        _draw_found(result, output / FOUND_PICTURE)
     with tqdm.external_write_mode():
         _print(case, result.found, result.listed, output, everywhere=request.everywhere)
     if source is not None:
@@ -226,6 +241,15 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
                 f"as DICOM, with name and number of the patient: {(output / DICOM_REPORT).parent}"
             )
     list_vertebrae(result, output)
+
+
+def _draw_found(result: CaseResult, path: Path) -> None:
+    """Draws where vertebrae were found, as `show` does: so far nobody looked."""
+    from vfseg.drawing.understood import draw_understood  # a second, in which it may be refused
+
+    draw_understood(result.case.case_id, result.found.ct, result.found.spine, path)
+    with tqdm.external_write_mode():
+        print(f"{path}: look whether the vertebrae are right; --points takes mended ones")
 
 
 def _print(

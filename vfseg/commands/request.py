@@ -14,10 +14,16 @@ from vfseg.data.spine import SpineReading, check_grid
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError, quantity
 from vfseg.files import check_new_file, make_sure_of
+from vfseg.localisation.levels import NAMES
 from vfseg.report.dicom_source import check_dicom_can_be_made
 
 AUTO = Path("auto")
 """In place of a label map: TotalSegmentator makes one."""
+
+FIND = Path("find")
+"""In place of a label map: the vertebrae are found from the CT alone."""
+
+_MADE = (AUTO, FIND)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +33,8 @@ class Request:
     Attributes:
         input: a CT (see `read_ct`) or a folder of cases (see `find_cases`).
         output: folder of the results of one CT, or of a folder for each case; a picture.
-        vertebrae: label map of the one CT, or `AUTO` for every CT that has neither map nor boxes.
+        vertebrae: label map of the one CT, or `AUTO` or `FIND` for every CT that has neither map
+            nor boxes.
         boxes: box file of the one CT.
         points: middles of the vertebral bodies of the one CT, see `read_points`.
         lowest: level of the lowest vertebra in view, where vertebrae are to be found.
@@ -100,16 +107,36 @@ def check_dicom(request: Request, cases: Sequence[Case]) -> None:
         )
 
 
+def check_lowest(request: Request) -> None:
+    """Refuses a lowest vertebra that none is, or whose name has no use.
+
+    Raises:
+        UserError: its name is unknown; the vertebrae are named otherwise; there are many CTs.
+    """
+    lowest = request.lowest
+    if lowest is None:
+        return
+    if lowest not in NAMES[:-1]:
+        raise UserError(f"--lowest {lowest}: no vertebra. Name one of {NAMES[0]} to {NAMES[-2]}.")
+    if request.vertebrae not in (None, FIND) or request.boxes or request.points:
+        raise UserError(f"--lowest {lowest}: goes with --vertebrae {FIND}. Leave out one of them.")
+    if _holds_cases(_reachable(request.input)):
+        raise UserError(
+            f"--lowest {lowest}: says nothing of the many CTs of {request.input}. Name one CT."
+        )
+
+
 def look_at(request: Request) -> None:
     """Says what will be predicted, and refuses what is wrong as far as headers tell.
 
     Raises:
         UserError: as `cases_of`, for one CT; a label map on another grid; an output that cannot be
-            written.
+            written; as `check_lowest`.
     """
+    check_lowest(request)
     if _named_case(request) is None and _holds_cases(_reachable(request.input)):
         print(f"{request.input}: looking for cases", flush=True)
-    elif request.vertebrae == AUTO:
+    elif request.vertebrae in _MADE:
         print(f"{request.input}: {size_of(read_geometry(request.input))}", flush=True)
     else:
         case = asked_case(request)
@@ -128,7 +155,7 @@ def asked_case(request: Request) -> Case:
     case = _named_case(request)
     if case is not None:
         return case
-    if request.vertebrae == AUTO or _holds_cases(_reachable(request.input)):
+    if request.vertebrae in _MADE or _holds_cases(_reachable(request.input)):
         raise UserError(
             f"{request.input}: name one CT, and its vertebrae with --vertebrae, --boxes or "
             "--points."
@@ -142,7 +169,7 @@ def without_vertebrae(case: Case) -> UserError:
     """What to say of a CT of which nothing tells where its vertebrae are."""
     return UserError(
         f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE, --points "
-        "FILE, or --vertebrae auto (TotalSegmentator)."
+        "FILE, --vertebrae auto (TotalSegmentator), or --vertebrae find (experimental)."
     )
 
 
@@ -185,7 +212,7 @@ def _named_case(request: Request) -> Case | None:
             f"{' and '.join(named)}: {'both name' if len(named) == 2 else 'all name'} the "
             "vertebrae. Give one of them."
         )
-    if not named or request.vertebrae == AUTO:
+    if not named or request.vertebrae in _MADE:
         return None
     files = {name.lstrip("-"): _reachable(path) for name, path in named.items()}
     return case_of_ct(_reachable(request.input), **files)

@@ -51,8 +51,8 @@ COMMANDS = {
             "CT --vertebrae LABELS -o OUT",
             "vfseg predict ct.nii.gz --vertebrae labels.nii.gz -o out",
             (
-                *(*_CT, "output", "checkpoint", "workdir", "overwrite", "everywhere", "dicom"),
-                *("follow_links", *_TOGETHER),
+                *(*_CT, "lowest", "output", "checkpoint", "workdir", "overwrite", "everywhere"),
+                *("dicom", "follow_links", *_TOGETHER),
             ),
             takes="input",
         ),

@@ -3,7 +3,7 @@
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ _AXES = {"S": (0, 1), "I": (0, -1), "A": (1, 1), "P": (1, -1), "R": (2, 1), "L":
 _ISOTROPIC = re.compile(r"(?<![a-z])iso[_-]ctd$")  # VerSe's on a grid of 1 mm
 _ROUNDED_MM, _ROUNDED_VOXELS = 0.006, 1.0  # as far as files round what they say of their grid
 _COLUMNS = ("level", "x", "y", "z")
+
+UNCERTAIN = "uncertain"
+"""Flag of a vertebra whose name is, in the column `flags` of a CSV file and in all results."""
+
 _FORMS = (
     "Give VerSe's or SPINEPS's *_ctd.json, or a CSV whose first line is level,x,y,z and each other "
     "one a level (T4 to L5) and the middle of its body in mm, in the world of NIfTI (RAS+)."
@@ -41,24 +45,30 @@ def vertebrae_from_points(
     A `.json` file has the centroids of VerSe, SPINEPS and TPTBox: first the axes, then an id of
     VerSe and voxel indices for each vertebra, on the grid of the CT seen along those axes. Where it
     says what grid that is (`zoom`, `shape`; `*_iso-ctd.json` is of 1 mm), it must be the CT's. Any
-    other file is CSV: a level, and x, y, z in mm.
+    other file is CSV: a level, and x, y, z in mm; a column `flags` may call names `UNCERTAIN`.
 
     The box of a vertebra holds a body of usual size (`BODY_MM`) around its point, turned as the
     line through the neighbouring points is, and a margin (`BOX_MARGIN_MM`), but not the arch. What
-    leaves the volume is cut off, and a body that does is flagged "cut".
+    leaves the volume is cut off, and a body that does is flagged "cut"; a name that the file calls
+    uncertain is flagged so.
 
     Raises:
         UserError: the file cannot be read, or is of another form or grid; a level twice, out of
             order, or outside the volume; none of T4 to L5.
     """
     path = Path(path)
-    read = _of_json if path.suffix.lower() == ".json" else _of_csv
-    places = read(path, geometry)
+    if path.suffix.lower() == ".json":
+        places, uncertain = _of_json(path, geometry), frozenset[str]()
+    else:
+        places, uncertain = _of_csv(path, geometry)
     if not any(level in LEVELS for level in places):
         raise UserError(f"{path}: no point of T4 to L5. {_FORMS}")
     other = [level for level in places if level not in LEVELS]
     notes = tuple(f"{path.name}: {level} left out: not among T4 to L5" for level in other)
     known = {level: places[level] for level in LEVELS if level in places}
+    unsure = [level for level in known if level in uncertain]
+    if unsure:
+        notes += (f"{path.name}: calls the names of {', '.join(unsure)} uncertain",)
     for level, place in known.items():
         if not all(-0.5 <= at < size - 0.5 for at, size in zip(place, geometry.shape)):
             where = ", ".join(f"{at:.0f}" for at in apply_affine(geometry.affine, place))
@@ -68,7 +78,7 @@ def vertebrae_from_points(
                 "writes LPS: there x and y have the other sign)."
             )
     _check_order(path, {k: apply_affine(geometry.affine, place) for k, place in known.items()})
-    return tuple(_vertebrae(known, geometry)), notes
+    return tuple(_vertebrae(known, geometry, uncertain)), notes
 
 
 def _of_json(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
@@ -123,8 +133,8 @@ def _check_grid(
         )
 
 
-def _of_csv(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
-    """Canonical voxel of each point of a CSV file of millimetres."""
+def _of_csv(path: Path, geometry: Geometry) -> tuple[dict[str, np.ndarray], frozenset[str]]:
+    """Canonical voxel of each point of a CSV file of mm, and the levels that it calls uncertain."""
     columns, rows = read_table(path, "file of points")
     columns = [column.lower() for column in columns]
     if columns[:4] != list(_COLUMNS):
@@ -132,6 +142,7 @@ def _of_csv(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
     to_index = np.linalg.inv(geometry.affine)
     known = set(SPINE_IDS["verse"].values())
     places: dict[str, np.ndarray] = {}
+    uncertain = set()
     for line, row, _ in rows:
         level, *cells = list(row.values())[:4]
         if level not in known:
@@ -143,7 +154,9 @@ def _of_csv(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
         if not np.isfinite(point).all():
             raise UserError(f"{path}: line {line}: {cells} are not three numbers of mm. Mend it.")
         _put(path, places, level, apply_affine(to_index, point))
-    return places
+        if UNCERTAIN in row.get("flags", "").split():
+            uncertain.add(level)
+    return places, frozenset(uncertain)
 
 
 def _put(path: Path, places: dict[str, np.ndarray], level: str, place: np.ndarray) -> None:
@@ -165,8 +178,10 @@ def _check_order(path: Path, centres: Mapping[str, np.ndarray]) -> None:
             )
 
 
-def _vertebrae(places: Mapping[str, np.ndarray], geometry: Geometry) -> Iterator[Vertebra]:
-    """A vertebra around each canonical voxel; levels cranial to caudal."""
+def _vertebrae(
+    places: Mapping[str, np.ndarray], geometry: Geometry, uncertain: Collection[str]
+) -> Iterator[Vertebra]:
+    """A vertebra around each canonical voxel; levels cranial to caudal, some of them uncertain."""
     centres = apply_affine(geometry.affine, np.array(list(places.values())))
     to_index = np.linalg.inv(geometry.affine[:3, :3])
     voxel_ml = float(abs(np.linalg.det(geometry.affine[:3, :3]))) / 1000
@@ -179,7 +194,7 @@ def _vertebrae(places: Mapping[str, np.ndarray], geometry: Geometry) -> Iterator
         stop = np.clip(np.floor(place + reach) + 1, start + 1, geometry.shape).astype(int)
         cut = (place - body < -0.5).any() or (place + body > np.array(geometry.shape) - 0.5).any()
         voxels = int(np.prod(stop - start))
-        flags = ("cut",) if cut else ()
+        flags = (*(["cut"] if cut else ()), *([UNCERTAIN] if level in uncertain else ()))
         yield Vertebra(
             *(level, 0, triple(start), triple(stop), place, voxels, voxels * voxel_ml, flags)
         )

@@ -66,10 +66,11 @@ def vertebra_rows(
     `verdict`, `probability` and `why` join the evidence of map and heights, see `verdict`; they are
     empty where validation could fit no rule.
 
-    `flags` are "cut", "fragment" and "transitional" (beside a T13 or an L6, so that its level may
-    be counted otherwise). `disagreement` is "heights" where only they say fracture, "map" where
-    only it does, and only where the interval of the loss lies on one side of 20 %: a fresh fracture
-    need not have lost height, an old one need not be seen by a map that learnt fresh ones.
+    `flags` are "cut", "fragment", "transitional" (beside a T13 or an L6, so that its level may be
+    counted otherwise) and "uncertain" (its name, see `vertebrae_from_points`). `disagreement` is
+    "heights" where only they say fracture, "map" where only it does, and only where the interval of
+    the loss lies on one side of 20 %: a fresh fracture need not have lost height, an old one need
+    not be seen by a map that learnt fresh ones.
 
     Args:
         case_id: name of the case.

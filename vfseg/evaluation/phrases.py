@@ -11,6 +11,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "{level}: {answer}{probability}. {heights}; {map}.",
         "{level}：{answer}{probability}。{heights}、{map}。",
     ),
+    "name uncertain": ("{level} (name uncertain)", "{level}（レベル不確実）"),
     "probability of it": (" ({probability:.2f})", "（{probability:.2f}）"),
     "no vertebra asks": (
         "No sign of a fracture in {count} vertebrae.",
@@ -59,6 +60,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "cut": ("cut", "撮影範囲外に続く"),
     "fragment": ("fragment", "一部のみ"),
     "transitional": ("transitional", "移行椎の可能性"),
+    "uncertain": ("name uncertain", "レベル不確実"),
     "no label map": ("no label map", "ラベルマップなし"),
     "only a fragment is labelled": ("only a fragment is labelled", "一部のみがラベルされている"),
     "cut by the border of the CT": ("cut by the border of the CT", "CT の端で切れている"),

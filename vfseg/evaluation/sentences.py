@@ -7,6 +7,7 @@ upper endplate.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from vfseg.data.points import UNCERTAIN
 from vfseg.evaluation.findings import LISTED_ML
 from vfseg.evaluation.heights import SITES
 from vfseg.evaluation.phrases import phrase
@@ -71,11 +72,13 @@ def asks(row: Mapping[str, Any]) -> bool:
 
 
 def _sentence(row: Mapping[str, Any], lesions: Rows, language: str) -> str:
-    known = row["probability"]
+    known, level = row["probability"], row["level"]
+    if UNCERTAIN in row["flags"].split():
+        level = phrase(language, "name uncertain", level=level)
     return phrase(
         language,
         "sentence",
-        level=row["level"],
+        level=level,
         answer=phrase(language, answer_of(row)),
         probability=""
         if known is None

@@ -17,7 +17,7 @@ SPACING_MM = 4.0
 CELL = 2
 """Voxels of a cell along each axis: the network computes in cells of 8 mm."""
 
-_SLAB = 16
+_SLAB = 4  # voxels along d: of slices of 0.4 mm it takes 60, whose copies are the peak of memory
 
 
 @dataclass(frozen=True, eq=False)

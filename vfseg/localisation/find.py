@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from nibabel.affines import apply_affine
 
+from vfseg.data.geometry import Geometry
 from vfseg.data.levels import LEVELS
-from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.localisation.chain import Chain, best_chain, named_from
-from vfseg.localisation.heat import see
+from vfseg.localisation.heat import CoarseCt, see
 from vfseg.localisation.levels import NAMES
 from vfseg.localisation.peaks import Peaks, peaks_of
 
@@ -75,18 +75,20 @@ class SeenSpine:
         peaks: of the whole CT.
         chain: the best one.
         origin: [3] mm from the middle of the CT's first voxel to that from which peaks are counted.
+        geometry: of the CT.
     """
 
     peaks: Peaks
     chain: Chain
     origin: np.ndarray
+    geometry: Geometry
 
 
-def find_vertebrae(ct: Volume, params: Any, name: str, lowest: str | None = None) -> Found:
+def find_vertebrae(ct: CoarseCt, params: Any, name: str, lowest: str | None = None) -> Found:
     """Finds the vertebrae of a CT.
 
     Args:
-        ct: HU.
+        ct: see `coarsened`.
         params: of `Localiser`, see `read_weights`.
         name: of the CT, for messages.
         lowest: level of the lowest vertebra that is found, where the user knows it.
@@ -94,17 +96,16 @@ def find_vertebrae(ct: Volume, params: Any, name: str, lowest: str | None = None
     Raises:
         UserError: as in `see_spine` and `name_spine`.
     """
-    return name_spine(ct, see_spine(ct, params, name), name, lowest)
+    return name_spine(see_spine(ct, params, name), name, lowest)
 
 
-def see_spine(ct: Volume, params: Any, name: str) -> SeenSpine:
+def see_spine(ct: CoarseCt, params: Any, name: str) -> SeenSpine:
     """Finds the spine of a CT; arguments as in `find_vertebrae`.
 
     Raises:
         UserError: there is none that can be trusted, or there are two.
     """
-    heat, level, origin = see(ct, params)
-    peaks = peaks_of(heat, level)
+    peaks = peaks_of(*see(ct, params))
     chain = best_chain(peaks)
     if chain is None or peaks.heights[chain.members].sum() < TRUSTED:
         raise UserError(f"{name}: no spine was found that can be trusted. {_REMEDY}")
@@ -112,10 +113,10 @@ def see_spine(ct: Volume, params: Any, name: str) -> SeenSpine:
     second = best_chain(rest)
     if second is not None and rest.heights[second.members].sum() > SECOND:
         raise UserError(f"{name}: two spines were found, side by side. {_REMEDY}")
-    return SeenSpine(peaks, chain, origin)
+    return SeenSpine(peaks, chain, ct.origin, ct.geometry)
 
 
-def name_spine(ct: Volume, spine: SeenSpine, name: str, lowest: str | None) -> Found:
+def name_spine(spine: SeenSpine, name: str, lowest: str | None) -> Found:
     """Names a spine; arguments as in `find_vertebrae`.
 
     Raises:
@@ -127,10 +128,10 @@ def name_spine(ct: Volume, spine: SeenSpine, name: str, lowest: str | None) -> F
             chain = named_from(chain, lowest)
         except ValueError as error:
             raise UserError(f"{name}: --lowest {lowest}: {error}. Check the name.") from error
-    voxels = (peaks.places[chain.members] + spine.origin) / ct.voxel_spacing
+    voxels = (peaks.places[chain.members] + spine.origin) / spine.geometry.voxel_spacing
     found = []
     for level, place, height in zip(
-        chain.names, apply_affine(ct.affine, voxels), peaks.heights[chain.members]
+        chain.names, apply_affine(spine.geometry.affine, voxels), peaks.heights[chain.members]
     ):
         x, y, z = (round(float(mm), 2) for mm in place)
         found.append(FoundVertebra(level, (x, y, z), round(float(height), 3)))

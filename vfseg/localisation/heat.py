@@ -1,11 +1,13 @@
 """The network over a whole CT: bounded memory, few shapes to compile."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
 from vfseg.data.box import Box, bounding_box, grown, is_empty, start_of, whole
+from vfseg.data.geometry import Geometry
 from vfseg.data.volume import Volume
 from vfseg.localisation.coarse import CELL, SPACING_MM, coarse
 from vfseg.localisation.network import DEEPEST, Localiser, windowed
@@ -22,24 +24,43 @@ def _run(params: Any, hu: jax.Array):
     return Localiser().apply({"params": params}, windowed(hu[None]))
 
 
-def see(ct: Volume, params: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class CoarseCt:
+    """A CT as the network looks at it: small, so that the CT itself need not be kept meanwhile.
+
+    Attributes:
+        hu: float32 `d h w`, voxels of `SPACING_MM`, what is not air with a margin.
+        origin: [3] mm from the middle of the CT's first voxel to that of the first one here.
+        geometry: of the CT.
+    """
+
+    hu: np.ndarray
+    origin: np.ndarray
+    geometry: Geometry
+
+
+def coarsened(ct: Volume) -> CoarseCt:
+    """A CT in HU on the coarse grid, cut to the patient."""
+    hu = coarse(ct.array, ct.voxel_spacing, SPACING_MM)
+    around = _around(hu)
+    origin = np.multiply(start_of(around), SPACING_MM)
+    return CoarseCt(hu[around].copy(), origin, ct.geometry)
+
+
+def see(ct: CoarseCt, params: Any) -> tuple[np.ndarray, np.ndarray]:
     """What the network says of a CT.
 
     Args:
-        ct: HU.
+        ct: as it is looked at.
         params: of `Localiser`.
 
     Returns:
-        Logits of the heat map, `d h w`, and of the levels, `d/2 h/2 w/2 classes`, on a grid of
-        `SPACING_MM` along the axes of the CT; and [3] mm from the middle of the CT's first voxel to
-        that of the grid's.
+        Logits of the heat map, `d h w`, and of the levels, `d/2 h/2 w/2 classes`, on the grid of
+        the coarse CT and beyond its far ends.
     """
-    hu = coarse(ct.array, ct.voxel_spacing, SPACING_MM)
-    around = _around(hu)
-    hu = hu[around]
-    d, h, w = (-(-n // _MULTIPLE) * _MULTIPLE for n in hu.shape)
+    d, h, w = (-(-n // _MULTIPLE) * _MULTIPLE for n in ct.hu.shape)
     hu = np.pad(
-        hu, [(0, n - m) for n, m in zip((d, h, w), hu.shape)], constant_values=np.float32(AIR)
+        ct.hu, [(0, n - m) for n, m in zip((d, h, w), ct.hu.shape)], constant_values=np.float32(AIR)
     )
     heats, levels = [], []
     first = 0
@@ -53,7 +74,7 @@ def see(ct: Volume, params: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if last == d:
             break
         first = last
-    return np.concatenate(heats), np.concatenate(levels), np.multiply(start_of(around), SPACING_MM)
+    return np.concatenate(heats), np.concatenate(levels)
 
 
 def _around(hu: np.ndarray) -> Box:

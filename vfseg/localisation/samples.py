@@ -19,6 +19,20 @@ HEAT_MM = 5.5
 LEVEL_MM = 9.0
 """So far around the middle of a body its level is learnt."""
 
+FRONT = 0.1
+"""Share of pieces that begin in front of the spine: a heart full of contrast medium is none."""
+
+SHORT = 0.2
+"""Share of pieces in which a field of a few vertebrae is in view."""
+
+METAL = 0.12
+"""Share of pieces with screws in neighbouring vertebrae."""
+
+_FRONT_VOXELS = (5, 10)  # from a body to where such a piece begins
+_SHORT_VOXELS = (20, 38)
+_METAL_HU = 3000.0
+_SCREW_MM = (-45.0, 12.0)  # from behind a body into it
+_SCREWS_APART_MM = 22.0
 _CUT_MM = 7.0  # a body nearer to the border than this is neither to be found nor to be missed
 _DOUBT_MM = 16.0
 _NEIGHBOUR = 0.1  # share of a level's target that goes to each of its neighbours
@@ -53,11 +67,15 @@ def draw_sample(rng: np.random.Generator, cases: Sequence[CoarseCase]) -> Sample
         anchor = rng.uniform(0, np.array(case.hu.shape) - 1)
     matrix = _draw_matrix(rng)
     middle = np.array(SHAPE) * rng.uniform(0.25, 0.75, 3)
+    if rng.random() < FRONT:
+        middle[1] = -rng.uniform(*_FRONT_VOXELS)
     offset = anchor - matrix @ middle
     hu = ndimage.affine_transform(
         case.hu, matrix, offset, SHAPE, np.float32, order=1, cval=AIR, prefilter=False
     )
     back = np.linalg.inv(matrix)
+    if rng.random() < METAL:
+        hu = _screwed(rng, hu, [back @ (place - offset) for place in places])
     low, high = _draw_field(rng, back @ (np.array(list(_corners(case.hu.shape))) - offset).T)
     targets = _targets(case, back, offset, (low, high))
     hu = _worsened(rng, hu)
@@ -94,8 +112,29 @@ def _draw_field(rng: np.random.Generator, corners: np.ndarray) -> tuple[np.ndarr
             low[axis] = rng.integers(0, SHAPE[axis] // 3)
         if rng.random() < chance:
             high[axis] = SHAPE[axis] - rng.integers(0, SHAPE[axis] // 3)
+    if rng.random() < SHORT:
+        length = rng.integers(*_SHORT_VOXELS)
+        low[0] = rng.integers(0, SHAPE[0] - length)
+        high[0] = low[0] + length
     low = np.maximum(low, np.floor(corners.min(1)))
     return np.minimum(low, high - 1), high
+
+
+def _screwed(rng: np.random.Generator, hu: np.ndarray, bodies: Sequence[np.ndarray]) -> np.ndarray:
+    """Two screws in each of one to five neighbouring bodies, voxels of a piece."""
+    axes = np.meshgrid(*map(np.arange, SHAPE), indexing="ij", sparse=True)
+    bodies = [body for body in bodies if 0 <= body[0] < SHAPE[0]]
+    first = rng.integers(max(len(bodies), 1))
+    radius = rng.uniform(2, 4)
+    share = np.zeros(SHAPE, np.float32)
+    for body in bodies[first : first + rng.integers(1, 6)]:
+        up, front, right = (SPACING_MM * (axis - at) for axis, at in zip(axes, body))
+        along = (front > _SCREW_MM[0]) & (front < _SCREW_MM[1])
+        for side in (-1, 1):
+            away = np.hypot(up, right - side * _SCREWS_APART_MM / 2)
+            # What a voxel holds of a rod that is thinner than it.
+            share = np.maximum(share, along * np.clip((radius - away) / SPACING_MM + 0.5, 0, 1))
+    return hu + share * (_METAL_HU - hu)
 
 
 def _targets(

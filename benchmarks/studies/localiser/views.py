@@ -58,7 +58,7 @@ def _world(ct: Volume, points: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     return {name: apply_affine(ct.affine, place) for name, place in points.items()}
 
 
-def _volume(array: np.ndarray, affine: np.ndarray) -> Volume:
+def as_volume(array: np.ndarray, affine: np.ndarray) -> Volume:
     """A `d h w` array whose affine takes (d, h, w) to RAS+ mm, stored so that this is canonical."""
     geometry = geometry_from(array.shape[::-1], affine[:, [2, 1, 0, 3]])
     return Volume(geometry.to_canonical(array.transpose(2, 1, 0)), geometry)
@@ -74,7 +74,7 @@ def _cropped(ct: Volume, points: Mapping[str, np.ndarray], names: list[str]) -> 
     low = max(int(heights[last] - below), 0)
     high = min(int(np.ceil(heights[first] + above)), ct.shape[0])
     affine = resampled_affine(ct.affine, (low, 0, 0), (1, 1, 1))
-    cut = _volume(np.ascontiguousarray(ct.array[low:high]), affine)
+    cut = as_volume(np.ascontiguousarray(ct.array[low:high]), affine)
     return View(
         f"{CROPPED} vertebrae", cut, {name: apply_affine(ct.affine, points[name]) for name in names}
     )
@@ -85,7 +85,7 @@ def _sliced(ct: Volume, points: Mapping[str, np.ndarray], spacing: float) -> Vie
     shape = (max(int(ct.shape[0] / step[0]), 1), *ct.shape[1:])
     array = sample_linear(ct.array, (0, 0, 0), step, shape, fill=_AIR)
     affine = resampled_affine(ct.affine, (0, 0, 0), step)
-    seen = _volume(np.rint(array).astype(np.int16), affine)
+    seen = as_volume(np.rint(array).astype(np.int16), affine)
     return View(f"slices of {spacing:g} mm", seen, _world(ct, points))
 
 
@@ -116,5 +116,5 @@ def _turned(
         for level, place in points.items()
     }
     return View(
-        f"{name} by {degrees:g} degrees", _volume(np.rint(array).astype(np.int16), affine), places
+        f"{name} by {degrees:g} degrees", as_volume(np.rint(array).astype(np.int16), affine), places
     )

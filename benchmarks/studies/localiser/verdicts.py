@@ -1,0 +1,105 @@
+"""Whether a prediction says the same of vertebrae that were found as of those that are labelled."""
+
+import csv
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nibabel.affines import apply_affine
+
+from vfseg.commands.case_result import predict_maps
+from vfseg.data.cases import Case
+from vfseg.data.hounsfield import read_hounsfield
+from vfseg.data.levels import LEVELS
+from vfseg.data.spine import SpineReading
+from vfseg.data.volume import read_geometry, read_labels
+from vfseg.errors import UserError
+from vfseg.evaluation.sentences import answer_of
+from vfseg.inference.model import Model
+from vfseg.localisation.find import find_vertebrae
+from vfseg.localisation.heat import coarsened
+from vfseg.localisation.labelled import body_points
+
+WAYS = ("found", "points", "masks")
+"""How the vertebrae are named: found; the middles of their labelled bodies; their label map."""
+
+
+def verdicts(case: Case, model: Model, params: Any, folder: Path) -> dict[str, dict[str, str]]:
+    """Verdicts on a case, way of `WAYS` -> level -> verdict; none where nothing was found.
+
+    Args:
+        case: with a label map.
+        model: that predicts it.
+        params: of the localiser.
+        folder: gets points and maps of each way.
+    """
+    if case.vertebrae is None:
+        raise UserError(f"{case.case_id}: has no label map, with which to compare. Name one.")
+    places, _ = body_points(read_labels(case.vertebrae), case.case_id)
+    affine = read_geometry(case.ct).affine
+    true = {level: apply_affine(affine, at) for level, at in places.items() if level in LEVELS}
+    try:
+        seen = find_vertebrae(coarsened(read_hounsfield(case.ct)), params, case.case_id)
+        found = {v.level: np.array(v.place) for v in seen.wanted}
+    except UserError as error:
+        print(error)
+        found = {}
+    named = {
+        "found": dataclasses.replace(
+            case, vertebrae=None, points=_written(found, folder / "found.csv")
+        ),
+        "points": dataclasses.replace(
+            case, vertebrae=None, points=_written(true, folder / "points.csv")
+        ),
+        "masks": case,
+    }
+    said: dict[str, dict[str, str]] = {"found": {}} if not found else {}
+    for way in WAYS:
+        if way not in said:
+            (folder / way).mkdir(exist_ok=True)
+            result = predict_maps(named[way], model, SpineReading(), folder / way)
+            said[way] = {row["level"]: answer_of(row) for row in result.listed.vertebrae}
+    return said
+
+
+def same(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[int, int]:
+    """How many vertebrae of `other` have the same verdict in `one`, and how many there are.
+
+    >>> same({"L1": "review", "L2": "no sign"}, {"L1": "no sign", "L2": "no sign", "L3": "review"})
+    (1, 3)
+    """
+    return sum(one.get(level) == verdict for level, verdict in other.items()), len(other)
+
+
+def report(cases: Iterable[tuple[str, Mapping[str, Mapping[str, str]]]]) -> Sequence[str]:
+    """Lines: for each case and for all, how often the verdict is the same.
+
+    Args:
+        cases: name and verdicts, as in `verdicts`.
+    """
+    pairs = (("found", "points"), ("found", "masks"), ("points", "masks"))
+    lines, total = [], Counter[tuple[tuple[str, str], int]]()
+    for name, said in cases:
+        counts = {pair: same(said[pair[0]], said[pair[1]]) for pair in pairs}
+        for pair, both in counts.items():
+            total.update({(pair, k): n for k, n in enumerate(both)})
+        lines.append(_line(name, counts))
+    lines.append(_line("all", {pair: (total[pair, 0], total[pair, 1]) for pair in pairs}))
+    return lines
+
+
+def _line(name: str, counts: Mapping[tuple[str, str], tuple[int, int]]) -> str:
+    cells = (f"{one} as {other} {k}/{n}" for (one, other), (k, n) in counts.items())
+    return f"{name}: {', '.join(cells)}"
+
+
+def _written(points: Mapping[str, np.ndarray], path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["level", "x", "y", "z"])
+        rows.writerows([level, *place.tolist()] for level, place in points.items())
+    return path
