@@ -1,5 +1,6 @@
 """What is found, where in the world it lies, and what is refused."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -96,6 +97,23 @@ def test_two_spines_are_refused_and_ribs_are_none(seen):
     ribs.places[:, 2] += 60
     seen(joined(spine("T5", "L2"), ribs))
     assert len(find_vertebrae(ct(), None, "ct").vertebrae) == 10
+
+
+@pytest.mark.parametrize(("aside", "hu", "refused"), [(4, 2500, True), (4, 1500, False),
+                                                      (9, 2500, False)])  # fmt: skip
+def test_metal_in_the_spine_is_refused(seen, aside, hu, refused):
+    """Voxels of 4 mm: a rod 16 mm beside the line of the bodies, and one 36 mm beside it."""
+    peaks = above_zero(spine("L1", "L4"))
+    seen(peaks)
+    places = np.rint(peaks.places / 4).astype(int)
+    array = np.zeros(places.max(0) + 20, np.float32)
+    array[places[-1, 0] : places[0, 0], places[0, 1], places[0, 2] + aside] = hu
+    with_rod = dataclasses.replace(ct(), hu=array)
+    if refused:
+        with pytest.raises(UserError, match="metal lies in the spine"):
+            find_vertebrae(with_rod, None, "ct")
+    else:
+        assert len(find_vertebrae(with_rod, None, "ct").vertebrae) == 4
 
 
 def test_a_lowest_level_without_room_above_is_refused(seen):

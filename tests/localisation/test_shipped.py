@@ -41,5 +41,13 @@ def test_noise_is_no_spine(params):
         find_vertebrae(coarsened(volume(hu)), params, "noise")
 
 
+def test_a_cylinder_of_water_is_no_spine(params):
+    h, w = np.ogrid[-16:16, -16:16]
+    plane = np.where(np.hypot(h, w) < 14, 0, -1000)
+    hu = np.broadcast_to(plane, (64, 32, 32)).astype(np.int16)
+    with pytest.raises(UserError, match="no spine"):
+        find_vertebrae(coarsened(volume(hu)), params, "water")
+
+
 def test_the_weights_are_small():
     assert SHIPPED.stat().st_size < 15e6

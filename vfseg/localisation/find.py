@@ -10,6 +10,7 @@ from vfseg.data.geometry import Geometry
 from vfseg.data.levels import LEVELS
 from vfseg.errors import UserError
 from vfseg.localisation.chain import Chain, best_chain, named_from
+from vfseg.localisation.coarse import SPACING_MM
 from vfseg.localisation.heat import CoarseCt, see
 from vfseg.localisation.levels import NAMES
 from vfseg.localisation.peaks import Peaks, peaks_of
@@ -23,7 +24,11 @@ SECOND = 3.0
 SURE = 0.9
 """Names less probable than this are called uncertain."""
 
+METAL_HU = 2000.0
+"""So bright is no bone, seen in voxels of 4 mm."""
+
 _BESIDE_MM = 45.0  # of a spine: nothing there is another one
+_METAL_MM, _METAL_VOXELS = 25.0, 3  # from the line of a spine; fewer may be a dense islet
 _REMEDY = (
     "Name the vertebrae with --vertebrae, --boxes or --points; vfseg pick makes points by a few "
     "clicks."
@@ -103,13 +108,17 @@ def see_spine(ct: CoarseCt, params: Any, name: str) -> SeenSpine:
     """Finds the spine of a CT; arguments as in `find_vertebrae`.
 
     Raises:
-        UserError: there is none that can be trusted, or there are two.
+        UserError: there is none that can be trusted, there are two, or metal lies in it.
     """
     peaks = peaks_of(*see(ct, params))
     chain = best_chain(peaks)
     if chain is None or peaks.heights[chain.members].sum() < TRUSTED:
         raise UserError(f"{name}: no spine was found that can be trusted. {_REMEDY}")
-    rest = peaks.without(_near(peaks, chain))
+    line = peaks.places[chain.members]
+    metal = SPACING_MM * np.argwhere(ct.hu > METAL_HU)
+    if np.count_nonzero(_away(metal, line) < _METAL_MM) >= _METAL_VOXELS:
+        raise UserError(f"{name}: metal lies in the spine, which hides the bodies. {_REMEDY}")
+    rest = peaks.without(_away(peaks.places, line) < _BESIDE_MM)
     second = best_chain(rest)
     if second is not None and rest.heights[second.members].sum() > SECOND:
         raise UserError(f"{name}: two spines were found, side by side. {_REMEDY}")
@@ -140,14 +149,18 @@ def name_spine(spine: SeenSpine, name: str, lowest: str | None) -> Found:
     return Found(vertebrae, sacrum, chain.probability, _others(chain, sacrum))
 
 
-def _near(peaks: Peaks, chain: Chain) -> np.ndarray:
-    """Which peaks lie beside a chain, [n] bool: sideways or to the front, at any height of it."""
-    line = peaks.places[chain.members]
-    heights = np.clip(peaks.places[:, 0], line[-1, 0], line[0, 0])
+def _away(places: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """How far places lie beside a line, or beyond its ends, [n] mm.
+
+    Args:
+        places: [n, 3] mm along d, h, w.
+        line: [m, 3], cranial to caudal.
+    """
+    heights = np.clip(places[:, 0], line[-1, 0], line[0, 0])
     middle = np.stack(
         [heights, *(np.interp(heights, line[::-1, 0], line[::-1, k]) for k in (1, 2))], 1
     )
-    return np.linalg.norm(peaks.places - middle, axis=1) < _BESIDE_MM
+    return np.linalg.norm(places - middle, axis=1)
 
 
 def _others(chain: Chain, sacrum: bool) -> dict[str, float]:
