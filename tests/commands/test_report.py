@@ -51,8 +51,8 @@ def run(tmp_path):
 def test_parts_of_a_binary_mask_are_lesions_as_in_the_evaluation(run):
     report(run)
     page = (run.workdir / "report" / "index.html").read_text()
-    assert "Axial plane, L1: reference lesion of 1.73 mL" in page  # 2 x 18 x 16 voxels of 3 mm3
-    assert "Axial plane, L2: reference lesion of 0.30 mL" in page  # 10 x 10 voxels
+    assert "Axial, k = 36, L1: reference lesion of 1.73 mL" in page  # 2 x 18 x 16 voxels of 3 mm3
+    assert re.search(r"Axial, k = \d+, L2: reference lesion of 0\.30 mL", page)  # 10 x 10 voxels
 
 
 @pytest.mark.parametrize(
