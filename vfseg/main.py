@@ -100,7 +100,9 @@ def _ended(why: str, status: int) -> int:
 def _look_at_input() -> None:
     """What can be told of a CT before JAX is loaded: what is wrong is said now."""
     for holder in (flags.INPUT, flags.VERTEBRAE, flags.BOXES, flags.POINTS):
-        if holder.value and not (holder is flags.VERTEBRAE and holder.value == "auto"):
+        # As in vfseg.commands.request, which it takes NiBabel to import.
+        made = holder is flags.VERTEBRAE and holder.value in ("auto", "find")
+        if holder.value and not made:
             check_there(holder.value)  # before what reads it is imported
     from vfseg.commands.request import look_at
 

@@ -6,23 +6,17 @@ import numpy as np
 import pytest
 
 from tests.cohort import tiny_config
-from tests.evaluation.test_evaluate import SETTINGS, Oracle, write_case
+from tests.evaluation.test_evaluate import SETTINGS, write_case
+from tests.evaluation.test_out_of_fold import ANSWERS, OneView
 from vfseg.commands import cross_validation as module
 from vfseg.commands.cross_validation import pool
 from vfseg.config.folds import fold_workdir
 from vfseg.crops.prepare import prepare_cases
 from vfseg.evaluation.evaluate import Evaluator
 from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
-from vfseg.inference.views import Views
 from vfseg.json_files import read_json
 
-ANSWERS = (0.5, 0.625, 0.75)
-"""Of the model of each fold, where there is a fracture."""
 OWN = Thresholds(slice=0.3, fused=0.3, vertebra=0.3)
-
-
-class OneView(Oracle):
-    views = Views(("sagittal",))
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.commands.test_predict import save_model, write_case
+from tests.program import vfseg
 from vfseg.commands.find import find
 from vfseg.commands.predict import predict
 from vfseg.commands.request import AUTO, FIND, Request, check_lowest
@@ -161,9 +162,7 @@ def test_a_prediction_with_found_vertebrae_is_that_with_their_points(
     assert maps(tmp_path / "a") == maps(tmp_path / "b")
 
 
-def test_points_that_stand_are_taken_and_replaced_where_that_is_asked_for(
-    found, predicted, tmp_path, capsys
-):
+def test_points_that_stand_are_taken_and_never_written_over(found, predicted, tmp_path, capsys):
     asked = found("L1", "L2")
     (tmp_path / "out").mkdir()
     find(Request(input=tmp_path / "case_ct.nii.gz", output=tmp_path / "out" / "points.csv"))
@@ -174,10 +173,32 @@ def test_points_that_stand_are_taken_and_replaced_where_that_is_asked_for(
     predicted(tmp_path / "out", lowest="L3")
     assert "stands and is taken" in capsys.readouterr().out
     assert (tmp_path / "out" / "points.csv").read_text() == mended
+    predicted(tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "points.csv").read_text() == mended
     assert len(asked) == 1
-    predicted(tmp_path / "out", lowest="L2", overwrite=True)
-    assert "L3" not in (tmp_path / "out" / "points.csv").read_text()
-    assert asked[1] == (str(tmp_path / "case_ct.nii.gz"), "L2")
+
+
+def test_a_lowest_level_settles_the_names_of_points_that_stand(found, predicted, tmp_path):
+    """Whatever their order: L2 is the lowest, though another line is the last."""
+    found("L1", "L2", probability=0.5)
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "out" / "points.csv"
+    find(Request(input=tmp_path / "case_ct.nii.gz", output=path))
+    first, upper, lower = path.read_text().splitlines()
+    uncertain = "\n".join([first, lower, upper]) + "\n"
+    assert uncertain.count("uncertain") == 2
+    path.write_text(uncertain)
+    with pytest.raises(UserError, match=r"--lowest L1: .* stands already and ends on L2"):
+        predicted(tmp_path / "out", lowest="L1")
+    assert path.read_text() == uncertain
+    predicted(tmp_path / "out", lowest="L2")
+    assert path.read_text() == uncertain.replace("uncertain", "")
+
+
+def test_the_program_takes_find_for_no_path(ct, checkpoints, tmp_path):
+    """From the command line on; noise shows no spine."""
+    command = ["predict", ct, "--vertebrae", "find", "-o", "out", "--checkpoint", checkpoints]
+    assert "no spine was found" in vfseg(*command, cwd=tmp_path, status=2)
 
 
 def test_what_the_localiser_refuses_leaves_no_results(predicted, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from vfseg.data.volume import read_labels
 pytestmark = [
     pytest.mark.skipif(
         importlib.util.find_spec("totalsegmentator") is None,
-        reason="needs the extra bench and TotalSegmentator beside it",
+        reason="needs TotalSegmentator",
     ),
     pytest.mark.filterwarnings("default"),  # of the many packages that it brings
 ]

@@ -98,6 +98,13 @@ def test_one_or_two_patients_give_no_interval(patients, bearing):
     assert interval(ratio_of_columns, states, seed=0) is None
 
 
+@pytest.mark.parametrize("patients", [5, 8, 30, 200])
+def test_three_patients_give_one(patients):
+    states = np.zeros((patients, 2))
+    states[:3] = (0.5, 1.0)
+    assert interval(ratio_of_columns, states, seed=0) == (0.5, 0.5)
+
+
 def test_cases_of_one_patient_are_drawn_together():
     states = np.array([[1, 1], [2, 1], [4, 1], [8, 1], [16, 1], [32, 1], [64, 1]])
     patients = ["a", "b", "a", "c", "d", "e", "e"]

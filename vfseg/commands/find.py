@@ -15,6 +15,7 @@ from vfseg.data.points import UNCERTAIN
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError, quantity
 from vfseg.files import read_table, write_table
+from vfseg.localisation.levels import NAMES
 
 COLUMNS = ("level", "x", "y", "z", "confidence", "flags")
 """Columns of the file: those of `--points`, how sure each place is, and whether its name is."""
@@ -44,7 +45,8 @@ def find(request: Request) -> None:
 def with_found(case: Case, request: Request, folder: Path) -> Case:
     """The case with points in the folder of its results: found now, or as they stand.
 
-    Points that stand, which a person may have mended, are replaced where results are.
+    Points that stand, which a person may have mended, are never written over. A lowest level that
+    is theirs settles their names.
 
     Args:
         case: whose vertebrae nothing names.
@@ -56,26 +58,29 @@ def with_found(case: Case, request: Request, folder: Path) -> Case:
             that is asked for.
     """
     path = folder / FOUND
-    stands = path.exists() and not request.overwrite
-    if stands:
-        _check_stands(path, request.lowest)
-    else:
+    stands = path.exists()
+    if stands and request.lowest:
+        _settle(path, request.lowest)
+    elif not stands:
         _write_found(case, request.lowest, path)
     with tqdm.external_write_mode():  # of the cases
-        print(f"{path}: {'stands and is taken; --overwrite finds anew' if stands else 'written'}")
+        print(f"{path}: {'stands and is taken; delete it to find anew' if stands else 'written'}")
     return dataclasses.replace(case, points=path)
 
 
-def _check_stands(path: Path, lowest: str | None) -> None:
-    """Refuses points that stand where they contradict what the user knows."""
-    if lowest is None:
-        return
-    levels = [row.cells.get("level", "") for row in read_table(path, "file of points")[1]]
-    if levels[-1:] != [lowest]:
+def _settle(path: Path, lowest: str) -> None:
+    """Calls the names of points that stand certain, or refuses them where they contradict."""
+    columns, rows = read_table(path, "file of points")
+    cells = [dict(row.cells) for row in rows]
+    known = [name for row in cells if (name := row.get("level", "")) in NAMES]
+    ends_on = max(known, key=NAMES.index, default="nothing")
+    if ends_on != lowest:
         raise UserError(
-            f"--lowest {lowest}: {path} stands already and ends on {(levels or ['nothing'])[-1]}. "
-            "--overwrite finds anew; --points takes the file as it is."
+            f"--lowest {lowest}: {path} stands already and ends on {ends_on}. Delete it to find "
+            "anew; --points takes the file as it is."
         )
+    if any(UNCERTAIN in row.get("flags", "") for row in cells):
+        write_table(path, [row | {"flags": ""} for row in cells], columns)
 
 
 def _write_found(case: Case, lowest: str | None, path: Path) -> None:

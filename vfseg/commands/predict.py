@@ -228,6 +228,8 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
     draw(result, output)
     if case.points == output / FOUND:
         _draw_found(result, output / FOUND_PICTURE)
+    else:
+        (output / FOUND_PICTURE).unlink(missing_ok=True)  # of an earlier prediction
     with tqdm.external_write_mode():
         _print(case, result.found, result.listed, output, everywhere=request.everywhere)
     if source is not None:

@@ -22,6 +22,8 @@ OUTSIDE_TRAINING = "outside_training"
 
 _OLDER = {"suspected", "genant_margin"}  # columns of lists from before there was that one
 
+_FOUND = {"level", "x", "y", "z", "confidence"}  # of points that were found
+
 
 def is_own_file(path: Path) -> bool:
     """Whether a file is a map or a list of results, in any folder and under any name."""
@@ -30,7 +32,7 @@ def is_own_file(path: Path) -> bool:
         return description(path).startswith(NOTE)
     if name.endswith(".csv"):
         columns = set(first_cells(path))
-        return OUTSIDE_TRAINING in columns or columns >= _OLDER
+        return OUTSIDE_TRAINING in columns or columns >= _OLDER or columns >= _FOUND
     return False
 
 

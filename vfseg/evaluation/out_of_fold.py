@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from vfseg import processes
 from vfseg.crops.store import CaseRecord
 from vfseg.data.cases import Case
+from vfseg.errors import UserError
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.evaluate import Evaluator, gather_scores
 from vfseg.evaluation.metrics import ScoreHistogram
@@ -124,4 +125,11 @@ def _histogram(spool: SliceSpool) -> ScoreHistogram:
 
 
 def _slice_threshold(histograms: Sequence[ScoreHistogram]) -> float:
-    return of_highest_dice(sum(histograms, ScoreHistogram()), "slice")
+    """The slice threshold of a fold, from the others."""
+    slices = sum(histograms, ScoreHistogram())
+    if slices.best_threshold() is None:
+        raise UserError(
+            "all folds but one show no fracture, so nobody can choose the thresholds of that one. "
+            "Take fewer folds, or more patients with a fracture."
+        )
+    return of_highest_dice(slices, "slice")

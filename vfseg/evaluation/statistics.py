@@ -77,17 +77,17 @@ def often_defined(values: np.ndarray) -> np.ndarray | None:
     """The values of the resamples on which a metric is defined, where these are nearly all.
 
     It is undefined where nobody was drawn on whom it bears (no positive, say). Where that is more
-    than one resample in twenty, fewer than three patients bear on the metric: an interval would
+    than one resample in sixteen, fewer than three patients bear on the metric: an interval would
     show these few again and again.
 
     Args:
         values: float64 "resamples", NaN where undefined.
 
     Returns:
-        The values that are defined; None where more than one in twenty is not.
+        The values that are defined; None where more than one in sixteen is not.
     """
     defined = values[~np.isnan(values)]
-    return None if 20 * (len(values) - len(defined)) > len(values) else defined
+    return None if 16 * (len(values) - len(defined)) > len(values) else defined
 
 
 def interval(metric: Metric, states: np.ndarray, seed: int) -> tuple[float, float] | None:

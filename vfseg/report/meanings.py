@@ -37,7 +37,7 @@ _MEANINGS = {
     "vertebrae": "vertebrae of the group",
     "lesion_sensitivity": "share of the lesions that is found",
     "voxel_recall": "share of the lesions' volume that is predicted",
-    "prevalence": "fraction of the voxels that is fractured",
+    "prevalence": "fraction of the voxels (or vertebrae, or cases) that is fractured",
     "patient_id": "patient, as the data set names him or her",
     "lesions_found": "lesions of the truth that a predicted one hits",
     "false_positives": "predicted lesions that hit none",
