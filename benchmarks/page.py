@@ -57,6 +57,9 @@ def main() -> None:
         driver.execute_async_script(_STARTED)
         start = time.perf_counter()
         driver.get(page.as_uri())
+        if not driver.execute_script("return document.getElementById('threshold')"):
+            driver.quit()
+            raise SystemExit(f"{page}: no page with a viewer (pip install -e '.[report]')")
         first, planes, _ = (
             _seconds_until(driver, there, start) for there in (_FIRST, _READY, _ALL)
         )
