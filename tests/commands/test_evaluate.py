@@ -110,7 +110,7 @@ def test_a_fold_without_test_cases_gets_thresholds_alone(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(module, "load_trained", lambda _: SimpleNamespace(step=3))
     monkeypatch.setattr(module, "evaluator_of", lambda *_: evaluator)
-    assert module.evaluate(run) == (chosen, [])
+    module.evaluate(run)
     assert asked == ["validation"]
     assert load_thresholds(run.checkpoints, 3) == chosen
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints"]
