@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from tests.cohort import tiny_config
-from tests.evaluation.test_evaluate import SETTINGS, write_case
-from tests.evaluation.test_out_of_fold import ANSWERS, OneView
+from tests.evaluation.folds import ANSWERS, OneView, prepared_cohort
+from tests.evaluation.test_evaluate import SETTINGS
 from vfseg.commands import cross_validation as module
 from vfseg.commands.cross_validation import pool
 from vfseg.config.folds import fold_workdir
-from vfseg.crops.prepare import prepare_cases
 from vfseg.evaluation.evaluate import Evaluator
 from vfseg.inference.thresholds import Thresholds, load_thresholds, save_thresholds
 from vfseg.json_files import read_json
@@ -22,11 +21,7 @@ OWN = Thresholds(slice=0.3, fused=0.3, vertebra=0.3)
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     """Six patients, two a fold, of whom one has no fracture; the seventh validates always."""
-    folder = tmp_path_factory.mktemp("cases")
-    cases = [write_case(folder, name, name != "d") for name in "abcdefg"]
-    records, left_out = prepare_cases(cases, SETTINGS, folder / "store")
-    assert not left_out
-    return cases, records, folder / "store"
+    return prepared_cohort(tmp_path_factory.mktemp("cases"), "abcdefg")
 
 
 @pytest.fixture

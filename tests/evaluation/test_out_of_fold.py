@@ -2,31 +2,19 @@
 
 import pytest
 
-from tests.evaluation.test_evaluate import SETTINGS, Oracle, write_case
-from vfseg.crops.prepare import prepare_cases
+from tests.evaluation.folds import ANSWERS, OneView, prepared_cohort
+from tests.evaluation.test_evaluate import SETTINGS
 from vfseg.errors import UserError
 from vfseg.evaluation.evaluate import Evaluator
 from vfseg.evaluation.out_of_fold import Fold, judge_out_of_fold, write_out_of_fold
 from vfseg.evaluation.thresholds import of_highest_dice, out_of_sample
-from vfseg.inference.views import Views
 from vfseg.json_files import read_json
-
-ANSWERS = (0.5, 0.625, 0.75)
-"""Of the model of each fold, where there is a fracture."""
-
-
-class OneView(Oracle):
-    views = Views(("sagittal",))
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     """Six patients, two a fold, of whom one has no fracture."""
-    folder = tmp_path_factory.mktemp("cases")
-    cases = [write_case(folder, name, name != "d") for name in "abcdef"]
-    records, left_out = prepare_cases(cases, SETTINGS, folder / "store")
-    assert not left_out
-    return cases, records, folder / "store"
+    return prepared_cohort(tmp_path_factory.mktemp("cases"), "abcdef")
 
 
 def folds_of(cohort, fusion="mean"):

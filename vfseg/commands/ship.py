@@ -18,7 +18,7 @@ from vfseg.commands.card import HealthyCT, LeftOut, card_text
 from vfseg.commands.evaluate import evaluator_of
 from vfseg.commands.train import train
 from vfseg.commands.workdir import Run
-from vfseg.config.model import Trained, load_trained, open_model
+from vfseg.config.model import Trained, load_trained, model_of
 from vfseg.config.shipped import export_model
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
@@ -160,7 +160,7 @@ def _judged(part: _Without, trained: Trained, evaluated: Evaluated) -> LeftOut:
     run, fusion = part.run, trained.config.inference.fusion
     with kept_for_run(run.workdir):
         save_thresholds(run.checkpoints, trained.step, evaluated.thresholds, fusion)
-        model = open_model(run.checkpoints)
+        model = model_of(run.checkpoints, [trained])
         healthy = [_as_it_is(case, model, run.workdir / "healthy") for case in part.healthy]
     return LeftOut(part.patient, evaluated, healthy)
 

@@ -154,8 +154,7 @@ def _of_csv(path: Path, geometry: Geometry) -> tuple[dict[str, np.ndarray], froz
         if not np.isfinite(point).all():
             raise UserError(f"{path}: line {line}: {cells} are not three numbers of mm. Mend it.")
         _put(path, places, level, apply_affine(to_index, point))
-        flags = next((cell for name, cell in row.items() if name.lower() == "flags"), "")
-        if UNCERTAIN in flags.split():
+        if UNCERTAIN in dict(zip(columns, row.values())).get("flags", "").split():
             uncertain.add(level)
     return places, frozenset(uncertain)
 

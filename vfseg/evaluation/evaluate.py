@@ -119,10 +119,14 @@ class Evaluator:
         """
         with SliceSpool(self.store) as spool:
             spool.add(self.predict_slices(processes.share(records), "validation"))
-            own = sum((scores.histogram for scores in spool.scores), ScoreHistogram())
-            slices = sum(processes.gather(own, ScoreHistogram), ScoreHistogram())
-            of_slices = of_highest_dice(slices, "slice")
+            of_slices = of_highest_dice(gather_slices(spool), "slice")
             return choose_from(gather_scores(self.score(cases, spool, of_slices)), of_slices)
+
+
+def gather_slices(spool: SliceSpool) -> ScoreHistogram:
+    """Of the slices of all predicted cases, those of all processes, on each of them."""
+    own = sum((scores.histogram for scores in spool.scores), ScoreHistogram())
+    return sum(processes.gather(own, ScoreHistogram), ScoreHistogram())
 
 
 def gather_scores(scores: list[CaseScores]) -> list[CaseScores]:

@@ -15,7 +15,7 @@ from vfseg.crops.store import CaseRecord
 from vfseg.data.cases import Case
 from vfseg.errors import UserError
 from vfseg.evaluation.case_scores import CaseScores
-from vfseg.evaluation.evaluate import Evaluator, gather_scores
+from vfseg.evaluation.evaluate import Evaluator, gather_scores, gather_slices
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SliceSpool
 from vfseg.evaluation.summary import judged, summarise, write_evaluation
@@ -76,7 +76,7 @@ def judge_out_of_fold(folds: Sequence[Fold]) -> tuple[list[Evaluated], Threshold
             spool = spools.enter_context(SliceSpool(fold.evaluator.store))
             spool.add(fold.evaluator.predict_slices(processes.share(fold.records), fold.name))
             predicted.append(spool)
-        slices = [_histogram(spool) for spool in predicted]
+        slices = [gather_slices(spool) for spool in predicted]
         first: list[list[CaseScores]] = []
         for number, (fold, spool) in enumerate(zip(folds, predicted)):
             threshold = _slice_threshold([*slices[:number], *slices[number + 1 :]])
@@ -118,16 +118,10 @@ def write_out_of_fold(
     write_evaluation(folder, {**summary, **made_from}, cases)
 
 
-def _histogram(spool: SliceSpool) -> ScoreHistogram:
-    """Of the slices of a fold, those of all processes."""
-    own = sum((scores.histogram for scores in spool.scores), ScoreHistogram())
-    return sum(processes.gather(own, ScoreHistogram), ScoreHistogram())
-
-
 def _slice_threshold(histograms: Sequence[ScoreHistogram]) -> float:
     """The slice threshold of a fold, from the others."""
     slices = sum(histograms, ScoreHistogram())
-    if slices.best_threshold() is None:
+    if not slices.counts[1].any():
         raise UserError(
             "all folds but one show no fracture, so nobody can choose the thresholds of that one. "
             "Take fewer folds, or more patients with a fracture."

@@ -1,6 +1,5 @@
 """Whether a prediction says the same of vertebrae that were found as of those that are labelled."""
 
-import csv
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from vfseg.data.spine import SpineReading
 from vfseg.data.volume import read_geometry, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.sentences import answer_of
+from vfseg.files import write_table
 from vfseg.inference.model import Model
 from vfseg.localisation.find import find_vertebrae
 from vfseg.localisation.heat import coarsened
@@ -97,9 +97,6 @@ def _line(name: str, counts: Mapping[tuple[str, str], tuple[int, int]]) -> str:
 
 
 def _written(points: Mapping[str, np.ndarray], path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["level", "x", "y", "z"])
-        rows.writerows([level, *place.tolist()] for level, place in points.items())
+    rows = [{"level": level, **dict(zip("xyz", place.tolist()))} for level, place in points.items()]
+    write_table(path, rows, ("level", "x", "y", "z"))
     return path

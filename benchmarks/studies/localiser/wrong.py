@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.studies.localiser.views import as_volume
-from vfseg.data.geometry import geometry_from
 from vfseg.data.resample import resampled_affine
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
@@ -89,8 +88,8 @@ def answer_to(ct: Volume, params: Any, name: str) -> Found | str:
 
 
 def _of_voxels(hu: np.ndarray, mm: float) -> Volume:
-    geometry = geometry_from(hu.shape[::-1], np.diag([mm, mm, mm, 1.0]))
-    return Volume(geometry.to_canonical(np.rint(hu).astype(np.int16).transpose(2, 1, 0)), geometry)
+    affine = np.diag([mm, mm, mm, 1.0])[:, [2, 1, 0, 3]]  # d runs up, h forward, w to the right
+    return as_volume(np.rint(hu).astype(np.int16), affine)
 
 
 def _cylinder(rods: int) -> np.ndarray:
