@@ -1,9 +1,12 @@
 """Thresholds are read as they were written, or what is wrong with them is said."""
 
+import dataclasses
+
 import pytest
 
 from vfseg.errors import UserError
 from vfseg.inference.thresholds import Thresholds, VerdictRule, load_thresholds, save_thresholds
+from vfseg.json_files import read_json
 
 THRESHOLDS = Thresholds(slice=0.25, fused=0.75, vertebra=0.1, vertebra_rule="Youden index")
 RULE = VerdictRule(
@@ -19,6 +22,13 @@ def test_what_was_saved_is_loaded(tmp_path):
             )
             save_thresholds(tmp_path, 3, saved, "mean")
             assert load_thresholds(tmp_path, 3) == saved
+
+
+def test_whom_they_were_chosen_on_is_kept(tmp_path):
+    saved = dataclasses.replace(THRESHOLDS, chosen_on="out of fold")
+    save_thresholds(tmp_path, 3, saved, "mean")
+    assert read_json(tmp_path / "thresholds.json")["chosen_on"] == "out of fold"
+    assert load_thresholds(tmp_path, 3) == saved
 
 
 def test_other_thresholds_than_those_that_were_saved_are_noticed(tmp_path):

@@ -19,11 +19,8 @@ from vfseg.evaluation.evaluate import Evaluator, gather_scores, gather_slices
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SliceSpool
 from vfseg.evaluation.summary import judged, summarise, write_evaluation
-from vfseg.evaluation.thresholds import of_highest_dice, out_of_sample
+from vfseg.evaluation.thresholds import OUT_OF_FOLD, of_highest_dice, out_of_sample
 from vfseg.inference.thresholds import Thresholds
-
-OUT_OF_FOLD = "out of fold"
-"""Split of the summary, and what its thresholds were chosen on."""
 
 
 class Fold(NamedTuple):
@@ -113,8 +110,6 @@ def write_out_of_fold(
     by = {score.case.case_id: fold.thresholds for fold in evaluated for score in fold.scores}
     cases = judged(scores, thresholds, by)
     summary = summarise(cases, split=OUT_OF_FOLD, synthetic=synthetic, seed=seed)
-    for name in ("threshold", "slice_threshold", "vertebra_threshold"):
-        summary[name]["chosen_on"] = OUT_OF_FOLD
     write_evaluation(folder, {**summary, **made_from}, cases)
 
 

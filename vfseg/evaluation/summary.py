@@ -25,7 +25,6 @@ from vfseg.files import write_table
 from vfseg.inference.thresholds import Thresholds
 from vfseg.json_files import write_json
 
-_VALIDATION = "validation"
 _WRITTEN = (
     *("cases.csv", "vertebrae.csv", "lesions.csv", "truth_lesions.csv", "tables.csv"),
     *("states.npz", "summary.json"),
@@ -42,7 +41,7 @@ class Judged(NamedTuple):
 
     Attributes:
         scores: by case id: the order in which cases were scored must not move a resample.
-        thresholds: of the evaluation, from validation.
+        thresholds: of the evaluation.
         by: thresholds of each case, in the order of the scores.
         states: the counts behind every figure.
     """
@@ -143,7 +142,7 @@ def summarise(cases: Judged, *, split: str, synthetic: bool, seed: int) -> dict[
     levels["calibration"] |= {
         "temperature": {
             "value": thresholds.temperature,
-            "fitted_on": _VALIDATION,
+            "fitted_on": thresholds.chosen_on,
             "applied_to_map": False,
         },
         "reliability": reliability_curve(counts["calibration/raw"]),
@@ -158,11 +157,11 @@ def summarise(cases: Judged, *, split: str, synthetic: bool, seed: int) -> dict[
         "cases": len(scores),
         "synthetic": synthetic,
         "research_use": RESEARCH_USE,
-        "threshold": {"value": thresholds.fused, "chosen_on": _VALIDATION},
-        "slice_threshold": {"value": thresholds.slice, "chosen_on": _VALIDATION},
+        "threshold": {"value": thresholds.fused, "chosen_on": thresholds.chosen_on},
+        "slice_threshold": {"value": thresholds.slice, "chosen_on": thresholds.chosen_on},
         "vertebra_threshold": {
             "value": thresholds.vertebra,
-            "chosen_on": _VALIDATION,
+            "chosen_on": thresholds.chosen_on,
             "rule": thresholds.vertebra_rule,
         },
         **levels,

@@ -1,5 +1,6 @@
 """How thresholds and temperature are chosen, on validation cases alone."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from absl import logging
@@ -13,6 +14,8 @@ from vfseg.evaluation.vertebrae import best_youden, with_evidence
 from vfseg.inference.thresholds import Thresholds
 
 BY_YOUDEN, BY_MAP = "Youden index", "threshold of the map"
+OUT_OF_FOLD = "out of fold"
+"""What thresholds were chosen on, and the split of a summary, where no case chose for itself."""
 
 
 def choose(
@@ -71,7 +74,8 @@ def out_of_sample(scores: Sequence[CaseScores]) -> Thresholds:
         UserError: no case shows a fracture.
     """
     slices = sum((score.slices.histogram for score in scores), ScoreHistogram())
-    return choose_from(scores, of_highest_dice(slices, "slice"))
+    chosen = choose_from(scores, of_highest_dice(slices, "slice"))
+    return dataclasses.replace(chosen, chosen_on=OUT_OF_FOLD)
 
 
 def of_highest_dice(scores: ScoreHistogram, what: str) -> float:

@@ -12,6 +12,7 @@ from vfseg.schemas import NUMBER, TEXT, All, Maybe, misfit, read_checked
 from vfseg.settings import Rule, above, between, whole
 
 THRESHOLDS = "thresholds.json"
+VALIDATION = "validation"
 _REMEDY = "Run --mode evaluate, which chooses them on the validation cases."
 _OF_FOLDS = ("evaluate,", "evaluate --folds,")
 _WEIGHTS = {"both": 3, "map": 2, "heights": 2}
@@ -36,6 +37,7 @@ _SHAPE = {
     ),
     **{name: between(0, 1) for name in ("slice", "fused", "vertebra")},
     "vertebra_rule": Maybe(TEXT),
+    "chosen_on": Maybe(TEXT),
     "temperature": Maybe(above(0)),
     "verdict": Maybe({
         **{name: Maybe(All(([NUMBER], _numbers(count)))) for name, count in _WEIGHTS.items()},
@@ -74,7 +76,7 @@ class VerdictRule:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """What validation chose; test data never choose anything.
+    """What cases chose that nobody is judged on; test data never choose anything.
 
     Attributes:
         slice: probability from which a slice prediction votes, 0..1.
@@ -84,6 +86,7 @@ class Thresholds:
         verdict: how vertebrae are judged; None where validation could not fit it, or did not yet.
         temperature: by which logits of the map would be divided to calibrate it; reported, and not
             applied to the map. None where validation could not fit one.
+        chosen_on: the cases that chose.
     """
 
     slice: float
@@ -92,6 +95,7 @@ class Thresholds:
     vertebra_rule: str = ""
     temperature: float | None = None
     verdict: VerdictRule | None = None
+    chosen_on: str = VALIDATION
 
 
 def save_thresholds(folder: Path, step: Step, thresholds: Thresholds, fusion: str) -> None:
@@ -106,7 +110,7 @@ def save_thresholds(folder: Path, step: Step, thresholds: Thresholds, fusion: st
     Raises:
         UserError: they cannot be written.
     """
-    content = {"step": step, "chosen_on": "validation", "fusion": fusion}
+    content = {"step": step, "fusion": fusion}
     write_json(folder / THRESHOLDS, sealed(content | dataclasses.asdict(thresholds)))
 
 
@@ -139,6 +143,7 @@ def load_thresholds(folder: Path, step: Step) -> Thresholds:
         fused=float(content["fused"]),
         vertebra=float(content["vertebra"]),
         vertebra_rule=content.get("vertebra_rule") or "",
+        chosen_on=content.get("chosen_on") or VALIDATION,
         temperature=None if temperature is None else float(temperature),
         verdict=None if verdict is None else _rule(verdict),
     )
