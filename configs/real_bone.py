@@ -1,14 +1,16 @@
 """Phantoms and virtual fractures in real bone together: the recipe of the shipped model.
 
-Trains on the phantoms of the benchmark cohort and on 16 virtually fractured variants of each CT
-that the manifest puts into `train`, strongly augmented; chooses thresholds on both kinds of
-validation cases; tests on the virtual fractures of CTs it never saw. A CT's variants share its
-patient and stay in one split. The truth is synthetic; the workdir holds patient data.
+Trains on phantoms, from ranges of tissue and scanner wider than real ones, and on 16 virtually
+fractured variants of each CT that the manifest puts into `train`, both with look-alikes that are no
+fracture, strongly augmented; chooses thresholds on both kinds of validation cases; tests on the
+virtual fractures of CTs it never saw. A CT's variants share its patient and stay in one split. The
+truth is synthetic; the workdir holds patient data. A training takes 50 minutes of a CPU core.
 
     python -m vfseg.main --config configs/real_bone.py --config.manifest=DATA/manifest.csv
 
 With `--mode ship --output FOLDER` it also writes a model to pass on; `DATA/ABOUT.md` must say where
-the CTs come from. `:slice_classifier` is the baseline on the same cases.
+the CTs come from. `--config.painted.label_maps=FOLDER` adds CTs painted from label maps, as the
+shipped model has them. `:slice_classifier` is the baseline on the same cases.
 """
 
 from pathlib import Path
@@ -24,7 +26,10 @@ CASES = {
     "manifest": "data/manifest.csv",
     "add_phantoms": True,
     "phantom.test": 0,  # what is tested is virtual fractures
+    "phantom.randomised": True,
+    "phantom.hard_negatives": 0.3,
     "virtual_fractures.variants": 16,
+    "virtual_fractures.hard_negatives": 0.5,
     "prepare.vertebra_scheme": "",
     "augment.rotation": 10.0,
     "augment.scaling": 0.1,
@@ -34,7 +39,9 @@ CASES = {
     "augment.noise": 30.0,
     "augment.blur": 0.8,
     "augment.low_resolution": 1.0,
-    "augment.hu_shift": 30.0,
+    "augment.hu_shift": 50.0,
+    "augment.thickness": 5.0,
+    "augment.sharpness": 1.0,
     "train.save_every": 500,
 }
 
@@ -42,11 +49,11 @@ VARIANTS = {
     "": {
         "windows.planes": ("sagittal", "coronal"),
         "inference.flips": True,
-        "stages.attention": 2000,
-        "stages.recurrent": 700,
+        "stages.attention": 6000,
+        "stages.recurrent": 1500,
         "stages.adversarial": 200,
         "stages.fine_tune": 200,
-        "train.validate_every": 3100,  # once, at the end
+        "train.validate_every": 7900,  # once, at the end
     },
     "slice_classifier": {
         "network": "slice_classifier",
