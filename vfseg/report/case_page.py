@@ -24,7 +24,7 @@ from vfseg.report.niivue import niivue_module, within_script
 from vfseg.report.said_findings import mark_of, said_findings
 from vfseg.report.scene import Scene
 from vfseg.report.solids import Solids
-from vfseg.report.texts import meaning, said, word
+from vfseg.report.texts import meaning, said, said_listed, word
 from vfseg.report.view_grid import (
     HU_STEP,
     LOWEST_HU,
@@ -103,6 +103,7 @@ def write_case_page(
         name=about.name,
         about=about,
         said=said,
+        said_listed=said_listed,
         meaning=meaning,
         findings=[(_place_of(f.level, scene, about.lists), f) for f in said_findings(about.lists)],
         vertebrae=_vertebra_table(scene, about.lists),
