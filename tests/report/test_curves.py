@@ -22,7 +22,7 @@ def test_curves_share_a_picture_by_quantity_and_validation_comes_first(tmp_path)
         "Speed (train)",
         "Plain (run)",
     ]
-    assert [c.caption["ja"] for c in curves[:2]] == ["損失（学習, 検証）", "Speed（学習）"]
+    assert [c.caption["ja"] for c in curves[:2]] == ["損失（学習、検証）", "Speed（学習）"]
     assert all("<svg" in c.path.read_text() for c in curves)
     assert training_curves(tmp_path / "none.jsonl", tmp_path / "none") == []
     assert not (tmp_path / "none").exists()

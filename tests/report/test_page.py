@@ -101,6 +101,12 @@ def test_numbers_and_nouns_agree(tmp_path, cases, words):
     assert words in Page(write_page(tmp_path, fill(tmp_path, summary))).text
 
 
+def test_a_summary_that_does_not_say_what_it_is_of(tmp_path):
+    page = write_page(tmp_path, fill(tmp_path, {**SUMMARY, "split": None, "cases": None}))
+    assert "– cases of the split “–”." in Page(page).text
+    assert "対象：「–」の – 例。" in Page(page, "ja").text
+
+
 def test_cases_outside_the_range_of_training_are_named_with_the_results_and_in_place(tmp_path):
     fill(tmp_path)
     path = tmp_path / "evaluation" / "cases.csv"

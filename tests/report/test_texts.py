@@ -67,6 +67,7 @@ def test_words_with_numbers_keep_them():
         ("slices 5 mm apart", "スライス間隔 5 mm"),
         ("burst", "破裂骨折"),
         ("#7 of 3", "#7 of 3"),
+        ("sentence", "sentence"),  # a user's word that is the key of a phrase
     ):
         assert listed_words("en", words) == words
         assert listed_words("ja", words) == japanese

@@ -109,7 +109,7 @@ def listed_words(language: str, words: str) -> str:
     ('スライス間隔 5.5 mm', 'T12')
     """
     key = _NUMBER.sub("#", words)
-    if key not in PHRASES:
+    if key not in PHRASES or "{" in PHRASES[key][0]:  # a phrase is no word
         return words
     numbers = iter(_NUMBER.findall(words))
     return re.sub("#", lambda _: next(numbers), phrase(language, key))

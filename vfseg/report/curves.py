@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vfseg.drawing.figures import Picture
-from vfseg.evaluation.phrases import phrase
+from vfseg.evaluation.phrases import listed_words
 from vfseg.report.meanings import name_of
 from vfseg.report.small_axes import BLUE, ORANGE, above_legend, save_svg, small_axes
 from vfseg.report.texts import by_language, text
@@ -53,7 +53,7 @@ def training_curves(metrics: Path, directory: Path) -> list[Picture]:
 
 def _caption(quantity: str, groups: list[str]) -> dict[str, str]:
     def say(language: str) -> str:
-        lines = ", ".join(phrase(language, group) for group in groups)
+        lines = text(language, "comma").join(listed_words(language, group) for group in groups)
         return text(language, "curve_training", name=name_of(quantity, language), lines=lines)
 
     return by_language(say)

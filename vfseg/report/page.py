@@ -203,7 +203,7 @@ def _evaluated(
     """What was evaluated, and how, in sentences."""
     number, threshold = summary.get("cases"), summary.get("threshold")
     cases = text(language, "not_known_cases") if number is None else _cases(number, language)
-    split = listed_words(language, summary.get("split", NOT_KNOWN))
+    split = listed_words(language, summary.get("split") or NOT_KNOWN)
     yield text(language, "of_split", cases=cases, split=split)
     if threshold:
         chosen_on = listed_words(language, threshold["chosen_on"])
@@ -235,7 +235,7 @@ def _case(
         for key, cell in row.items()
         if key != "case_id"
     )
-    folders = workdir / "predictions" / name, workdir / "report" / name
+    folders = workdir / "report" / name, workdir / "predictions" / name
     files = [file for folder in folders for file in _standing(folder, _DOWNLOADS, language)]
     outside = listed_words(language, row.get(OUTSIDE_TRAINING, ""))
     warning = outside and text(language, "outside_case", what=outside)

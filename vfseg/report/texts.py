@@ -6,13 +6,13 @@ switching needs no more than one attribute, and a page without script is readabl
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
 
-from vfseg.evaluation.phrases import LANGUAGES, listed_words, phrase
+from vfseg.evaluation.phrases import LANGUAGES, listed_words
 
 
 @functools.cache
@@ -86,7 +86,23 @@ def meaning(column: str) -> Markup:
 
 def word(key: str | None) -> Markup:
     """A word of the lists in every language; nothing where there is none."""
-    return both(by_language(lambda language: phrase(language, key))) if key else Markup("")
+    return both(by_language(lambda language: listed_words(language, key))) if key else Markup("")
+
+
+def listing(keys: Iterable[str]) -> Markup:
+    """Words of the lists one after another, in every language.
+
+    >>> listing(["left", "central"])
+    Markup('<span lang="en">left, central</span><span lang="ja">左、正中</span>')
+    """
+    keys = tuple(keys)
+    return both(
+        by_language(
+            lambda language: text(language, "comma").join(
+                listed_words(language, key) for key in keys
+            )
+        )
+    )
 
 
 def both(words: Mapping[str, str]) -> Markup:
