@@ -7,10 +7,17 @@ VOID = {"meta", "img", "br", "link"}
 
 
 class Page(HTMLParser):
-    """Links, texts and table rows of a page; refuses tags that do not nest."""
+    """Links, texts and table rows of a page; refuses tags that do not nest.
 
-    def __init__(self, path: Path):
+    Args:
+        path: of the page.
+        language: of the reader; texts in another language are left out.
+    """
+
+    def __init__(self, path: Path, language: str = "en"):
         super().__init__()
+        self.unmarked = []  # texts that are the same in every language
+        self._language, self._marks = language, []
         self.links, self.ids, self.tags, self.rows, self.texts = [], [], [], [], []
         self._open = []
         self.feed(path.read_text())
@@ -27,15 +34,22 @@ class Page(HTMLParser):
             self.rows[-1].append("")
         if tag not in VOID:
             self._open.append(tag)
+            self._marks.append(attributes.get("lang") if tag != "html" else None)
 
     def handle_endtag(self, tag):
         assert self._open.pop() == tag
+        self._marks.pop()
 
     def handle_data(self, data):
-        if self._open and self._open[-1] == "style":
+        if self._open and self._open[-1] in ("style", "script"):
+            return
+        marks = {mark for mark in self._marks if mark}
+        if marks - {self._language}:
             return
         self.texts.append(data)
-        if self._open and self._open[-1] in ("td", "th"):
+        if not marks and "body" in self._open:
+            self.unmarked.append(data.strip())
+        if {"td", "th"} & set(self._open):
             self.rows[-1][-1] += data
 
     @property

@@ -28,7 +28,10 @@ def package(tmp_path, monkeypatch):
 
 
 def test_a_page_has_frame_and_style_and_escapes_what_it_is_given(package, tmp_path):
-    path, picture = tmp_path / "out" / "index.html", Picture(tmp_path / "a#b.png", NASTY, tall=True)
+    path, picture = (
+        tmp_path / "out" / "index.html",
+        Picture(tmp_path / "a#b.png", {"en": NASTY}, tall=True),
+    )
     content = {"title": NASTY, "kind": "one", "words": NASTY, "picture": picture}
     write_html(path, package, "one.html.j2", **content)
     page = Page(path)
@@ -46,7 +49,9 @@ def test_a_page_has_frame_and_style_and_escapes_what_it_is_given(package, tmp_pa
 def test_a_name_that_is_missing_is_an_error_and_no_page(package, tmp_path):
     path = tmp_path / "out" / "index.html"
     with pytest.raises(UndefinedError, match="words"):
-        write_html(path, package, "one.html.j2", title="t", kind="one", picture=Picture(path, ""))
+        write_html(
+            path, package, "one.html.j2", title="t", kind="one", picture=Picture(path, {"en": ""})
+        )
     assert not path.parent.exists()
 
 

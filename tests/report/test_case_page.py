@@ -111,9 +111,13 @@ def test_without_the_viewer_the_pictures_stand_in_the_page(tmp_path, monkeypatch
     monkeypatch.setattr(case_page, "niivue_module", lambda: None)
     picture = tmp_path / "spine.png"
     picture.write_bytes(b"\x89PNG pixels")
-    page = written(tmp_path, pictures=[Picture(picture, "Bone & fracture.")])
+    page = written(
+        tmp_path, pictures=[Picture(picture, {"en": "Bone & fracture.", "ja": "骨と骨折。"})]
+    )
     encoded = base64.b64encode(picture.read_bytes()).decode()
     assert f'src="data:image/png;base64,{encoded}" alt="Bone &amp; fracture."' in page
+    assert "骨と骨折。" in text_of(page, "ja")
+    assert "Bone" not in text_of(page, "ja").split("画像")[1]
     assert '<details id="pictures" open>' in page
     assert 'pip install "vfseg[report]"' in page.replace("&#34;", '"')
     assert "canvas" not in page.split("</style>")[1]

@@ -17,11 +17,12 @@ def test_curves_share_a_picture_by_quantity_and_validation_comes_first(tmp_path)
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     curves = training_curves(tmp_path / "metrics.jsonl", tmp_path / "curves")
-    assert [c.caption for c in curves] == [
+    assert [c.caption["en"] for c in curves] == [
         "Loss (train, validation)",
         "Speed (train)",
         "Plain (run)",
     ]
+    assert [c.caption["ja"] for c in curves[:2]] == ["損失（学習、検証）", "Speed（学習）"]
     assert all("<svg" in c.path.read_text() for c in curves)
     assert training_curves(tmp_path / "none.jsonl", tmp_path / "none") == []
     assert not (tmp_path / "none").exists()

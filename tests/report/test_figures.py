@@ -26,18 +26,21 @@ def test_each_place_gets_three_planes_with_what_is_known_of_it(drawn):
     places = [f"place-{n}-{plane}.png" for n in (1, 2) for plane in planes]
     assert names == ["midline.png", *places]
     # 2 x 18 x 16 voxels of 3 mm3.
-    assert "Sagittal, i = 17, L1: reference lesion of 1.73 mL" in pictures[2].caption
-    assert "highest probability on it 0.90 (threshold 0.41)" in pictures[2].caption
+    assert "Sagittal, i = 17, L1: reference lesion of 1.73 mL" in pictures[2].caption["en"]
+    assert "highest probability on it 0.90 (threshold 0.41)" in pictures[2].caption["en"]
     # The peak at (d, h, w) = (14, 40, 12): k, j and i of a file with the axes R, A, S.
-    assert pictures[4].caption == "Axial, k = 14, L2: predicted peak, probability 0.60."
-    assert pictures[6].caption == "Coronal, j = 40, L2: predicted peak, probability 0.60."
+    assert pictures[4].caption == {
+        "en": "Axial, k = 14, L2: predicted peak, probability 0.60.",
+        "ja": "軸位断、k = 14、L2：予測の極大、確率 0.60。",
+    }
+    assert pictures[6].caption["en"] == "Coronal, j = 40, L2: predicted peak, probability 0.60."
 
 
 def test_places_in_the_surest_vertebrae_come_first(tmp_path):
     scene = make_scene()
     pictures = overlay_figures(scene, tmp_path, {"L1": 0.2, "L2": 0.7})
     places = [picture for picture in pictures if picture.path.name.startswith("place-")]
-    assert [("L2" in p.caption, "L1" in p.caption) for p in places] == (
+    assert [("L2" in p.caption["en"], "L1" in p.caption["en"]) for p in places] == (
         [(True, False)] * 3 + [(False, True)] * 3
     )
 
@@ -95,7 +98,9 @@ def test_what_stays_below_the_threshold_is_no_finding(tmp_path):
     places = [p for p in overlay_figures(scene, tmp_path, {}) if p.path.name != "midline.png"]
     assert len(places) == 3
     for place in places:
-        assert "no finding. The highest probability of the case, 0.90, is below" in place.caption
+        assert (
+            "no finding. The highest probability of the case, 0.90, is below" in place.caption["en"]
+        )
 
 
 def test_no_title_is_cut_off():

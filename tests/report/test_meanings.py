@@ -1,13 +1,18 @@
+import pytest
+
 from tests.evaluation.scene import THRESHOLDS, cohort
 from vfseg.evaluation.measures import MEASURES
+from vfseg.evaluation.phrases import LANGUAGES
 from vfseg.evaluation.summary import judged, summarise, write_evaluation
 from vfseg.files import read_table
-from vfseg.report.meanings import meanings_of
+from vfseg.report.meanings import meanings_of, name_of
+from vfseg.training.losses import SUPERVISED
 
 
-def test_every_measure_is_explained_once():
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_measure_is_explained_once(language):
     keys = [measure.name for measure in MEASURES]
-    explained = meanings_of([*keys, "nothing of that name"])
+    explained = meanings_of([*keys, "nothing of that name"], language)
     assert len(explained) == len(set(keys))
     names, meanings = zip(*explained)
     assert len(set(names)) == len(names)
@@ -28,3 +33,9 @@ def test_every_column_of_the_cases_and_of_the_groups_is_explained(tmp_path):
     for keys in ([c for c in columns if c != "case_id"], groups):
         assert keys
         assert len(meanings_of(keys)) == len(set(keys))
+
+
+def test_the_curve_of_every_loss_has_a_name_in_every_language():
+    for loss in SUPERVISED:
+        assert name_of(f"{loss}_loss", "ja").endswith("損失")
+        assert name_of(f"{loss}_loss").endswith("loss")

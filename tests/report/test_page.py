@@ -8,8 +8,10 @@ from tests.drawing.html import Page
 from tests.report.summary import SUMMARY, measure
 from vfseg.drawing.figures import Picture
 from vfseg.errors import UserError
+from vfseg.evaluation.phrases import LANGUAGES
 from vfseg.report.page import write_page
 from vfseg.report.results_table import groups_of, levels_of
+from vfseg.report.texts import text
 
 NASTY = "a<b>&\"c' #1"
 
@@ -24,7 +26,8 @@ def fill(workdir, summary=SUMMARY, cases=("case-1", NASTY)):
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        pictures[case] = [Picture(workdir / "report" / case / "a.png", f"Caption of {case}")]
+        caption = {"en": f"Caption of {case}", "ja": f"{case} の説明"}
+        pictures[case] = [Picture(workdir / "report" / case / "a.png", caption)]
     (workdir / "evaluation").mkdir(parents=True)
     (workdir / "evaluation" / "summary.json").write_text(json.dumps(summary))
     with open(workdir / "evaluation" / "cases.csv", "w", newline="") as file:
@@ -33,8 +36,8 @@ def fill(workdir, summary=SUMMARY, cases=("case-1", NASTY)):
         for case in cases:
             writer.writerow([case, "p<1>", "0.61234", ""])
     lines = [{"step": s, "train/loss": 1 / s, "validation/loss": 2 / s} for s in (10, 20)]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (workdir / "metrics.jsonl").write_text(text + '{"step": 3')
+    words = "".join(json.dumps(line) + "\n" for line in lines)
+    (workdir / "metrics.jsonl").write_text(words + '{"step": 3')
     return pictures
 
 
@@ -53,38 +56,39 @@ def test_every_link_leads_somewhere_inside_the_workdir(tmp_path):
             target = (page_path.parent / unquote(link)).resolve()
             assert target.exists(), link
             assert workdir.resolve() in target.parents
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1  # which switches the language, and stands in the page
     assert page.tags.count("img") == 2 + 1  # a picture a case, one curve: loss
 
 
 def test_first_come_the_note_and_where_the_truth_is_from(tmp_path):
-    text = Page(write_page(tmp_path / "a", fill(tmp_path / "a"))).text
-    assert text.index("Research use only") < text.index("The truth is synthetic")
-    assert text.index("The truth is synthetic") < text.index("Results")
+    words = Page(write_page(tmp_path / "a", fill(tmp_path / "a"))).text
+    assert words.index("Research use only") < words.index("The truth is synthetic")
+    assert words.index("The truth is synthetic") < words.index("Results")
     real = {**SUMMARY, "synthetic": False}
-    text = Page(write_page(tmp_path / "b", fill(tmp_path / "b", real))).text
-    assert "Research use only" in text
-    assert "synthetic" not in text
+    words = Page(write_page(tmp_path / "b", fill(tmp_path / "b", real))).text
+    assert "Research use only" in words
+    assert "synthetic" not in words
 
 
-def test_every_measure_and_group_is_a_row_of_the_page(tmp_path):
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_measure_and_group_is_a_row_of_the_page(tmp_path, language):
     groups = {"T12": {"lesions": 3, "lesion_sensitivity": measure(0.5, 0.25, 0.75)}, "a<b>": {}}
     summary = SUMMARY | {"by_level": groups}
-    rows = Page(write_page(tmp_path, fill(tmp_path, summary))).rows
-    for level in levels_of(summary):
+    rows = Page(write_page(tmp_path, fill(tmp_path, summary)), language).rows
+    for level in levels_of(summary, language):
         at = rows.index([level.title])
         for row in level.rows:
             assert [row.name, row.value, row.interval, row.patients] in rows[at:]
             assert not row.beside or [row.beside] in rows[at:]
-        assert level.rows or rows[at + 1] == ["not measured"]
-    (group,) = groups_of(summary)
+        assert level.rows or rows[at + 1] == [text(language, "not_measured")]
+    (group,) = groups_of(summary, language)
     at = rows.index(list(group.header))
     assert rows[at + 1 : at + 3] == [[name, *cells] for name, cells in group.rows]
 
 
 def test_what_the_figures_say_stands_below_them(tmp_path):
-    text = Page(write_page(tmp_path, fill(tmp_path))).text
-    below = text[text.index("What the figures say") :]
+    words = Page(write_page(tmp_path, fill(tmp_path))).text
+    below = words[words.index("What the figures say") :]
     for name in ("Dice", "PR-AUC", "Truth, mL"):
         assert name in below
     assert "chance reaches the prevalence" in below
@@ -97,14 +101,20 @@ def test_numbers_and_nouns_agree(tmp_path, cases, words):
     assert words in Page(write_page(tmp_path, fill(tmp_path, summary))).text
 
 
+def test_a_summary_that_does_not_say_what_it_is_of(tmp_path):
+    page = write_page(tmp_path, fill(tmp_path, {**SUMMARY, "split": None, "cases": None}))
+    assert "– cases of the split “–”." in Page(page).text
+    assert "対象：「–」の – 例。" in Page(page, "ja").text
+
+
 def test_cases_outside_the_range_of_training_are_named_with_the_results_and_in_place(tmp_path):
     fill(tmp_path)
     path = tmp_path / "evaluation" / "cases.csv"
     header, one, *others = path.read_text().splitlines()
     marked = [f"{header},outside_training", f"{one},slices 5 mm apart", *(f"{x}," for x in others)]
     path.write_text("\n".join(marked))
-    text = Page(write_page(tmp_path, {})).text
-    results, cases = text[: text.index("Cases")], text[text.index("Cases") :]
+    words = Page(write_page(tmp_path, {})).text
+    results, cases = words[: words.index("Cases")], words[words.index("Cases") :]
     assert "1 case outside the range of training (case-1: slices 5 mm apart)" in results
     assert cases.count("Outside the range of training (slices 5 mm apart)") == 1
 
@@ -124,7 +134,7 @@ def test_page_of_predictions_alone(tmp_path):
     folder = tmp_path / "report" / "case-1"
     folder.mkdir(parents=True)
     (folder / "a.png").touch()
-    page = Page(write_page(tmp_path, {"case-1": [Picture(folder / "a.png", "The place.")]}))
+    page = Page(write_page(tmp_path, {"case-1": [Picture(folder / "a.png", {"en": "The place."})]}))
     assert "There is no reference" in page.text
     assert "Not evaluated" in page.text
     assert "The place." in page.texts

@@ -4,10 +4,13 @@ import pytest
 
 from tests.audit.data_set import audit, sheet, write_case
 from tests.browser import open_browser, requests_of, what_axe_finds
+from tests.report.listed import make_about
+from tests.report.scene import make_scene
 from tests.report.test_cases_page import healthy, likely, write_results
 from tests.report.test_page import fill
 from vfseg.audit.page import write_audit_page
 from vfseg.evaluation.verdict import REVIEW
+from vfseg.report import case_page
 from vfseg.report.case_lists import CaseLists
 from vfseg.report.cases_page import write_cases_page
 from vfseg.report.page import write_page
@@ -22,9 +25,14 @@ def pages(tmp_path_factory):
     write_results(folder / "cts" / "b", healthy())
     review = likely(0.4).vertebrae[0] | {"verdict": REVIEW}
     write_results(folder / "cts" / "c", CaseLists([review], []))
+    run = write_page(folder / "run", fill(folder / "run", cases=("case-1",)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(case_page, "niivue_module", lambda: None)  # pictures do for its words
+        ct = folder / "run" / "report" / "case-1" / case_page.PAGE
+        case_page.write_case_page(make_scene(), make_about(), None, (), ct)
     case = write_case(folder, "dots", seed=1, fractures=sheet(), patient="p")
     return {
-        "run": write_page(folder / "run", fill(folder / "run", cases=("case-1",))),
+        "run": run,
         "data set": write_audit_page(audit(case), [case], folder / "audit", progress=False),
         "folder": write_cases_page(folder / "cts", ["a", "b", "c"]),
     }
@@ -85,4 +93,29 @@ def test_the_page_of_a_folder_leads_to_the_page_of_a_ct_in_the_language_that_was
     assert "fracture likely" not in text
     driver.execute_script("document.querySelector('tbody a').click()")
     assert driver.current_url.endswith("/a/page.html")
+    assert [url for url in requests_of(driver) if not url.startswith("file:")] == []
+
+
+def test_the_page_of_a_run_is_switched_and_the_page_of_a_ct_follows(driver, pages):
+    def shown():
+        return driver.execute_script("return document.body.innerText")
+
+    driver.get(pages["run"].as_uri())
+    driver.execute_script("localStorage.setItem('vfseg.language', 'en')")
+    driver.refresh()
+    requests_of(driver)
+    assert "Vertebral fracture map" in shown()
+    assert "椎体骨折" not in shown()
+    driver.execute_script("document.getElementById('language').click()")
+    for language in ("ja", "ja after loading again"):
+        assert "椎体骨折マップ" in shown(), language
+        assert "Vertebral" not in shown()
+        assert "Dice 係数" in shown()
+        driver.refresh()
+    driver.get((pages["run"].parent / "case-1" / "page.html").as_uri())
+    assert "椎体一覧" in shown()
+    driver.execute_script("document.getElementById('language').click()")
+    driver.get(pages["run"].as_uri())
+    assert "Vertebral fracture map" in shown()
+    assert [e for e in driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")] == []
     assert [url for url in requests_of(driver) if not url.startswith("file:")] == []

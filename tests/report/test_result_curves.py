@@ -39,7 +39,10 @@ def test_every_curve_has_its_points_and_the_names_of_its_axes(tmp_path):
             assert f"<!-- {word} -->" in text, (name, word)
     assert "verdict" not in pictures["roc.svg"].path.read_text()
     caption = pictures["precision-recall.svg"].caption
-    assert caption == "Precision over recall of voxels and of slices"
+    assert caption == {
+        "en": "Precision over recall: voxels; slices",
+        "ja": "適合率-再現率曲線：ボクセル、スライス",
+    }
 
 
 def test_what_is_not_known_is_not_drawn(tmp_path):

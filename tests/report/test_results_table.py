@@ -1,7 +1,8 @@
 from tests.report.summary import SUMMARY, measure
 from vfseg.evaluation.measures import MEASURES
+from vfseg.evaluation.phrases import LANGUAGES
+from vfseg.report.meanings import name_of
 from vfseg.report.results_table import MeasureRow, groups_of, levels_of, results_text
-from vfseg.report.wording import name_of
 
 
 def level(key):
@@ -71,8 +72,10 @@ def test_figures_say_over_how_many_they_are():
 
 def test_no_two_measures_of_a_level_are_called_the_same():
     for level in {each.level for each in MEASURES}:
-        names = [name_of(each.name) for each in MEASURES if each.level == level]
-        assert len(set(names)) == len(names)
+        keys = [each.name for each in MEASURES if each.level == level]
+        for language in LANGUAGES:
+            assert len({name_of(key, language) for key in keys}) == len(keys)
+        names = [name_of(key) for key in keys]
         assert not [name for name in names if name.lower().startswith(("the same", "ditto"))]
 
 

@@ -47,6 +47,9 @@ def test_where_nothing_is_predicted_it_does_not_say_so(tmp_path, monkeypatch):
         scene = dataclasses.replace(make_scene(), threshold=threshold)
         picture = draw_spine(scene, build_solids(scene), tmp_path / "s.png")
         assert words in said[0]
-        assert ("fracture" in said.pop(0)) == ("predicted fracture" in picture.caption)
+        assert ("fracture" in said.pop(0)) == ("predicted fracture" in picture.caption["en"])
         said.clear()
-    assert picture.caption == "Bone, and nothing of probability ≥ 0.95."
+    assert picture.caption == {
+        "en": "Bone, and nothing of probability ≥ 0.95.",
+        "ja": "骨のみ。確率 0.95 以上の部分はない。",
+    }

@@ -83,7 +83,7 @@ def draw_places(
         path = directory / f"{prefix}-{number}.png"
         write_png(figure, path)
         words = finding.message if len(finding.message) < 300 else finding.message[:299] + "…"
-        pictures.append(Picture(path, f"{finding.severity}: {words}", tall=True))
+        pictures.append(Picture(path, {"en": f"{finding.severity}: {words}"}, tall=True))
     return pictures
 
 

@@ -1,5 +1,10 @@
-"""What pictures of a CT have in common: window, colours, outlines, letters, files."""
+"""What pictures of a CT have in common: window, colours, outlines, letters, files.
 
+Words within a picture are English, on pages in any language: one file serves all readers, also
+where it is passed on alone, and needs no font but the usual one. Captions beside it are not.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +30,12 @@ class Picture(NamedTuple):
 
     Attributes:
         path: PNG or SVG file.
-        caption: one sentence, plain text.
+        caption: one sentence in each language of the page, plain text, English among them.
         tall: shown at its own size, not as wide as the page.
     """
 
     path: Path
-    caption: str
+    caption: Mapping[str, str]
     tall: bool = False
 
 

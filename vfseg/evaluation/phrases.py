@@ -1,10 +1,13 @@
 """What is said of a spine, in English and in Japanese: one table.
 
 A phrase is a format string; a word that the lists hold, such as "upper endplate", is its own key,
-and one that is not in the table is said as it is.
+and one that is not in the table is said as it is. Numbers within such words stand as # in the key.
 """
 
+import re
+
 LANGUAGES = ("en", "ja")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 PHRASES: dict[str, tuple[str, str]] = {
     "sentence": (
@@ -64,6 +67,19 @@ PHRASES: dict[str, tuple[str, str]] = {
     "no label map": ("no label map", "ラベルマップなし"),
     "only a fragment is labelled": ("only a fragment is labelled", "一部のみがラベルされている"),
     "cut by the border of the CT": ("cut by the border of the CT", "CT の端で切れている"),
+    "slices # mm apart": ("slices # mm apart", "スライス間隔 # mm"),
+    # Groups of the tables of an evaluation, and parts of a data set.
+    "endplate": ("endplate", "終板骨折"),
+    "split": ("split", "割裂骨折"),
+    "burst": ("burst", "破裂骨折"),
+    "across slices": ("across slices", "帯状（複数スライスで判別）"),
+    "unknown": ("unknown", "不明"),
+    "Q#: # to # mL": ("Q#: # to # mL", "Q#：#～# mL"),
+    "test": ("test", "テスト"),
+    "out of fold": ("out of fold", "交差検証（out of fold）"),
+    "train": ("train", "学習"),
+    "validation": ("validation", "検証"),
+    "run": ("run", "実行"),
 }
 
 
@@ -80,3 +96,20 @@ def phrase(language: str, key: str, **values: str | float) -> str:
     """
     found = PHRASES.get(key)
     return key if found is None else found[LANGUAGES.index(language)].format(**values)
+
+
+def listed_words(language: str, words: str) -> str:
+    """Words that a list holds, with numbers in them, in a language; others as they are.
+
+    Args:
+        language: one of `LANGUAGES`.
+        words: as the list has them.
+
+    >>> listed_words("ja", "slices 5.5 mm apart"), listed_words("ja", "T12")
+    ('スライス間隔 5.5 mm', 'T12')
+    """
+    key = _NUMBER.sub("#", words)
+    if key not in PHRASES or "{" in PHRASES[key][0]:  # a phrase is no word
+        return words
+    numbers = iter(_NUMBER.findall(words))
+    return re.sub("#", lambda _: next(numbers), phrase(language, key))

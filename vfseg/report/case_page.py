@@ -24,7 +24,7 @@ from vfseg.report.niivue import niivue_module, within_script
 from vfseg.report.said_findings import mark_of, said_findings
 from vfseg.report.scene import Scene
 from vfseg.report.solids import Solids
-from vfseg.report.texts import meaning, said, word
+from vfseg.report.texts import listing, meaning, said, said_listed, word
 from vfseg.report.view_grid import (
     HU_STEP,
     LOWEST_HU,
@@ -103,6 +103,7 @@ def write_case_page(
         name=about.name,
         about=about,
         said=said,
+        said_listed=said_listed,
         meaning=meaning,
         findings=[(_place_of(f.level, scene, about.lists), f) for f in said_findings(about.lists)],
         vertebrae=_vertebra_table(scene, about.lists),
@@ -161,7 +162,7 @@ def _cells(row: Mapping[str, Any]) -> list[str | Markup]:
         *(_decimals(row[f"height_{site}_mm"], 1) for site in SITES),
         f"{row['map_ml']:.2f}",
         word(row["why"]),
-        Markup(", ").join(map(word, flags)),
+        listing(flags),
     ]
 
 
@@ -181,9 +182,7 @@ def _lesion_table(lists: CaseLists) -> list[dict[str, Any]]:
                 row["level"] or "",
                 f"{row['volume_ml']:.2f}",
                 f"{row['max_probability']:.2f}",
-                Markup(", ").join(
-                    word(row[key]) for key in ("height", "depth", "side") if row[key]
-                ),
+                listing(row[key] for key in ("height", "depth", "side") if row[key]),
                 *(row[f"voxels_{axis}"] or "" for axis in _INDEX),
             ],
         }

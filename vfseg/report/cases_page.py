@@ -10,7 +10,7 @@ from vfseg.evaluation.sentences import asks
 from vfseg.report.case_lists import CaseLists, read_lists
 from vfseg.report.case_page import PAGE
 from vfseg.report.said_findings import SaidFinding, mark_of, said_findings
-from vfseg.report.texts import said
+from vfseg.report.texts import said, said_listed
 
 INDEX = "index.html"
 
@@ -62,6 +62,7 @@ def write_cases_page(folder: Path, names: Sequence[str]) -> Path:
         title=folder.resolve().name,
         name=folder.resolve().name,
         said=said,
+        said_listed=said_listed,
         synthetic=any("synthetic" in fractures for fractures in trained_on),
         asked=sum(bool(row.mark) for row in rows),
         cases=rows,

@@ -7,8 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vfseg.drawing.figures import Picture
+from vfseg.evaluation.phrases import listed_words
+from vfseg.report.meanings import name_of
 from vfseg.report.small_axes import BLUE, ORANGE, above_legend, save_svg, small_axes
-from vfseg.report.wording import name_of
+from vfseg.report.texts import by_language, text
 from vfseg.training.writer import read_metrics
 
 _COLOURS = {"train": BLUE, "validation": ORANGE}
@@ -45,9 +47,16 @@ def training_curves(metrics: Path, directory: Path) -> list[Picture]:
     for number, quantity in enumerate(ordered):
         path = directory / f"curve-{number:02d}.svg"
         save_svg(_curve(quantity, quantities[quantity]), path)
-        lines = ", ".join(quantities[quantity])
-        pictures.append(Picture(path, f"{name_of(quantity)} ({lines})"))
+        pictures.append(Picture(path, _caption(quantity, list(quantities[quantity]))))
     return pictures
+
+
+def _caption(quantity: str, groups: list[str]) -> dict[str, str]:
+    def say(language: str) -> str:
+        lines = text(language, "comma").join(listed_words(language, group) for group in groups)
+        return text(language, "curve_training", name=name_of(quantity, language), lines=lines)
+
+    return by_language(say)
 
 
 def _curve(quantity: str, groups: dict[str, list[tuple[float, float]]]) -> Figure:

@@ -39,15 +39,13 @@ from vfseg.drawing.hanging import (
     view_box,
 )
 from vfseg.inference.boxed_map import ProbabilityMap
+from vfseg.report.captions import caption_of, place_caption
 from vfseg.report.curved import along_spine
 from vfseg.report.foci import Focus, find_foci, level_at
 from vfseg.report.scene import Scene, predicted
 from vfseg.report.view_grid import VIEW_MARGIN_MM
 
 MIDLINE = "midline.png"
-_MIDLINE_CAPTION = (
-    "The whole spine, sagittal: row by row the plane passes through the middle of the bodies."
-)
 _VIEW_MM = 110.0  # three lumbar vertebrae
 _PLACES = 2
 _DPI = 120
@@ -106,15 +104,15 @@ def overlay_figures(scene: Scene, directory: Path, surest: Mapping[str, float]) 
     foci = find_foci(scene.probability, instances, scene.threshold, spacing, _PLACES)
     if foci or scene.spine.vertebrae:
         write_png(draw_midline(scene), directory / MIDLINE)
-        pictures.append(Picture(directory / MIDLINE, _MIDLINE_CAPTION))
+        pictures.append(Picture(directory / MIDLINE, caption_of("midline")))
     levels = {focus: level_at(focus.point, scene.spine.vertebrae, spacing) for focus in foci}
     foci.sort(key=lambda focus: -surest.get(levels[focus], -1.0))  # stable
     for number, focus in enumerate(foci, start=1):
         for hanging in HANGINGS:
             path = directory / f"place-{number}-{hanging.name}.png"
             write_png(draw_place(scene, focus, hanging), path)
-            where = _slice_of(scene, focus, hanging)
-            caption = _caption(focus, levels[focus], where, scene.threshold)
+            plane = hanging.name, *_slice_of(scene, focus, hanging)
+            caption = place_caption(focus, levels[focus], plane, scene.threshold)
             pictures.append(Picture(path, caption))
     return pictures
 
@@ -167,7 +165,8 @@ def draw_place(scene: Scene, focus: Focus, hanging: Hanging) -> Figure:
     shown = _Cut(cut(ct.array), cut(scene.probability), truth, extent, hanging)
     level = level_at(focus.point, vertebrae, spacing)
     no_finding = "below the threshold: no finding" if focus.found_by == "maximum" else ""
-    words = filter(None, (level, _slice_of(scene, focus, hanging), no_finding))
+    axis, number = _slice_of(scene, focus, hanging)
+    words = filter(None, (level, f"{hanging.name}, {axis} = {number}", no_finding))
     return _drawn(scene, shown, origin, "   ".join(words), most=2.0)
 
 
@@ -212,12 +211,12 @@ def _drawn(scene: Scene, cut: _Cut, origin: Sequence[int], title: str, *, most: 
     return figure
 
 
-def _slice_of(scene: Scene, focus: Focus, hanging: Hanging) -> str:
-    """The plane, and its number along the axis i, j or k of the file of the CT, from 0."""
+def _slice_of(scene: Scene, focus: Focus, hanging: Hanging) -> tuple[str, int]:
+    """Axis i, j or k of the file of the CT, and the number of the slice along it, from 0."""
     geometry, at = scene.ct.geometry, focus.point[hanging.axis]
     if geometry.flips[hanging.axis]:
         at = geometry.shape[hanging.axis] - 1 - at
-    return f"{hanging.name}, {'ijk'[geometry.axes[hanging.axis]]} = {at}"
+    return "ijk"[geometry.axes[hanging.axis]], at
 
 
 def _canvas(panel_height: float, wide: int) -> tuple[Figure, list[Axes], Axes]:
@@ -271,18 +270,3 @@ def _colour_bar(bar: Axes, heat: AxesImage, threshold: float) -> None:
     colour_bar.outline.set_edgecolor(FAINT)  # type: ignore[operator]
     bar.tick_params(colors=FAINT, labelsize=8)
     bar.axhline(threshold, color=TEXT, linewidth=1.4)
-
-
-def _caption(focus: Focus, level: str, where: str, threshold: float) -> str:
-    where = where.capitalize() + (f", {level}" if level else "")
-    if focus.found_by == "truth":
-        return (
-            f"{where}: reference lesion of {focus.volume_ml:.2f} mL, "
-            f"highest probability on it {focus.probability:.2f} (threshold {threshold:.2f})."
-        )
-    if focus.found_by == "prediction":
-        return f"{where}: predicted peak, probability {focus.probability:.2f}."
-    return (
-        f"{where}: no finding. The highest probability of the case, {focus.probability:.2f}, "
-        f"is below the threshold of {threshold:.2f}."
-    )

@@ -1,18 +1,20 @@
 """One offline page of a run: results first, then training, then every case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vfseg.data.instances import LESION_MM3
 from vfseg.data.outputs import OUTSIDE_TRAINING
 from vfseg.drawing.figures import Picture
 from vfseg.drawing.page import write_html
-from vfseg.errors import UserError, quantity
+from vfseg.errors import UserError
+from vfseg.evaluation.phrases import listed_words
 from vfseg.evaluation.summary_shape import REMEDY, SUMMARY
 from vfseg.files import read_table
 from vfseg.report.case_page import PAGE
 from vfseg.report.curves import training_curves
-from vfseg.report.meanings import meanings_of
+from vfseg.report.meanings import meanings_of, name_of
 from vfseg.report.result_curves import result_curves
 from vfseg.report.results_table import (
     GROUPS,
@@ -23,34 +25,35 @@ from vfseg.report.results_table import (
     levels_of,
     measure_row,
 )
-from vfseg.report.wording import NOT_KNOWN, lift_of, name_of, shown, shown_cell
+from vfseg.report.texts import counted, in_every_language, said, text
+from vfseg.report.wording import NOT_KNOWN, lift_of, shown, shown_cell
 from vfseg.schemas import read_checked
 
 _HEADLINE = (
-    ("voxel", "dice", "voxel Dice"),
-    ("voxel", "pr_auc", "voxel PR-AUC"),
-    ("slice", "pr_auc", "slice PR-AUC"),
-    ("lesion", "average_precision", "lesion average precision"),
-    ("vertebra", "roc_auc", "vertebra ROC-AUC"),
+    ("voxel", "dice"),
+    ("voxel", "pr_auc"),
+    ("slice", "pr_auc"),
+    ("lesion", "average_precision"),
+    ("vertebra", "roc_auc"),
 )
 _DOWNLOADS = {
-    PAGE: "the page of this CT",
-    "probability.nii.gz": "probability map (NIfTI)",
-    "mask.nii.gz": "mask at the threshold (NIfTI)",
-    "spine.glb": "3D meshes (GLB)",
-    "spine-bone.stl": "bone (STL)",
-    "spine-fracture.stl": "predicted fracture (STL)",
-    "spine-truth.stl": "true fracture (STL)",
+    PAGE: "file_page",
+    "probability.nii.gz": "file_map",
+    "mask.nii.gz": "file_mask",
+    "spine.glb": "file_meshes",
+    "spine-bone.stl": "file_bone",
+    "spine-fracture.stl": "file_fracture",
+    "spine-truth.stl": "file_truth",
 }
 _LISTS = {
-    "vertebrae.csv": "vertebrae",
-    "lesions.csv": "predicted lesions, from 10 mm³ on as the figures count them",
-    "truth_lesions.csv": "lesions of the truth",
-    "cases.csv": "cases",
-    "tables.csv": "tables",
+    "vertebrae.csv": "list_vertebrae",
+    "lesions.csv": "list_lesions",
+    "truth_lesions.csv": "list_truth",
+    "cases.csv": "list_cases",
+    "tables.csv": "list_tables",
 }
 
-Links = list[tuple[Path, str]]
+Links = tuple[tuple[Path, str], ...]
 """Files that stand, each with the words that link it."""
 
 
@@ -62,24 +65,22 @@ class Card(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What the page shows of an evaluation.
+    """What the page says of an evaluation.
 
     Attributes:
         cards: the figures that come first.
         words: what was evaluated, and how.
         levels: every measure.
-        curves: precision-recall, ROC, FROC and reliability.
         groups: tables by level, size, grade and pattern.
         meanings: name of each measure and column that the page shows, and what it says.
         lists: the CSV files.
     """
 
-    cards: list[Card]
+    cards: tuple[Card, ...]
     words: str
     levels: tuple[LevelTable, ...]
-    curves: list[Picture]
     groups: tuple[GroupTable, ...]
-    meanings: list[tuple[str, str]]
+    meanings: tuple[tuple[str, str], ...]
     lists: Links
 
 
@@ -95,10 +96,10 @@ class CaseEntry(NamedTuple):
     """
 
     name: str
-    facts: list[tuple[str, str]]
+    facts: tuple[tuple[str, str], ...]
     warning: str
     files: Links
-    pictures: Sequence[Picture]
+    pictures: tuple[Picture, ...]
 
 
 def write_page(workdir: Path, pictures: Mapping[str, Sequence[Picture]]) -> Path:
@@ -106,7 +107,7 @@ def write_page(workdir: Path, pictures: Mapping[str, Sequence[Picture]]) -> Path
 
     Reads `evaluation/summary.json`, `evaluation/cases.csv` and `metrics.jsonl`, and links the
     files in `predictions/CASE/` and `report/CASE/`; the page says what is missing. It refers to
-    nothing outside the workdir and holds no script.
+    nothing outside the workdir; its script switches its language, and no more.
 
     Args:
         workdir: of the run.
@@ -122,16 +123,25 @@ def write_page(workdir: Path, pictures: Mapping[str, Sequence[Picture]]) -> Path
     rows = _rows(workdir / "evaluation" / "cases.csv")
     names = [*rows, *(name for name in pictures if name not in rows)]
     page = workdir / "report" / "index.html"
+    curves = workdir / "report" / "curves"
     write_html(
         page,
         "vfseg.report",
         "report.html.j2",
         kind="report",
         title=workdir.resolve().name,
-        notice=_notice(summary),
-        results=None if summary is None else _results(summary, rows, workdir),
-        training=training_curves(workdir / "metrics.jsonl", workdir / "report" / "curves"),
-        cases=[_case(name, rows.get(name, {}), pictures.get(name, ()), workdir) for name in names],
+        said=said,
+        notice=said(_notice(summary)),
+        results=summary
+        and in_every_language(lambda language: _results(summary, rows, workdir, language)),
+        curves=result_curves(summary, curves) if summary else [],
+        training=training_curves(workdir / "metrics.jsonl", curves),
+        cases=in_every_language(
+            lambda language: tuple(
+                _case(name, rows.get(name, {}), pictures.get(name, ()), workdir, language)
+                for name in names
+            )
+        ),
     )
     return page
 
@@ -147,14 +157,10 @@ def _rows(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _notice(summary: Mapping[str, Any] | None) -> str:
+    """The text that says what the truth is."""
     if not summary:
-        return "There is no reference: nothing here has been measured against a truth."
-    if summary.get("synthetic"):
-        return (
-            "The truth is synthetic: spines and fractures were made by a program. "
-            "These results say nothing about patients."
-        )
-    return "The reference is what the data set gives as fractures."
+        return "no_reference"
+    return "synthetic_reference" if summary.get("synthetic") else "given_reference"
 
 
 def _outside(rows: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -164,54 +170,89 @@ def _outside(rows: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 
 def _results(
-    summary: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]], workdir: Path
+    summary: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]], workdir: Path, language: str
 ) -> Results:
-    cards = []
     names = [key for level in LEVELS for key in summary.get(level) or {}]
     cells = [key for group in GROUPS for row in (summary.get(group) or {}).values() for key in row]
     facts = [key for row in rows.values() for key in row]
-    for level, key, name in _HEADLINE:
-        measures = summary.get(level) or {}
-        if measures.get(key):
-            row = measure_row(level, measures, key)
-            lines = [name, f"95 % interval {row.interval}"]
-            if key == "pr_auc" and lift_of(measures):
-                lines.append(lift_of(measures))
-            cards.append(Card(row.value, tuple(lines)))
     return Results(
-        cards,
-        _evaluated(summary, _outside(rows)),
-        levels_of(summary),
-        result_curves(summary, workdir / "report" / "curves"),
-        groups_of(summary),
-        meanings_of([*names, *cells, *facts]),
-        _standing(workdir / "evaluation", _LISTS),
+        tuple(
+            _card(level, summary[level], key, language)
+            for level, key in _HEADLINE
+            if (summary.get(level) or {}).get(key)
+        ),
+        "".join(_evaluated(summary, _outside(rows), language)),
+        levels_of(summary, language),
+        groups_of(summary, language),
+        meanings_of([*names, *cells, *facts], language),
+        _standing(workdir / "evaluation", _LISTS, language),
     )
 
 
-def _evaluated(summary: Mapping[str, Any], outside: Mapping[str, str]) -> str:
-    cases, threshold = summary.get("cases"), summary.get("threshold")
-    words = f"{NOT_KNOWN} cases" if cases is None else quantity(cases, "case")
-    words += f" of the split “{summary.get('split', NOT_KNOWN)}”."
+def _card(level: str, measures: Mapping[str, Any], key: str, language: str) -> Card:
+    row = measure_row(level, measures, key, language)
+    interval = text(language, "interval_words", interval=row.interval)
+    lift = lift_of(measures, language) if key == "pr_auc" else ""
+    name = text(language, f"card_{level}_{key}")
+    return Card(row.value, tuple(filter(None, (name, interval, lift))))
+
+
+def _evaluated(
+    summary: Mapping[str, Any], outside: Mapping[str, str], language: str
+) -> Iterable[str]:
+    """What was evaluated, and how, in sentences."""
+    number, threshold = summary.get("cases"), summary.get("threshold")
+    cases = text(language, "not_known_cases") if number is None else _cases(number, language)
+    split = listed_words(language, summary.get("split") or NOT_KNOWN)
+    yield text(language, "of_split", cases=cases, split=split)
     if threshold:
-        words += f" Threshold {shown(threshold['value'])}, chosen on {threshold['chosen_on']}."
+        chosen_on = listed_words(language, threshold["chosen_on"])
+        value = shown(threshold["value"])
+        yield text(language, "threshold_words", value=value, chosen_on=chosen_on)
     if outside:
-        named = "; ".join(f"{name}: {what}" for name, what in outside.items())
-        words += f" {quantity(len(outside), 'case')} outside the range of training ({named})."
-    return words + " Intervals: bootstrap over patients."
+        named = text(language, "between").join(
+            text(language, "outside_named", case=name, what=listed_words(language, what))
+            for name, what in outside.items()
+        )
+        cases = _cases(len(outside), language)
+        yield text(language, "outside_cases", cases=cases, named=named)
+    yield text(language, "intervals_words")
+
+
+def _cases(number: int, language: str) -> str:
+    return counted(language, number, "case")
 
 
 def _case(
-    name: str, row: Mapping[str, str], pictures: Sequence[Picture], workdir: Path
+    name: str,
+    row: Mapping[str, str],
+    pictures: Sequence[Picture],
+    workdir: Path,
+    language: str,
 ) -> CaseEntry:
-    facts = [(name_of(key), shown_cell(cell)) for key, cell in row.items() if key != "case_id"]
-    folders = workdir / "predictions" / name, workdir / "report" / name
-    files = [file for folder in folders for file in _standing(folder, _DOWNLOADS)]
-    outside = row.get(OUTSIDE_TRAINING, "")
-    warning = outside and f"Outside the range of training ({outside}): scores may mean little."
-    return CaseEntry(name, facts, warning, files, pictures)
+    facts = tuple(
+        (name_of(key, language), _fact(key, cell, language))
+        for key, cell in row.items()
+        if key != "case_id"
+    )
+    folders = workdir / "report" / name, workdir / "predictions" / name
+    files = [file for folder in folders for file in _standing(folder, _DOWNLOADS, language)]
+    outside = listed_words(language, row.get(OUTSIDE_TRAINING, ""))
+    warning = outside and text(language, "outside_case", what=outside)
+    return CaseEntry(name, facts, warning, tuple(files), tuple(pictures))
 
 
-def _standing(folder: Path, names: Mapping[str, str]) -> Links:
+def _fact(key: str, cell: str, language: str) -> str:
+    """A cell of `cases.csv`; ids are as they are, also where they look like a figure."""
+    if key == "patient_id":
+        return cell or NOT_KNOWN
+    return shown_cell(listed_words(language, cell), language)
+
+
+def _standing(folder: Path, names: Mapping[str, str], language: str) -> Links:
     """Those files of a folder that stand, each with its words."""
-    return [(folder / name, words) for name, words in names.items() if (folder / name).exists()]
+    return tuple(
+        (folder / name, text(language, key, least=LESION_MM3))
+        for name, key in names.items()
+        if (folder / name).exists()
+    )

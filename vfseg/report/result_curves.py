@@ -1,6 +1,6 @@
 """The curves behind the figures of an evaluation: precision-recall, ROC, FROC, reliability."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,10 @@ from matplotlib.ticker import MaxNLocator
 
 from vfseg.drawing.figures import Picture
 from vfseg.report.small_axes import BLUE, GREEN, GREY, ORANGE, above_legend, save_svg, small_axes
+from vfseg.report.texts import by_language, text
 
 Points = Sequence[Sequence[float]]
-_LEVELS = {
-    "voxel": "voxels",
-    "slice": "slices",
-    "vertebra": "vertebrae, map",
-    "verdict": "verdict",
-    "case": "cases",
-}
+_LEVELS = ("voxel", "slice", "vertebra", "verdict", "case")
 
 
 def result_curves(summary: Mapping[str, Any], directory: Path) -> list[Picture]:
@@ -33,9 +28,7 @@ def result_curves(summary: Mapping[str, Any], directory: Path) -> list[Picture]:
     pictures = []
     for curve, draw in (("pr_curve", _precision_recall), ("roc_curve", _roc)):
         known = {
-            name: level[curve]
-            for key, name in _LEVELS.items()
-            if (level := summary.get(key) or {}).get(curve)
+            key: level[curve] for key in _LEVELS if (level := summary.get(key) or {}).get(curve)
         }
         if known:
             pictures.append(draw(known, directory))
@@ -52,8 +45,7 @@ def _precision_recall(curves: Mapping[str, Points], directory: Path) -> Picture:
     figure, axes = small_axes("Precision-recall", "recall", "precision")
     _draw_curves(axes, curves)
     save_svg(figure, directory / "precision-recall.svg")
-    names = " and of ".join(curves)
-    return Picture(directory / "precision-recall.svg", f"Precision over recall of {names}")
+    return Picture(directory / "precision-recall.svg", _caption("pr", curves))
 
 
 def _roc(curves: Mapping[str, Points], directory: Path) -> Picture:
@@ -61,12 +53,23 @@ def _roc(curves: Mapping[str, Points], directory: Path) -> Picture:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
     _draw_curves(axes, curves)
     save_svg(figure, directory / "roc.svg")
-    names = ", of ".join(curves)
-    return Picture(directory / "roc.svg", f"ROC: sensitivity over 1 - specificity of {names}")
+    return Picture(directory / "roc.svg", _caption("roc", curves))
+
+
+def _caption(curve: str, levels: Iterable[str] = ()) -> dict[str, str]:
+    """The caption of a curve, which names what it is of."""
+
+    def say(language: str) -> str:
+        words = (text(language, f"curve_of_{level}") for level in levels)
+        names = text(language, "between").join(words)
+        return text(language, f"curve_{curve}", levels=names)
+
+    return by_language(say)
 
 
 def _draw_curves(axes: Axes, curves: Mapping[str, Points]) -> None:
-    for (name, points), colour in zip(curves.items(), (BLUE, ORANGE, GREEN), strict=False):
+    for (level, points), colour in zip(curves.items(), (BLUE, ORANGE, GREEN), strict=False):
+        name = text("en", f"curve_of_{level}")
         axes.plot(*zip(*points, strict=True), color=colour, label=name, linewidth=1.3)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
@@ -82,7 +85,7 @@ def _froc(points: Points, path: Path) -> Picture:
     axes.set_xlim(0, max(1.25, min(wrong[-1], 8)))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     save_svg(figure, path)
-    return Picture(path, "FROC: sensitivity for lesions over false positives per case")
+    return Picture(path, _caption("froc"))
 
 
 def _reliability(calibration: Mapping[str, Any], path: Path) -> Picture:
@@ -103,4 +106,4 @@ def _reliability(calibration: Mapping[str, Any], path: Path) -> Picture:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     save_svg(figure, path)
-    return Picture(path, "Reliability: fraction of fractured voxels over the map's probability")
+    return Picture(path, _caption("reliability"))

@@ -5,33 +5,22 @@ from typing import Any, NamedTuple
 
 from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.instances import LESION_MM3
-from vfseg.errors import quantity
 from vfseg.evaluation.lesions import HIT_IOU
 from vfseg.evaluation.map_evidence import EVIDENCE_ML
-from vfseg.report.wording import NOT_KNOWN, interval_of, is_measure, lift_of, name_of, shown
+from vfseg.evaluation.phrases import listed_words
+from vfseg.report.meanings import name_of
+from vfseg.report.texts import counted, text
+from vfseg.report.wording import NOT_KNOWN, interval_of, is_measure, lift_of, shown
 
-LEVELS = {
-    "voxel": "Voxel: fused map on the CT's own grid, inside the crops",
-    "slice": "Slice: unfused target slices",
-    "lesion": f"Lesion: components of at least {LESION_MM3:g} mm³ against instances, "
-    f"hit at IoU ≥ {HIT_IOU[0]:g}",
-    "vertebra": f"Vertebra, map alone: mean of its highest {EVIDENCE_ML:g} mL in the mask grown by "
-    f"{ATTRIBUTION_MARGIN_MM:g} mm",
-    "verdict": "Vertebra, verdict from map and heights: fracture likely; from review on",
-    "case": "Case: its highest vertebra",
-    "calibration": "Calibration of the fused map; scaled: by the temperature of validation",
+LEVELS = ("voxel", "slice", "lesion", "vertebra", "verdict", "case", "calibration")
+GROUPS = ("by_level", "by_size", "by_grade", "by_pattern")
+_SETTINGS = {
+    "least": LESION_MM3,
+    "iou": HIT_IOU[0],
+    "evidence": EVIDENCE_ML,
+    "margin": ATTRIBUTION_MARGIN_MM,
 }
-_UNITS = {
-    "vertebra": ("vertebra", "vertebrae"),
-    "verdict": ("vertebra", "vertebrae"),
-    "case": ("case", "cases"),
-}
-GROUPS = {
-    "by_level": "By level",
-    "by_size": "By size of the lesion (quartiles)",
-    "by_grade": "By grade (Genant; 0: no loss of height)",
-    "by_pattern": "By pattern of the fracture",
-}
+_UNITS = {"vertebra": "vertebra", "verdict": "vertebra", "case": "case"}
 
 
 class MeasureRow(NamedTuple):
@@ -81,91 +70,103 @@ class GroupTable(NamedTuple):
     rows: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def levels_of(summary: Mapping[str, Any]) -> tuple[LevelTable, ...]:
+def levels_of(summary: Mapping[str, Any], language: str = "en") -> tuple[LevelTable, ...]:
     """Every level; figures stand beside what they must be read with, see `MeasureRow`.
 
     Args:
         summary: content of `summary.json`.
+        language: one of `phrases.LANGUAGES`.
     """
     return tuple(
-        LevelTable(key, title, tuple(_measures(key, summary.get(key) or {})))
-        for key, title in LEVELS.items()
+        LevelTable(
+            key,
+            text(language, f"level_{key}", **_SETTINGS),
+            tuple(_measures(key, summary.get(key) or {}, language)),
+        )
+        for key in LEVELS
     )
 
 
-def measure_row(of: str, level: Mapping[str, Any], key: str) -> MeasureRow:
+def measure_row(of: str, level: Mapping[str, Any], key: str, language: str = "en") -> MeasureRow:
     """A measure of a level in words.
 
     Args:
         of: key of the level.
         level: its entry in the summary.
         key: of the measure.
+        language: one of `phrases.LANGUAGES`.
     """
     measure = level[key]
-    value, interval, patients = shown(measure["value"]), interval_of(measure), measure.get("n")
+    value, interval = shown(measure["value"]), interval_of(measure, language)
+    patients = NOT_KNOWN if measure.get("n") is None else str(measure["n"])
     if key == "pr_auc":
-        beside = _beside_pr_auc(level)
+        beside = _beside_pr_auc(level, language)
     else:
-        beside, fewest = _counted(of, level, key)
+        beside, fewest = _counted(of, level, key, language)
         if fewest == 1:
-            value, interval = NOT_KNOWN, "none (a single one)"
-    patients = NOT_KNOWN if patients is None else str(patients)
-    return MeasureRow(name_of(key), value, interval, patients, beside)
+            value, interval = NOT_KNOWN, text(language, "single")
+    return MeasureRow(name_of(key, language), value, interval, patients, beside)
 
 
-def _measures(of: str, level: Mapping[str, Any]) -> Iterator[MeasureRow]:
+def _measures(of: str, level: Mapping[str, Any], language: str) -> Iterator[MeasureRow]:
     for key, measure in level.items():
         if is_measure(measure):
-            yield measure_row(of, level, key)
+            yield measure_row(of, level, key, language)
 
 
-def _counted(of: str, level: Mapping[str, Any], key: str) -> tuple[str, int | None]:
+def _counted(of: str, level: Mapping[str, Any], key: str, language: str) -> tuple[str, int | None]:
     """How many units a measure is from, in words, and the fewest of a kind, where that is known."""
     if key == "hd95_mm" and "cases_with_hd95" in level:
-        number = level["cases_with_hd95"]
-        return f"mean of {quantity(number, 'case')} with both truth and prediction", None
+        cases = counted(language, level["cases_with_hd95"], "case")
+        return text(language, "mean_of", cases=cases), None
     if of == "lesion" and "sensitivity" in key and "lesions" in level:
-        return f"of {quantity(level['lesions'], 'lesion')}", None
+        return _out_of(language, counted(language, level["lesions"], "lesion")), None
     if of not in _UNITS or "fractured" not in level or key == "roc_auc_heights":
         return "", None
-    one, many = _UNITS[of]
-    fractured = quantity(level["fractured"], f"fractured {one}", f"fractured {many}")
-    healthy = quantity(level["healthy"], f"{one} without a fracture", f"{many} without a fracture")
+    fractured = counted(language, level["fractured"], f"fractured_{_UNITS[of]}")
+    healthy = counted(language, level["healthy"], f"healthy_{_UNITS[of]}")
     if key.startswith("sensitivity"):
-        return f"of {fractured}", level["fractured"]
+        return _out_of(language, fractured), level["fractured"]
     if key.startswith("specificity"):
-        return f"of {healthy}", level["healthy"]
-    return f"{fractured}, {healthy}", min(level["fractured"], level["healthy"])
+        return _out_of(language, healthy), level["healthy"]
+    fewest = min(level["fractured"], level["healthy"])
+    return text(language, "and_also", one=fractured, other=healthy), fewest
 
 
-def _beside_pr_auc(level: Mapping[str, Any]) -> str:
-    parts = [lift_of(level)] if lift_of(level) else []
-    for key, words in (
-        ("prevalence", "prevalence"),
-        ("prevalence_whole_ct", "prevalence in the whole CT"),
-        ("pr_auc_hu_threshold", "best of 50 HU thresholds"),
-    ):
+def _out_of(language: str, what: str) -> str:
+    return text(language, "out_of", what=what)
+
+
+def _beside_pr_auc(level: Mapping[str, Any], language: str) -> str:
+    parts = [lift_of(level, language)]
+    for key in ("prevalence", "prevalence_whole_ct", "pr_auc_hu_threshold"):
         if key in level:
-            parts.append(f"{words} {shown(level[key])}")
-    return "; ".join(parts)
+            parts.append(text(language, f"beside_{key}", value=shown(level[key])))
+    return text(language, "between").join(filter(None, parts))
 
 
-def groups_of(summary: Mapping[str, Any]) -> tuple[GroupTable, ...]:
+def groups_of(summary: Mapping[str, Any], language: str = "en") -> tuple[GroupTable, ...]:
     """The tables by level, size, grade and pattern; those that the summary has.
 
     Args:
         summary: content of `summary.json`.
+        language: one of `phrases.LANGUAGES`.
     """
-    return tuple(_group(title, summary[key]) for key, title in GROUPS.items() if summary.get(key))
+    return tuple(
+        _group(text(language, key), summary[key], language) for key in GROUPS if summary.get(key)
+    )
 
 
-def _group(title: str, groups: Mapping[str, Mapping[str, Any]]) -> GroupTable:
+def _group(title: str, groups: Mapping[str, Mapping[str, Any]], language: str) -> GroupTable:
     keys = list(dict.fromkeys(key for cells in groups.values() for key in cells))
-    rows = ((name, tuple(_cell(cells.get(key)) for key in keys)) for name, cells in groups.items())
-    return GroupTable(title, ("", *map(name_of, keys)), tuple(rows))
+    rows = (
+        (listed_words(language, name), tuple(_cell(cells.get(key), language) for key in keys))
+        for name, cells in groups.items()
+    )
+    return GroupTable(title, ("", *(name_of(key, language) for key in keys)), tuple(rows))
 
 
-def _cell(entry: Any) -> str:
+def _cell(entry: Any, language: str) -> str:
     if entry is None:
         return ""
     if not is_measure(entry):
@@ -173,8 +174,9 @@ def _cell(entry: Any) -> str:
     value, patients = shown(entry["value"]), entry.get("n")
     if entry.get("ci95"):
         return f"{value} ({interval_of(entry)})"
-    few = entry["value"] is not None and patients is not None
-    return f"{value} (of {quantity(patients, 'patient')})" if few else value
+    if entry["value"] is None or patients is None:
+        return value
+    return text(language, "value_of", value=value, what=counted(language, patients, "patient"))
 
 
 def results_text(summary: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from vfseg.drawing.figures import (
     write_png,
 )
 from vfseg.drawing.hanging import Extent
+from vfseg.report.captions import caption_of
 from vfseg.report.rendering import PIXEL_MM, VIEWPOINTS, Viewpoint, cast, shade
 from vfseg.report.scene import Scene
 from vfseg.report.solids import SURFACE, Solids
@@ -59,8 +60,10 @@ def draw_spine(scene: Scene, solids: Solids, path: Path) -> Picture:
     write_line(figure, (0.012, 1 - 0.2 / size[1]), title, 12, TEXT)
     write_line(figure, (0.012, 0.16 / size[1]), RESEARCH_NOTE, 8, FAINT)
     write_png(figure, path)
-    red = "and in red the predicted fracture, which shines through it"
-    return Picture(path, f"Bone, {red if found else f'and nothing of {reached}'}.", tall=True)
+    caption = (
+        caption_of("solid") if found else caption_of("solid_nothing", threshold=scene.threshold)
+    )
+    return Picture(path, caption, tall=True)
 
 
 def _view(solids: Solids, viewpoint: Viewpoint) -> tuple[np.ndarray, Extent]:

@@ -1,4 +1,4 @@
-"""The words of the page of a case in every language at once; the page shows those of one.
+"""The words of the report's pages in every language at once; a page shows those of one.
 
 Both stand in the page, each in an element with its language, and a style hides the other. So
 switching needs no more than one attribute, and a page without script is readable.
@@ -6,12 +6,13 @@ switching needs no more than one attribute, and a page without script is readabl
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
+from typing import Any
 
 from markupsafe import Markup
 
-from vfseg.evaluation.phrases import LANGUAGES, phrase
+from vfseg.evaluation.phrases import LANGUAGES, listed_words
 
 
 @functools.cache
@@ -26,8 +27,32 @@ def meanings() -> dict[str, list[str]]:
     return _table("columns.json")
 
 
-def _table(name: str) -> dict[str, list[str]]:
+@functools.cache
+def measures() -> dict[str, dict[str, list[str]]]:
+    """Measure -> its "name" and, but for training curves, its "meaning" in each of `LANGUAGES`."""
+    return _table("measures.json")
+
+
+def _table(name: str) -> dict[str, Any]:
     return json.loads(resources.files(__package__).joinpath("templates", name).read_text("utf-8"))
+
+
+def text(language: str, key: str, **values: str | float) -> str:
+    """A text of a page in one language, filled with values.
+
+    >>> text("ja", "volume")
+    '体積 mL'
+    """
+    return texts()[key][LANGUAGES.index(language)].format(**values)
+
+
+def counted(language: str, count: int, noun: str) -> str:
+    """A number and what it counts: the texts `one_NOUN` and `many_NOUN`.
+
+    >>> counted("en", 1, "case"), counted("en", 2, "case"), counted("ja", 2, "case")
+    ('1 case', '2 cases', '2 例')
+    """
+    return text(language, f"one_{noun}" if count == 1 else f"many_{noun}", count=count)
 
 
 def said(key: str, **values: str | float) -> Markup:
@@ -36,8 +61,21 @@ def said(key: str, **values: str | float) -> Markup:
     >>> said("volume")
     Markup('<span lang="en">Volume, mL</span><span lang="ja">体積 mL</span>')
     """
+    return both(by_language(lambda language: text(language, key, **values)))
+
+
+def said_listed(key: str, **words: str) -> Markup:
+    """A text of the page, filled with words of the lists, in every language.
+
+    >>> str(said_listed("outside", what="slices 5 mm apart")).count("スライス間隔 5 mm")
+    1
+    """
     return both(
-        {language: text.format(**values) for language, text in zip(LANGUAGES, texts()[key])}
+        by_language(
+            lambda language: text(
+                language, key, **{name: listed_words(language, of) for name, of in words.items()}
+            )
+        )
     )
 
 
@@ -48,7 +86,23 @@ def meaning(column: str) -> Markup:
 
 def word(key: str | None) -> Markup:
     """A word of the lists in every language; nothing where there is none."""
-    return both({language: phrase(language, key) for language in LANGUAGES}) if key else Markup("")
+    return both(by_language(lambda language: listed_words(language, key))) if key else Markup("")
+
+
+def listing(keys: Iterable[str]) -> Markup:
+    """Words of the lists one after another, in every language.
+
+    >>> listing(["left", "central"])
+    Markup('<span lang="en">left, central</span><span lang="ja">左、正中</span>')
+    """
+    keys = tuple(keys)
+    return both(
+        by_language(
+            lambda language: text(language, "comma").join(
+                listed_words(language, key) for key in keys
+            )
+        )
+    )
 
 
 def both(words: Mapping[str, str]) -> Markup:
@@ -64,3 +118,31 @@ def both(words: Mapping[str, str]) -> Markup:
         for language, text in words.items()
     )
     return Markup("").join(spans)
+
+
+def by_language(say: Callable[[str], str]) -> dict[str, str]:
+    """What is said in each of `LANGUAGES`."""
+    return {language: say(language) for language in LANGUAGES}
+
+
+def in_every_language(make: Callable[[str], Any]) -> Any:
+    """What is made of texts in one language, its texts put together by `both`.
+
+    Args:
+        make: language -> a text, or tuples of texts to any depth. Only texts differ from language
+            to language; what is neither text nor tuple is taken from the first.
+
+    >>> in_every_language(lambda language: ("T12", (text(language, "volume"), 3)))[1][0]
+    Markup('<span lang="en">Volume, mL</span><span lang="ja">体積 mL</span>')
+    """
+    return _together([make(language) for language in LANGUAGES])
+
+
+def _together(made: list[Any]) -> Any:
+    first = made[0]
+    if isinstance(first, str):
+        return both(dict(zip(LANGUAGES, made, strict=True)))
+    if not isinstance(first, tuple):
+        return first
+    parts = [_together(list(same)) for same in zip(*made, strict=True)]
+    return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)

@@ -38,15 +38,24 @@
   const heatPalette = () =>
     palette((p) => (isHeat(p) ? page.colours[p] : [...page.colours[p].slice(0, 3), 0]));
 
+  // NiiVue draws a picture at every step of loading; here it draws none until all is there. Without
+  // a graphics card one picture costs as much as several moves of the slider, which wait for it.
+  const quietly = async (viewer, steps, load) => {
+    for (const step of steps) viewer[step] = () => {};
+    try {
+      await load();
+    } finally {
+      for (const step of steps) delete viewer[step];
+    }
+  };
+
   const loadPlanes = async () => {
     const unpacking = unpackAll(page.volumes); // while the graphics card is made ready
     await planes.attachToCanvas(element("planes"));
     const { ct, ...others } = await unpacking;
-    // NiiVue gets the CT alone, and prepares and draws nothing yet.
-    const later = ["updateGLVolume", "drawScene"];
-    for (const name of later) planes[name] = () => {};
-    await planes.loadFromArrayBuffer(ct, "ct.nii");
-    for (const name of later) delete planes[name];
+    // NiiVue gets the CT alone, and prepares no layers.
+    const load = () => planes.loadFromArrayBuffer(ct, "ct.nii");
+    await quietly(planes, ["updateGLVolume", "drawScene"], load);
     over = new Layers(planes, bytesIn(others));
     planes.onLocationChange = (location) =>
       placed([...location.mm].slice(0, 3), location.values[0].value);
@@ -58,11 +67,14 @@
       bone: { rgba255: [255, 244, 220, 255], opacity: 0.6 },
       "predicted fracture": { rgba255: [230, 20, 15, 255], opacity: 1 },
     };
-    for (const [name, content] of Object.entries(await unpackAll(page.surfaces))) {
-      const url = `${name}.ply`; // a name, since the content is here
-      await solid.addMeshFromUrl({ url, name: url, buffer: content, ...looks[name] });
-    }
-    solid.setRenderAzimuthElevation(250, 10);
+    const surfaces = Object.entries(await unpackAll(page.surfaces));
+    await quietly(solid, ["drawScene"], async () => {
+      for (const [name, content] of surfaces) {
+        const url = `${name}.ply`; // a name, since the content is here
+        await solid.addMeshFromUrl({ url, name: url, buffer: content, ...looks[name] });
+      }
+      solid.setRenderAzimuthElevation(250, 10);
+    });
   };
 
   const drawCurved = () => {
@@ -258,7 +270,8 @@
       await seen(); // before the next is prepared
       await loadSolid();
       goTo(state.place);
-      document.body.dataset.solid = "yes";
+      await Promise.all([planes, solid].map(({ gl }) => finished(gl)));
+      document.body.dataset.solid = "yes"; // from now on nothing waits for what is still drawn
     } catch (error) {
       element("no-webgl").hidden = false;
       element("pictures")?.setAttribute("open", "");
