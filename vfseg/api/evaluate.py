@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from vfseg.api.inputs import Image, image_file
+from vfseg.api.inputs import Image, image_file, named_as_given
 from vfseg.api.predict import CasePrediction
 from vfseg.crops.prepare import place_crops
 from vfseg.data.box import Box
@@ -65,7 +65,7 @@ def evaluate(
     model = several[0].result.model
     if any(one.result.model.thresholds != model.thresholds for one in several):
         raise UserError("vfseg.evaluate: predictions by several models. Evaluate each by itself.")
-    with tempfile.TemporaryDirectory(prefix="vfseg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="vfseg-") as folder, named_as_given(Path(folder)):
         cases = [
             dataclasses.replace(
                 one.result.case,
