@@ -11,6 +11,7 @@ from vfseg.commands.subcommands import COMMANDS, as_flags
 from vfseg.evaluation.lists import LESION_COLUMNS, VERTEBRA_COLUMNS
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+TEMPLATES = sorted((ROOT / ".github").rglob("*.md"))
 OF_A_PREDICTION = ("trained_on", "use")
 OF_A_MAP = ("map_ml", "specks_ml")
 
@@ -39,7 +40,7 @@ def test_that_commands_of_pages_are_found():
     assert ["--config", "configs/quickstart.py"] in commands(ROOT / "README.md")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *TEMPLATES], ids=lambda page: page.name)
 def test_commands_have_modes_and_flags_that_go_together(page):
     for words in commands(page):
         named = re.search(r"--mode[= ](\w+)", " ".join(words))
