@@ -41,7 +41,7 @@ from absl import logging
 
 from vfseg.commands import flags, logs
 from vfseg.commands.answers import answer
-from vfseg.commands.subcommands import as_flags
+from vfseg.commands.subcommands import as_flags, check
 from vfseg.errors import UserError
 from vfseg.files import check_there, full_disk_named, gone_if_empty
 from vfseg.stopping import INTERRUPTED, STOP, Stopped
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
         if flags.HELP.value:
             print(f"{__doc__}\n{flags.FLAGS.get_help()}")
             return 0
-        flags.check()
+        check()
         _prepare_logging()
         if flags.MODE.value in flags.CT_MODES:
             _look_at_input()

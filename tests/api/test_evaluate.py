@@ -57,8 +57,12 @@ def test_of_five_patients_there_are_intervals(found):
 
 
 def test_what_does_not_go_together_is_named(found):
-    with pytest.raises(UserError, match="2 predictions, 1 truths, 2 patients"):
+    with pytest.raises(UserError, match=r"2 predictions, 1 truth, 2 patients\. Give one of each"):
         vfseg.evaluate([found, found], [found.mask])
+    with pytest.raises(UserError, match="2 predictions, 1 truth, 2 patients"):
+        vfseg.evaluate([found, found], "a_path.nii.gz")
+    with pytest.raises(TypeError, match=r"expected what vfseg\.predict gives, got str"):
+        vfseg.evaluate("probability.nii.gz", "truth.nii.gz")
     with pytest.raises(UserError, match="0 predictions"):
         vfseg.evaluate([], [])
     small = np.zeros((3, 3, 3), np.uint8), found.mask.affine

@@ -4,9 +4,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from vfseg.api.inputs import POINT_AXES, image_file, table_file
+from vfseg.api.inputs import POINT_AXES, image_file, named_as_given, table_file
 from vfseg.data.boxes import BOX_EDGES
 from vfseg.data.volume import read_ct, read_labels
+from vfseg.errors import CannotWrite, UserError
 from vfseg.files import read_table
 
 AFFINE = np.array([[0, 0, -2.0, 9], [1.5, 0, 0, -7], [0, 1.0, 0, 3], [0, 0, 0, 1]])
@@ -61,5 +62,26 @@ def test_another_kind_is_named(tmp_path, image):
         image_file(image, tmp_path / "ct.nii")
     with pytest.raises(TypeError, match="p: expected a path or a mapping"):
         table_file([1], POINT_AXES, tmp_path / "p.csv")
-    with pytest.raises(ValueError, match="shorter"):
-        table_file({"L1": (1, 2)}, POINT_AXES, tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (1, 2, 3, 4), 1, ("a", 2, 3), None])
+def test_a_level_has_as_many_numbers_as_there_are_columns(tmp_path, numbers):
+    with pytest.raises(UserError, match=r"p: L1 has .*, expected 3 numbers: x, y, z"):
+        table_file({"L1": numbers}, POINT_AXES, tmp_path / "p.csv")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("affine", [np.eye(3), np.ones(16), 1.0])
+def test_an_affine_is_four_by_four(tmp_path, affine):
+    with pytest.raises(UserError, match=r"ct: an affine of shape \(.*\), expected \(4, 4\)"):
+        image_file((VALUES, affine), tmp_path / "ct.nii")
+
+
+def test_messages_do_not_name_a_folder_that_nobody_gave(tmp_path):
+    """Unless it is full."""
+    with pytest.raises(UserError) as raised, named_as_given(tmp_path):
+        raise UserError(f"{tmp_path}/ct.nii does not lie on the grid of {tmp_path}/labels.nii")
+    assert str(raised.value) == "ct.nii does not lie on the grid of labels.nii"
+    full = pytest.raises(CannotWrite, match=f"{tmp_path}/mask.nii.gz: disk full")
+    with full, named_as_given(tmp_path):
+        raise CannotWrite(f"{tmp_path}/mask.nii.gz: disk full")

@@ -53,6 +53,13 @@ def test_all_that_is_saved_is_what_the_command_writes(tmp_path, checkpoints, mod
         found = vfseg.predict(image, map_, model=model, options=VERSE)
         folder = found.save(tmp_path / str(number))
         assert {path.name: path.read_bytes() for path in folder.glob("[!.]*")} == wanted
+    folder = found.save(folder)
+    assert {path.name: path.read_bytes() for path in folder.glob("[!.]*")} == wanted, "replaced"
+    (folder / "mask.nii.gz").write_text("drawn by a reader")
+    with pytest.raises(UserError, match=r"mask\.nii\.gz: stands already, and is no result"):
+        found.save(folder)
+    assert (folder / "mask.nii.gz").read_text() == "drawn by a reader"
+    assert (folder / "probability.nii.gz").read_bytes() == wanted["probability.nii.gz"]
 
 
 def test_what_was_found_lies_on_the_grid_of_the_ct(tmp_path, model):

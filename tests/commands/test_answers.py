@@ -1,6 +1,7 @@
 """What is answered at once, in this process and in one that is looked at for what it imports."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -81,7 +82,8 @@ def test_the_command_for_a_copied_config_can_be_pasted(tmp_path, monkeypatch):
     [
         ("configs show quikstart", "no config 'quikstart'. There are benchmark_cohort, "),
         ("configs shwo quickstart", "expected list | show NAME | copy NAME [FOLDER]"),
-        ("completion fish", "expected bash | zsh"),
+        ("completion fish", "vfseg completion fish: expected bash | zsh"),
+        ("completion", "vfseg completion: expected bash | zsh"),
     ],
 )
 def test_other_words_are_refused(words, message):
@@ -98,10 +100,15 @@ def test_other_words_are_refused(words, message):
         ("vfseg predict ct.nii.gz --vertebra-", "--vertebra-scheme"),
         ("vfseg configs sh", "show"),
         ("vfseg configs copy quick", "quickstart"),
+        ("vfseg plan real", "real_bone"),
+        ("vfseg find ct.nii.gz --he", "--help"),
+        ("vfseg predict ''", ""),  # files, which the shell completes where nothing is said
+        ("vfseg run quickstart --workdir ''", ""),
+        ("vfseg run quickstart --workdir quick", ""),
     ],
 )
 def test_bash_completes(typed, completed):
-    words = typed.split()
+    words = shlex.split(typed)
     script = [
         said("completion bash"),
         f"COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}",

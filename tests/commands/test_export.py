@@ -1,6 +1,7 @@
 """Mode `export`: what the file answers where there is JAX and no vfseg."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -69,6 +70,26 @@ def test_the_script_says_what_it_takes_and_what_the_numbers_mean(tmp_path, monke
     )
     assert "$" not in said
     assert len(said.split('"""')[2].strip().splitlines()) <= 30
+
+
+def test_the_script_says_what_is_wrong_with_what_it_is_given(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "exported_model", lambda *_: EMPTY)
+    export(save_model(tmp_path), tmp_path, overwrite=False)
+    shape = tiny_config().prepare.crop_shape
+    np.save(tmp_path / "float.npy", np.zeros((1, *shape), np.float32))
+    np.save(tmp_path / "alone.npy", np.zeros(shape, np.int16))
+    np.save(tmp_path / "none.npy", np.zeros((0, *shape), np.int16))
+    for words, said in (
+        ((), r"python run_predictor\.py crops\.npy probabilities\.npy"),
+        (("float.npy", "out.npy"), r"float\.npy: float32 .*, expected int16, n crops of"),
+        (("alone.npy", "out.npy"), re.escape(f"int16 {shape}, expected int16, n crops of {shape}")),
+        (("none.npy", "out.npy"), r"int16 \(0, .*, expected"),
+    ):
+        given = [str(tmp_path / word) for word in words]
+        monkeypatch.setattr(sys, "argv", [SCRIPT, *given])
+        with pytest.raises(SystemExit, match=said):
+            runpy.run_path(str(tmp_path / SCRIPT), run_name="__main__")
+        assert not (tmp_path / "out.npy").exists()
 
 
 def test_what_stands_is_kept(tmp_path):

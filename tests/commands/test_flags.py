@@ -92,3 +92,25 @@ def test_a_config_of_the_user_goes_before_that_of_the_package(tmp_path):
 def test_where_there_is_no_such_config_those_of_the_package_are_named():
     with pytest.raises(UserError, match=r"no such file\. There are .*configs/quickstart\.py"):
         flags.parse(["vfseg", "--config=configs/quickstrat.py"])
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_of_a_config_that_there_is_nowhere_none_is_said_to_be_used(capsys):
+    with pytest.raises(UserError, match=r"Did you mean configs/quickstart\.py\?"):
+        flags.parse(["vfseg", "--config=quikstart"])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.parametrize(
+    ("words", "ask", "said"),
+    [
+        ("predict", flags.request, r"predict needs a CT \(--input\)\. See vfseg predict --help"),
+        ("show ct.nii", flags.request, r"show needs a place for what it writes \(-o, --output\)"),
+        ("train", flags.config, r"train needs a config, as in vfseg train quickstart, or --config"),
+    ],
+)
+def test_what_is_missing_is_said_in_the_words_of_the_command(words, ask, said):
+    flags.parse(as_flags(["vfseg", *words.split()]))
+    with pytest.raises(UserError, match=said):
+        ask()

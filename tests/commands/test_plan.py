@@ -10,7 +10,7 @@ from absl.testing import flagsaver
 from tests.audit.data_set import SHAPE, write_case
 from vfseg import main as program
 from vfseg.commands import flags
-from vfseg.commands.subcommands import as_flags
+from vfseg.commands.subcommands import as_flags, check
 from vfseg.config.config import read_config
 from vfseg.config.derive import load
 from vfseg.data.cases import write_manifest
@@ -28,7 +28,7 @@ def planned(tmp_path, monkeypatch):
         before = flagsaver.save_flag_values(flags.FLAGS)
         try:
             flags.parse(as_flags(arguments))
-            flags.check()
+            check()
             program._dispatch()
         finally:
             flagsaver.restore_flag_values(before, flags.FLAGS)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.commands.test_predict import write_case
-from vfseg.commands.request import Request, look_at
+from vfseg.commands.request import AUTO, FIND, Request, look_at
 from vfseg.commands.show import show
 from vfseg.data.spine import SpineReading
 from vfseg.errors import UserError
@@ -59,6 +59,13 @@ def test_what_cannot_be_shown_is_named(tmp_path, changes, said):
     with pytest.raises(UserError, match=re.escape(said)):
         show(Request(reading=READING, **given))
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("made", [AUTO, FIND])
+def test_vertebrae_that_are_still_to_be_made_cannot_be_shown(tmp_path, made):
+    ct, _, _ = write_case(tmp_path)
+    with pytest.raises(UserError, match=f"--vertebrae {made}: makes .*vfseg find makes points"):
+        show(Request(input=ct, output=tmp_path / "a.png", vertebrae=made))
 
 
 def test_a_prediction_says_first_what_it_looks_at(tmp_path, capsys):

@@ -8,7 +8,7 @@ from absl.testing import flagsaver
 from tests.cohort import tiny_config
 from vfseg.commands import flags
 from vfseg.commands.flags import FLAGS, MODES, PACKAGED_CONFIGS, _with_path_of_config
-from vfseg.commands.subcommands import COMMANDS, as_flags, help_of
+from vfseg.commands.subcommands import COMMANDS, as_flags, check, help_of
 from vfseg.errors import UserError
 
 
@@ -54,11 +54,54 @@ def test_settings_are_changed_wherever_their_config_stands(words, monkeypatch):
         ("run a b", "vfseg run takes one CONFIG, and found 'a', 'b'"),
         ("predict ct --mode=train", "goes without --mode"),
         ("predict ct --mode train", "goes without --mode"),
+        ("predict ct --vertebrea l -o o", "no flag --vertebrea. Did you mean --vertebrae?"),
+        ("show ct --boxes-inclusiv b -o o", "Did you mean --boxes-inclusive? See vfseg show"),
+        ("predict ct --vertebrae -o o", "--vertebrae needs a value, and -o follows it"),
+        ("predict ct --boxes b -o --overwrite", "-o needs a value, and --overwrite follows it"),
+        ("run a --workdir --config.seed=3", "--workdir needs a value, and --config.seed=3 follows"),
     ],
 )
 def test_what_is_mistyped_is_answered_with_what_was_meant(words, said):
     with pytest.raises(UserError, match=re.escape(said)):
         as_flags(["vfseg", *words.split()])
+
+
+@pytest.fixture
+def checked():
+    """Reads a command line and checks what goes with what; the flags are put back."""
+    before = flagsaver.save_flag_values(flags.FLAGS)
+
+    def read(*words):
+        flags.parse(as_flags(["vfseg", *words]))
+        check()
+
+    yield read
+    flagsaver.restore_flag_values(before, flags.FLAGS)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("pick ct --workdir w", "--workdir goes with --mode predict, run, audit, plan"),
+        ("find ct --vertebra-scheme verse", "--vertebra-scheme goes with --mode predict, show"),
+        ("show ct --distributed", "--distributed goes with --mode predict, run"),
+        ("export m --follow-links", "--follow-links goes with --mode predict, run"),
+        ("--mode=train --output=x", "--output goes with --mode predict, show, pick, find, plan"),
+        ("run --folds --fusions", "--fusions goes with --mode evaluate"),
+        ("evaluate --folds --fusions", "--folds goes without --coordinator, --compare"),
+    ],
+)
+def test_a_flag_that_a_command_does_not_heed_is_refused(checked, words, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        checked(*words.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"), [(name, flag) for name in COMMANDS for flag in COMMANDS[name].flags]
+)
+def test_each_flag_of_its_help_is_one_that_a_command_takes(checked, name, flag):
+    given = f"--{flag}" if FLAGS[flag].boolean else f"--{flag}=1"
+    checked(name, given)
 
 
 def test_every_mode_has_its_command():

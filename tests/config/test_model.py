@@ -49,3 +49,12 @@ def test_what_is_damaged_since_is_noticed(checkpoints):
     largest.write_bytes(largest.read_bytes()[:-1])
     with pytest.raises(UserError, match="damaged or incomplete"):
         load_trained(checkpoints)
+
+
+def test_a_model_is_named_in_a_few_lines(checkpoints):
+    """As a notebook shows what a cell ends with: not by millions of numbers."""
+    model = open_model(checkpoints)
+    shown = repr(model)
+    assert f"steps={model.steps}" in shown
+    assert "thresholds=" in shown
+    assert len(shown) < 2000

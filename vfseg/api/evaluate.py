@@ -1,18 +1,21 @@
 """`vfseg.evaluate`: predictions of CTs against masks of their fractures."""
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from vfseg.api.inputs import Image, image_file
+import nibabel as nib
+
+from vfseg.api.inputs import Image, image_file, named_as_given
 from vfseg.api.predict import CasePrediction
 from vfseg.crops.prepare import place_crops
 from vfseg.data.box import Box
 from vfseg.data.cases import Case
 from vfseg.data.instances import instances_are_marked
-from vfseg.errors import UserError
+from vfseg.errors import UserError, quantity
 from vfseg.evaluation.case_scores import CaseScores, KnownCase, measure_case
 from vfseg.evaluation.floors import crop_region
 from vfseg.evaluation.metrics import ScoreHistogram
@@ -49,23 +52,30 @@ def evaluate(
         seed: of the bootstrap.
 
     Raises:
+        TypeError: they are no predictions.
         UserError: another number of truths or patients, predictions by several models, or a mask
             that cannot be read or lies on another grid.
     """
     if isinstance(predictions, CasePrediction):
         several, known = [predictions], [cast(Image, truths)]
     else:
-        several, known = list(predictions), list(cast(Sequence[Image], truths))
+        alone = isinstance(truths, str | os.PathLike | nib.spatialimages.SpatialImage)
+        several = list(predictions)
+        known = [cast(Image, truths)] if alone else list(cast(Sequence[Image], truths))
     names = list(patients) if patients is not None else _apart(len(several))
+    others = [type(one).__name__ for one in several if not isinstance(one, CasePrediction)]
+    if others:
+        raise TypeError(f"vfseg.evaluate: expected what vfseg.predict gives, got {others[0]}")
     if not several or not len(several) == len(known) == len(names):
         raise UserError(
-            f"vfseg.evaluate: {len(several)} predictions, {len(known)} truths, {len(names)} "
-            "patients. Give one of each for every CT, and at least one."
+            f"vfseg.evaluate: {quantity(len(several), 'prediction')}, "
+            f"{quantity(len(known), 'truth')}, {quantity(len(names), 'patient')}. Give one of each "
+            "for every CT, and at least one."
         )
     model = several[0].result.model
     if any(one.result.model.thresholds != model.thresholds for one in several):
         raise UserError("vfseg.evaluate: predictions by several models. Evaluate each by itself.")
-    with tempfile.TemporaryDirectory(prefix="vfseg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="vfseg-") as folder, named_as_given(Path(folder)):
         cases = [
             dataclasses.replace(
                 one.result.case,

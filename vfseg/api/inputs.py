@@ -3,14 +3,16 @@
 So what lies in memory is checked like a file, and gives the same results to the bit.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
+from vfseg.errors import CannotWrite, UserError
 from vfseg.files import write_table
 
 Image = str | os.PathLike | nib.spatialimages.SpatialImage | tuple[np.ndarray, np.ndarray]
@@ -23,16 +25,35 @@ Places = str | os.PathLike | Mapping[str, Sequence[float]]
 POINT_AXES = ("x", "y", "z")
 
 
+@contextlib.contextmanager
+def named_as_given(folder: Path) -> Iterator[None]:
+    """Leaves a folder out of messages: of what was put down in it, nobody gave the path.
+
+    Raises:
+        UserError: that was raised within, in those words.
+        CannotWrite: as it was raised: there the folder is what matters.
+    """
+    try:
+        yield
+    except CannotWrite:
+        raise
+    except UserError as error:
+        raise UserError(str(error).replace(f"{folder}{os.sep}", "")) from error
+
+
 def image_file(image: Image, path: Path) -> Path:
     """The file of an image; one that lies in memory is written to `path`, which ends in `.nii`.
 
     Raises:
         TypeError: it is no `Image`.
+        UserError: an affine of another shape.
     """
     if isinstance(image, str | os.PathLike):
         return Path(image)
     if isinstance(image, tuple) and len(image) == 2:
         array, affine, header = np.asarray(image[0]), np.asarray(image[1], np.float64), None
+        if affine.shape != (4, 4):
+            raise UserError(f"{path.stem}: an affine of shape {affine.shape}, expected (4, 4).")
     elif isinstance(image, nib.spatialimages.SpatialImage):
         array, affine = np.asanyarray(image.dataobj), image.affine
         header = image.header if isinstance(image, nib.Nifti1Image) else None
@@ -59,17 +80,24 @@ def table_file(places: Places, columns: Sequence[str], path: Path) -> Path:
 
     Raises:
         TypeError: they are no `Places`.
-        ValueError: a level has another number of them.
+        UserError: a level has another number of them, or what is none.
     """
     if isinstance(places, str | os.PathLike):
         return Path(places)
     if not isinstance(places, Mapping):
         raise TypeError(f"{path.stem}: expected a path or a mapping, got {type(places).__name__}")
-    # As texts, so that no digit is lost.
-    rows: list[dict[str, Any]] = [
-        {"level": level, **dict(zip(columns, (repr(float(n)) for n in numbers), strict=True))}
-        for level, numbers in places.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for level, numbers in places.items():
+        try:
+            texts = [repr(float(n)) for n in numbers]  # as texts, so that no digit is lost
+        except (TypeError, ValueError):
+            texts = []
+        if len(texts) != len(columns):
+            raise UserError(
+                f"{path.stem}: {level} has {numbers!r}, expected {len(columns)} numbers: "
+                f"{', '.join(columns)}."
+            )
+        rows.append({"level": level, **dict(zip(columns, texts))})
     write_table(path, rows, ("level", *columns))
     return path
 

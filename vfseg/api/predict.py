@@ -12,8 +12,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from vfseg.api.inputs import POINT_AXES, Image, Places, image_file, table_file
-from vfseg.commands.case_result import TAKES_LESS, CaseResult, finish, predict_maps
+from vfseg.api.inputs import POINT_AXES, Image, Places, image_file, named_as_given, table_file
+from vfseg.commands.case_result import (
+    TAKES_LESS,
+    CaseResult,
+    finish,
+    predict_maps,
+    refused_for,
+)
 from vfseg.commands.start import prepare_jax_within_program
 from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
@@ -98,22 +104,23 @@ def predict(
     model = model if isinstance(model, Model) else load_model(model)
     folder = Path(tempfile.mkdtemp(prefix="vfseg-"))
     try:
-        automatic = isinstance(vertebrae, str) and vertebrae == "auto"
-        case = case_of_ct(image_file(ct, folder / "case.nii"))
-        files: dict[str, Path] = {}
-        if automatic:
-            files["vertebrae"] = folder / "vertebrae.nii.gz"
-            segment_vertebrae(case.ct, files["vertebrae"])
-        elif vertebrae is not None:
-            files["vertebrae"] = image_file(vertebrae, folder / "vertebrae.nii")
-        if boxes is not None:
-            files["boxes"] = table_file(boxes, BOX_EDGES, folder / "boxes.csv")
-        if points is not None:
-            files["points"] = table_file(points, POINT_AXES, folder / "points.csv")
-        case = dataclasses.replace(case, **files)  # type: ignore[arg-type]
-        check_grid(case, read_geometry(case.ct))
-        with enough_memory(TAKES_LESS):
-            result = predict_maps(case, model, options, folder, everywhere=options.everywhere)
+        with named_as_given(folder):
+            automatic = isinstance(vertebrae, str) and vertebrae == "auto"
+            case = case_of_ct(image_file(ct, folder / "case.nii"))
+            files: dict[str, Path] = {}
+            if automatic:
+                files["vertebrae"] = folder / "vertebrae.nii.gz"
+                segment_vertebrae(case.ct, files["vertebrae"])
+            elif vertebrae is not None:
+                files["vertebrae"] = image_file(vertebrae, folder / "vertebrae.nii")
+            if boxes is not None:
+                files["boxes"] = table_file(boxes, BOX_EDGES, folder / "boxes.csv")
+            if points is not None:
+                files["points"] = table_file(points, POINT_AXES, folder / "points.csv")
+            case = dataclasses.replace(case, **files)  # type: ignore[arg-type]
+            check_grid(case, read_geometry(case.ct))
+            with enough_memory(TAKES_LESS):
+                result = predict_maps(case, model, options, folder, everywhere=options.everywhere)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -175,15 +182,18 @@ class CasePrediction:
         return self._image(LESION_MAP, np.uint16)
 
     def save(self, folder: str | os.PathLike) -> Path:
-        """Writes maps, lists and pictures, the files of `vfseg predict`; replaces what stands.
+        """Writes maps, lists and pictures, the files of `vfseg predict`; replaces such as stand.
 
         Returns:
             The folder.
 
         Raises:
-            UserError: it cannot be written, or another run works there.
+            UserError: it cannot be written, another run works there, or a file that is no result
+                would be replaced.
         """
         folder = Path(folder)
+        if why := refused_for(folder):
+            raise UserError(why)
         make_sure_of(folder, stays=True)
         with alone_in(folder):
             for name in (VERTEBRAE, LESIONS, LESION_MAP, UNCERTAINTY, *DICOM_FILES):

@@ -92,24 +92,29 @@ def _copy(name: str, folder: Path) -> str:
 def _completion(words: Sequence[str]) -> str:
     if len(words) != 1 or words[0] not in _SHELLS:
         raise UserError(
-            f"vfseg completion {' '.join(words)}: expected {COMMANDS['completion'].usage}. For "
-            f"instance: {COMMANDS['completion'].example}"
+            f"{' '.join(['vfseg completion', *words])}: expected {COMMANDS['completion'].usage}. "
+            f"For instance: {COMMANDS['completion'].example}"
         )
     cases = []
     for command in COMMANDS.values():
         flags = [f"--{name.replace('_', '-')}" for name in command.flags]
         own = {"configs": ["list", "show", "copy", *packaged_names()], "completion": [*_SHELLS]}
         plain = packaged_names() if command.takes == "config" else own.get(command.name, [])
-        general = ["--quiet", "--verbose", "--log-file"] if command.takes else []
-        cases.append(f"    {command.name}) words={' '.join([*plain, *flags, *general])!r} ;;")
+        flags += ["--quiet", "--verbose", "--log-file"] if command.takes else []
+        named = " ".join([*flags, "--help"])
+        cases.append(f"    {command.name}) plain={' '.join(plain)!r} flags={named!r} ;;")
+    # Where no word is left, the shell completes files: of what a flag takes, and of a CT.
     script = [
         "_vfseg() {",
-        f"  local words={' '.join([*COMMANDS, '--help', '--version'])!r}",
+        '  local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"',
+        f"  local plain={' '.join(COMMANDS)!r} flags='--help --version'",
         '  if [ "$COMP_CWORD" -gt 1 ]; then case "${COMP_WORDS[1]}" in',
         *cases,
-        "    *) words='' ;;",
+        "    *) plain='' flags='' ;;",
         "  esac; fi",
-        '  COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))',
+        "  case \"$before\" in -*|=) plain='' ;; esac",
+        '  case "$word" in -*) plain="$flags" ;; esac',
+        '  COMPREPLY=($(compgen -W "$plain" -- "$word"))',
         "}",
         "complete -o default -F _vfseg vfseg",
     ]

@@ -1,19 +1,29 @@
 """One predicted CT, its maps, lists and pictures: for `--mode predict` and Python's `predict`."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
 
 from vfseg.data.cases import Case
-from vfseg.data.outputs import NOTE
+from vfseg.data.outputs import NOTE, is_own_file
 from vfseg.data.spine import SpineReading
 from vfseg.data.volume import read_geometry, write_boxed_labels
 from vfseg.errors import UserError, in_short
 from vfseg.evaluation.findings import Findings, list_findings
 from vfseg.evaluation.lists import LESION_COLUMNS
 from vfseg.files import write_table
-from vfseg.inference.case import LESION_MAP, LESIONS, VERTEBRAE, Prediction, predict_case
+from vfseg.inference.case import (
+    LESION_MAP,
+    LESIONS,
+    MASK,
+    PROBABILITY,
+    UNCERTAINTY,
+    VERTEBRAE,
+    Prediction,
+    predict_case,
+)
 from vfseg.inference.model import Model
 from vfseg.report.case_lists import lists_of
 from vfseg.report.dicom_source import Source
@@ -24,6 +34,26 @@ TAKES_LESS = (
     "(config.inference) or smaller crops; JAX_PLATFORMS=cpu has the memory of the whole machine."
 )
 """What to do where a prediction finds too little memory."""
+
+_RESULTS = (PROBABILITY, MASK, UNCERTAINTY, LESION_MAP, LESIONS, VERTEBRAE)
+
+
+def refused_for(folder: Path, names: Sequence[str] = _RESULTS) -> str:
+    """Why no result may go to a folder: another file has the name of one; "" where none has.
+
+    Such as a mask that a reader has drawn, or the label map that the prediction goes by.
+
+    Args:
+        folder: of the results.
+        names: of files that would be replaced, or removed.
+    """
+    for path in (folder / name for name in names):
+        if path.exists() and not is_own_file(path):
+            return (
+                f"{path}: stands already, and is no result of this program, which would write one "
+                "there. Name another folder, or move the file."
+            )
+    return ""
 
 
 @dataclasses.dataclass(frozen=True)

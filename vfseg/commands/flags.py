@@ -1,4 +1,4 @@
-"""The flags of the command line: what they are, what goes with what, and what they ask for."""
+"""The flags of the command line: what they are, and what they ask for."""
 
 import dataclasses
 import difflib
@@ -23,7 +23,7 @@ CT_MODES = ("predict", "show", "pick", "find")
 RUN_MODES = ("run", "audit", "plan", "prepare", "train", "evaluate", "report", "ship")
 """Modes that are about a run, its config and its workdir."""
 MODES = (*RUN_MODES, *CT_MODES, "export")
-_FOLD_MODES = ("run", "prepare", "train", "evaluate", "report")
+_NEEDED = {"input": "a CT (--input)", "output": "a place for what it writes (-o, --output)"}
 
 FLAGS = flags.FlagValues()
 config_flags.DEFINE_config_file(
@@ -46,7 +46,12 @@ def _boolean(name: str, text: str, short: str | None = None) -> flags.FlagHolder
 
 
 MODE = _string("mode", "run", f"one of {', '.join(MODES)}")
-WORKDIR = _string("workdir", None, "where results go; default runs/NAME")
+WORKDIR = _string(
+    "workdir",
+    None,
+    "where a run keeps its results, default runs/NAME; of predict and export, the run whose model "
+    "is taken",
+)
 DATA = _string("data", None, "cohorts and store, for runs to share; default the workdir")
 INPUT = _string("input", None, "predict: the CT (NIfTI file, DICOM folder) or a folder of cases")
 VERTEBRAE = _string(
@@ -65,7 +70,9 @@ LOWEST = _string(
 SCHEME = _string("vertebra_scheme", None, "label scheme of the vertebra maps; else by anatomy")
 INCLUSIVE = _boolean("boxes_inclusive", "boxes name the last voxel, not the one after it")
 CHECKPOINT = _string(
-    "checkpoint", None, "predict, export: WORKDIR/checkpoints or a step's folder in it"
+    "checkpoint",
+    None,
+    "predict, export: the model, as WORKDIR/checkpoints or a step's folder in it",
 )
 OUTPUT = _string(
     "output",
@@ -145,8 +152,9 @@ def _with_path_of_config(arguments: list[str]) -> list[str]:
         path = Path("configs") / f"{name}.py"
     if path.parts[:1] == ("configs",) and not path.exists():
         packaged = PACKAGED_CONFIGS.parent / path
-        path = packaged if packaged.is_file() else path
-        print(f"config: {path}, which came with vfseg")
+        if packaged.is_file():
+            path = packaged
+            print(f"config: {path}, which came with vfseg")
     there = f"{path}:{variant}" if variant else str(path)
     if path == Path(name):
         return arguments
@@ -232,28 +240,6 @@ def folds(number: int) -> range:
     return range(index, number, count)
 
 
-def check() -> None:
-    """Refuses flags that do not go with the mode or with each other."""
-    mode = MODE.value
-    if FOLDS.value and mode not in _FOLD_MODES:
-        raise UserError(f"--folds goes with --mode {', '.join(_FOLD_MODES)}.")
-    if FOLDS.value and (COORDINATOR.value or COMPARE.value or FUSIONS.value):
-        raise UserError("--folds goes without --coordinator, --compare and --fusions.")
-    for holder, modes in (
-        (INPUT, CT_MODES),
-        *((holder, ("predict", "show")) for holder in (VERTEBRAE, BOXES, POINTS)),
-        (LOWEST, ("find", "predict")),
-        (CHECKPOINT, ("predict", "export")),
-        *((holder, ("evaluate",)) for holder in (COMPARE, FUSIONS)),
-        (OUTPUT, (*CT_MODES, "plan", "ship", "export")),
-        (OVERWRITE, (*CT_MODES, "plan", "export")),
-        *((holder, ("predict",)) for holder in (EVERYWHERE, DICOM)),
-        (DATA, RUN_MODES),
-    ):
-        if holder.value and mode not in modes:
-            raise UserError(f"--{holder.name} goes with --mode {', '.join(modes)}.")
-
-
 def request() -> "Request":
     """What `predict` or `show` is asked for."""
     from vfseg.commands.request import Request
@@ -288,7 +274,10 @@ def config() -> "Config":
 
     path = _config_path()
     if not path:
-        raise UserError("name a config, for instance --config configs/quickstart.py")
+        raise UserError(
+            f"{MODE.value} needs a config, as in vfseg {MODE.value} quickstart, or --config "
+            "configs/quickstart.py. vfseg configs names those that come with vfseg."
+        )
     values = FLAGS["config"].value
     if not isinstance(values, ConfigDict):
         raise UserError(f"--config {path}: get_config() must return a ConfigDict.")
@@ -335,7 +324,8 @@ def workdir_path() -> Path:
 def required(holder: flags.FlagHolder) -> Path:
     """The path that a flag must name."""
     if not holder.value:
-        raise UserError(f"--mode {MODE.value} needs --{holder.name}.")
+        name = MODE.value
+        raise UserError(f"{name} needs {_NEEDED[holder.name]}. See vfseg {name} --help.")
     return Path(holder.value)
 
 

@@ -16,6 +16,7 @@ from vfseg.commands.case_result import (
     finish_dicom,
     list_vertebrae,
     predict_maps,
+    refused_for,
 )
 from vfseg.commands.find import FOUND, FOUND_PICTURE, with_found
 from vfseg.commands.request import (
@@ -62,7 +63,7 @@ def predict(request: Request) -> None:
 
     Raises:
         UserError: whatever is wrong with the one CT, or with all cases; no model; the results could
-            not be written.
+            not be written, or would replace what is none.
         Stopped: the program was asked to end; the case at hand is finished first.
     """
     cases, one = cases_of(request)
@@ -73,6 +74,8 @@ def predict(request: Request) -> None:
         )
     check_dicom(request, cases)
     check_lowest(request)
+    if not one and (why := refused_for(request.output, (VERTEBRAE,))):
+        raise UserError(why)
     wanted = [(case, request.output if one else request.output / case.case_id) for case in cases]
     if processes.is_first():
         make_sure_of(request.output)
@@ -162,22 +165,21 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
 
 
 def _kept_from(request: Request, folder: Path) -> str:
-    """Why a case that is not done is not predicted unasked; "" where nothing speaks against it.
+    """Why a case that is not done is not predicted; "" where nothing speaks against it.
 
-    Its results stand and DICOM of them is asked for, or DICOM stands whose maps are gone: another
-    model would replace them by others. DICOM without its report is of a run that ended half way.
+    A file that is no result would be replaced. Or, unless that is asked for: its results stand and
+    DICOM of them is asked for, or DICOM stands whose maps are gone, and another model would replace
+    them by others. DICOM without its report is of a run that ended half way.
     """
     anew = "--overwrite predicts anew and replaces what stands; or name another --output."
-    if request.overwrite:
-        return ""
-    if _stands(folder):
+    if not request.overwrite and _stands(folder):
         return f"{folder}: results stand, but not as DICOM, which comes with them. {anew}"
-    if (folder / DICOM_REPORT).exists():
+    if not request.overwrite and (folder / DICOM_REPORT).exists():
         return (
             f"{folder / DICOM_REPORT}: stands already, though not all of the maps and lists that "
             f"it came with. {anew}"
         )
-    return ""
+    return refused_for(folder)
 
 
 def _make_sure_of_room(output: Path, cases: Sequence[Case], model: Model) -> None:
@@ -228,7 +230,7 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
     draw(result, output)
     if case.points == output / FOUND:
         _draw_found(result, output / FOUND_PICTURE)
-    else:
+    elif request.overwrite:
         (output / FOUND_PICTURE).unlink(missing_ok=True)  # of an earlier prediction
     with tqdm.external_write_mode():
         _print(case, result.found, result.listed, output, everywhere=request.everywhere)

@@ -155,7 +155,13 @@ def asked_case(request: Request) -> Case:
     case = _named_case(request)
     if case is not None:
         return case
-    if request.vertebrae in _MADE or _holds_cases(_reachable(request.input)):
+    if request.vertebrae in _MADE:
+        raise UserError(
+            f"--vertebrae {request.vertebrae}: makes vertebrae on the way to a prediction. Give "
+            "those that there are, with --vertebrae LABELMAP, --boxes or --points; vfseg find "
+            "makes points."
+        )
+    if _holds_cases(_reachable(request.input)):
         raise UserError(
             f"{request.input}: name one CT, and its vertebrae with --vertebrae, --boxes or "
             "--points."

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vfseg import RESEARCH_USE
-from vfseg.commands.flags import FLAGS
+from vfseg.commands.flags import COMPARE, COORDINATOR, FLAGS, FOLDS, FUSIONS, MODE
 from vfseg.errors import UserError
 
 _ALWAYS = ("quiet", "verbose", "log_file")
-_RUN = ("workdir", "data", "follow_links", "vertebra_scheme", "boxes_inclusive")
 _TOGETHER = ("distributed", "coordinator", "processes", "process")
+_RUN = ("workdir", "data", "follow_links", "vertebra_scheme", "boxes_inclusive", *_TOGETHER)
 _CT = ("vertebrae", "boxes", "points", "vertebra_scheme", "boxes_inclusive")
 
 
@@ -85,7 +85,7 @@ COMMANDS = {
             "prepare, train, evaluate and report; what stands is kept",
             "CONFIG [--config.KEY=VALUE ...]",
             "vfseg run quickstart --workdir runs/first",
-            (*_RUN, "folds", *_TOGETHER),
+            (*_RUN, "folds"),
         ),
         Subcommand(
             "audit",
@@ -107,21 +107,21 @@ COMMANDS = {
             "cases -> crops of the vertebrae, in a store",
             "CONFIG [--config.KEY=VALUE ...]",
             "vfseg prepare quickstart --workdir runs/first",
-            (*_RUN, "folds", *_TOGETHER),
+            (*_RUN, "folds"),
         ),
         Subcommand(
             "train",
             "trains, or goes on from the newest checkpoint",
             "CONFIG [--config.KEY=VALUE ...]",
             "vfseg train quickstart --workdir runs/first",
-            (*_RUN, "folds", *_TOGETHER),
+            (*_RUN, "folds"),
         ),
         Subcommand(
             "evaluate",
             "thresholds from validation cases, figures from test cases",
             "CONFIG [--compare WORKDIR]",
             "vfseg evaluate quickstart --workdir runs/first",
-            (*_RUN, "folds", "compare", "fusions", *_TOGETHER),
+            (*_RUN, "folds", "compare", "fusions"),
         ),
         Subcommand(
             "report",
@@ -170,8 +170,8 @@ def as_flags(arguments: Sequence[str]) -> list[str]:
     ['--mode=predict', '--input=ct.nii', '--vertebrae', 'labels.nii', '-o', 'out']
 
     Raises:
-        UserError: there is no such command, it is named twice over by `--mode`, or there are
-            several words where it takes one.
+        UserError: there is no such command, it is named twice over by `--mode`, a flag has no
+            value, or there are several words where it takes one.
     """
     program, *words = arguments
     if not words or words[0].startswith("-"):
@@ -180,16 +180,21 @@ def as_flags(arguments: Sequence[str]) -> list[str]:
     if command is None or not command.takes:
         raise UserError(f"no command {words[0]!r}.{meant(words[0])}")
     flags: list[str] = []
-    alone, is_value = [], False
+    alone, waiting = [], ""
     for word in words[1:]:
-        if is_value or word.startswith("-"):
-            flags.append(word)
-            is_value = not is_value and _waits_for_value(word)
-        else:
+        if waiting and _is_flag(word):
+            raise UserError(
+                f"{waiting} needs a value, and {word} follows it. See vfseg {command.name} --help."
+            )
+        if not waiting and not word.startswith("-"):
             alone.append(word)
+            continue
+        flags.append(word)
+        waiting = word if not waiting and _waits_for_value(word) else ""
     if any(re.match(r"--?mode\b", word) for word in flags):
         raise UserError(f"vfseg {command.name} goes without --mode: the command says it.")
     if len(alone) > 1:
+        _check_spelling(command, words)
         raise UserError(
             f"vfseg {command.name} takes one {command.usage.split()[0]}, and found "
             f"{', '.join(map(repr, alone))}. See vfseg {command.name} --help."
@@ -202,12 +207,54 @@ def as_flags(arguments: Sequence[str]) -> list[str]:
     return [program, f"--mode={command.name}", *taken, *flags]
 
 
+def check() -> None:
+    """Refuses flags that do not go with the mode or with each other.
+
+    Raises:
+        UserError: which ones, and what they go with.
+    """
+    every = [(command.name, (*command.flags, command.takes)) for command in COMMANDS.values()]
+    for name in dict.fromkeys(name for _, names in every for name in names):
+        # A config may say whose model predicts.
+        if name not in ("", "config") and FLAGS[name].value:
+            modes = [mode for mode, names in every if name in names]
+            if MODE.value not in modes:
+                raise UserError(f"{_long(name)} goes with --mode {', '.join(modes)}.")
+    if FOLDS.value and (COORDINATOR.value or COMPARE.value or FUSIONS.value):
+        raise UserError("--folds goes without --coordinator, --compare and --fusions.")
+
+
 def _waits_for_value(word: str) -> bool:
     """Whether the next word is the value of this flag."""
-    name = word.lstrip("-").replace("-", "_")
-    if "=" in name:
+    name = _name(word)
+    if "=" in word:
         return False
     return name.startswith("config.") or (name in FLAGS and not FLAGS[name].boolean)
+
+
+def _is_flag(word: str) -> bool:
+    """Whether a word is a flag that there is, or the opposite of one."""
+    name = _name(word)
+    there = name.startswith("config.") or name in FLAGS or name.removeprefix("no") in FLAGS
+    return word.startswith("-") and there
+
+
+def _name(word: str) -> str:
+    """`--boxes-inclusive=x` -> `boxes_inclusive`."""
+    return word.lstrip("-").partition("=")[0].replace("-", "_")
+
+
+def _check_spelling(command: Subcommand, words: Sequence[str]) -> None:
+    """Names a flag that there is not: its value is a word too many.
+
+    Raises:
+        UserError: the flag, and its nearest relative.
+    """
+    for word in words:
+        if word.startswith("--") and not _is_flag(word):
+            near = difflib.get_close_matches(_name(word), list(FLAGS), 1)
+            hint = f" Did you mean {_long(near[0])}?" if near else ""
+            raise UserError(f"no flag {word}.{hint} See vfseg {command.name} --help.")
 
 
 def meant(word: str) -> str:
@@ -250,4 +297,8 @@ def help_of(command: Subcommand) -> str:
 
 def _spelt(flag) -> str:
     short = f"-{flag.short_name}, " if flag.short_name else ""
-    return f"{short}--{flag.name.replace('_', '-')}"
+    return short + _long(flag.name)
+
+
+def _long(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -30,7 +30,7 @@ class Model:
 
     steps: tuple[int, ...]
     predictor: Predictor
-    members: tuple[Any, ...]
+    members: tuple[Any, ...] = dataclasses.field(repr=False)  # thousands of lines
     thresholds: Thresholds
     fusion: str
     prepare: PrepareSettings
