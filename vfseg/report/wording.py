@@ -49,7 +49,7 @@ def is_measure(entry: Any) -> bool:
 def has_interval(measure: Mapping[str, Any]) -> bool:
     """Whether a measure has a 95 % interval of some width."""
     low, high = measure.get("ci95") or (0.0, 0.0)
-    return low != high
+    return bool(low != high)
 
 
 def interval_of(measure: Mapping[str, Any], language: str = "en") -> str:
