@@ -1,11 +1,14 @@
 """The page of one CT as a file: what it says, what it holds, what it never asks for."""
 
 import base64
+import dataclasses
 import json
 import re
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from nibabel.affines import apply_affine
 
 from tests.report.listed import make_about, make_lists
@@ -14,6 +17,7 @@ from vfseg.drawing.figures import Picture
 from vfseg.report import case_page
 from vfseg.report.case_lists import CaseLists
 from vfseg.report.case_page import About, write_case_page
+from vfseg.report.figures import PROBABILITY_COLOURS
 from vfseg.report.niivue import within_script
 from vfseg.report.solids import build_solids
 
@@ -54,6 +58,26 @@ def test_the_page_begins_with_the_sentences_in_both_languages(tmp_path):
     assert "L1：骨折の可能性が高い（0.93）。椎体高減少 39 %（中央）" in japanese
     for term in ("椎体", "骨折確率", "矢状断", "前縁高"):
         assert term in japanese
+
+
+def test_colours_of_map_and_uncertainty_stand_beside_their_values(tmp_path):
+    """As the script colours them: the map from 0 to 1, uncertainty from a tenth of its highest."""
+    scene = make_scene()
+    scene = dataclasses.replace(scene, uncertainty=0.3 * scene.probability)  # at most 0.27
+    page = written(tmp_path, scene)
+    bars = re.findall(
+        r'<span class="scale"[^>]*>([\d.]+) <i style="background: linear-gradient\(to right, '
+        r'(#\w{6}),[^"]*(#\w{6})\)"></i> ([\d.]+)</span>',
+        page,
+    )
+    own = [tuple(PROBABILITY_COLOURS(code)[:3]) for code in (0, 255)]
+    viridis = matplotlib.colormaps["viridis"]
+    assert bars == [
+        ("0.00", to_hex(own[0]), to_hex(own[1]), "1.00"),
+        ("0.03", to_hex(viridis(0)), to_hex(viridis(255)), "0.27"),
+    ]
+    assert page.count('class="scale"') == 2
+    assert written(tmp_path).count('class="scale"') == 1  # without uncertainty
 
 
 def test_every_number_of_the_lists_stands_in_the_tables(tmp_path):

@@ -8,6 +8,7 @@ from matplotlib.text import Text
 from tests.report.scene import make_scene, without_spine
 from vfseg.data.geometry import geometry_from
 from vfseg.drawing.hanging import HANGINGS
+from vfseg.report import figures
 from vfseg.report.figures import PROBABILITY_COLOURS, draw_midline, draw_place, overlay_figures
 from vfseg.report.foci import find_foci
 from vfseg.report.scene import Reference
@@ -43,6 +44,22 @@ def test_places_in_the_surest_vertebrae_come_first(tmp_path):
     assert [("L2" in p.caption["en"], "L1" in p.caption["en"]) for p in places] == (
         [(True, False)] * 3 + [(False, True)] * 3
     )
+
+
+def test_without_a_reference_the_surest_vertebra_is_shown_whatever_its_peak(tmp_path, monkeypatch):
+    """Two higher peaks in L2, 44 mm apart, do not take both places."""
+    scene = make_scene()
+    probability = np.zeros(scene.ct.shape, np.float32)
+    probability[10, 26, 9], probability[20, 48, 27], probability[36, 40, 15] = 0.9, 0.8, 0.6
+    scene = dataclasses.replace(scene, probability=probability, reference=None)
+    monkeypatch.setattr(figures, "write_png", lambda figure, path: None)
+    pictures = overlay_figures(scene, tmp_path, {"L1": 0.95, "L2": 0.5})
+    captions = [p.caption["en"] for p in pictures if p.path.name.startswith("place-")]
+    assert len(captions) == 6
+    assert ["L1: predicted peak, probability 0.60" in one for one in captions] == [True] * 3 + [
+        False
+    ] * 3
+    assert all("L2: predicted peak, probability 0.90" in one for one in captions[3:])
 
 
 def test_the_spine_comes_first_along_the_middle_of_its_bodies(drawn):

@@ -46,6 +46,22 @@ def test_from_a_single_case_there_is_no_figure_and_their_number_is_said():
     )
 
 
+def test_an_interval_without_width_is_none():
+    """Every resample of patients who are all alike is the same: that is not certainty."""
+    alike = measure(1.0, 1.0, 1.0)
+    case = {"sensitivity": alike, "fractured": 7, "healthy": 4}
+    groups = {"T12": {"specificity": alike}}
+    levels = {level.key: level.rows for level in levels_of({"case": case})}
+    assert levels["case"] == (
+        MeasureRow(
+            "Sensitivity", "1.000", "none (patients all alike)", "8", "of 7 fractured cases"
+        ),
+    )
+    (english,), (japanese,) = (groups_of({"by_level": groups}, of) for of in LANGUAGES)
+    assert english.rows == (("T12", ("1.000 (of 8 patients)",)),)
+    assert "1.000\xa0–" not in str(japanese.rows)
+
+
 def test_figures_say_over_how_many_they_are():
     summary = {
         "voxel": {"hd95_mm": measure(3.25), "cases_with_hd95": 5},

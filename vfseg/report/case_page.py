@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 import numpy as np
 from markupsafe import Markup
 from nibabel.affines import apply_affine
@@ -17,6 +18,7 @@ from vfseg.evaluation.findings import LISTED_ML
 from vfseg.evaluation.heights import SITES
 from vfseg.evaluation.sentences import answer_of, asks, loss_of
 from vfseg.report.case_lists import CaseLists
+from vfseg.report.colour_scale import colour_scale
 from vfseg.report.curved import curved_picture
 from vfseg.report.figures import PROBABILITY_COLOURS
 from vfseg.report.mesh import packed_surfaces
@@ -126,6 +128,15 @@ def _viewer(scene: Scene, about: About, solids: Solids | None) -> dict[str, Any]
     return {
         "levels": _levels(scene, about.lists, volumes),
         "ratio": _ratio(volumes),
+        "scales": {
+            "heat": colour_scale(PROBABILITY_COLOURS, 0.0, 1.0),
+            # The script shows it from a tenth of its highest value on.
+            "uncertainty": colour_scale(
+                matplotlib.colormaps["viridis"],
+                volumes.most_uncertain / 10,
+                volumes.most_uncertain,
+            ),
+        },
         "how": _how(volumes),
         "content": _content(scene, about, volumes, solids),
     }

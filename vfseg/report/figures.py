@@ -84,9 +84,9 @@ class _Cut(NamedTuple):
 def overlay_figures(scene: Scene, directory: Path, surest: Mapping[str, float]) -> list[Picture]:
     """Draws CT, CT with heat map, and CT with outlines, side by side: the spine, and places in it.
 
-    First comes the whole spine, sagittal along its middle. Places are the largest reference lesions
-    and the highest peaks elsewhere, two at most (see `find_foci`); each gets an axial, a sagittal
-    and a coronal picture, in millimetres.
+    First comes the whole spine, sagittal along its middle. Two places at most (see `find_foci`)
+    get an axial, a sagittal and a coronal picture, in millimetres: the largest reference lesions
+    and the highest peaks elsewhere, or without a reference the peaks in the surest vertebrae.
 
     Args:
         scene: of the case.
@@ -101,13 +101,14 @@ def overlay_figures(scene: Scene, directory: Path, surest: Mapping[str, float]) 
     pictures = []
     spacing = scene.ct.voxel_spacing
     instances = None if scene.reference is None else scene.reference.instances
-    foci = find_foci(scene.probability, instances, scene.threshold, spacing, _PLACES)
+    candidates = None if instances is None else _PLACES
+    foci = find_foci(scene.probability, instances, scene.threshold, spacing, candidates)
     if foci or scene.spine.vertebrae:
         write_png(draw_midline(scene), directory / MIDLINE)
         pictures.append(Picture(directory / MIDLINE, caption_of("midline")))
     levels = {focus: level_at(focus.point, scene.spine.vertebrae, spacing) for focus in foci}
     foci.sort(key=lambda focus: -surest.get(levels[focus], -1.0))  # stable
-    for number, focus in enumerate(foci, start=1):
+    for number, focus in enumerate(foci[:_PLACES], start=1):
         for hanging in HANGINGS:
             path = directory / f"place-{number}-{hanging.name}.png"
             write_png(draw_place(scene, focus, hanging), path)

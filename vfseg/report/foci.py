@@ -35,7 +35,7 @@ def find_foci(
     instances: np.ndarray | None,
     threshold: float,
     spacing: np.ndarray,
-    limit: int,
+    limit: int | None,
 ) -> list[Focus]:
     """Reference lesions, largest first, then predicted peaks that lie elsewhere, highest first.
 
@@ -48,7 +48,7 @@ def find_foci(
             where there is no reference.
         threshold: a peak at or above this probability counts (see `predicted`).
         spacing: mm along d, h, w, [3].
-        limit: most places to show, at least 1.
+        limit: most places to show, at least 1; None for all.
 
     Returns:
         At most `limit` places. Where there is no lesion and no peak: the maximum of the map
@@ -68,7 +68,7 @@ def find_foci(
     points, values = _sparse(probability, lambda plane: predicted(plane, threshold))
     for focus in foci:
         points, values = _elsewhere(points, values, focus.point, spacing)
-    while len(values) and len(foci) < limit:
+    while len(values) and (limit is None or len(foci) < limit):
         top = int(np.argmax(values))
         foci.append(Focus(_voxel(points[top]), "prediction", float(values[top]), None))
         points, values = _elsewhere(points, values, points[top], spacing)

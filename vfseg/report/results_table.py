@@ -10,7 +10,7 @@ from vfseg.evaluation.map_evidence import EVIDENCE_ML
 from vfseg.evaluation.phrases import listed_words
 from vfseg.report.meanings import name_of
 from vfseg.report.texts import counted, text
-from vfseg.report.wording import NOT_KNOWN, interval_of, is_measure, lift_of, shown
+from vfseg.report.wording import NOT_KNOWN, has_interval, interval_of, is_measure, lift_of, shown
 
 LEVELS = ("voxel", "slice", "lesion", "vertebra", "verdict", "case", "calibration")
 GROUPS = ("by_level", "by_size", "by_grade", "by_pattern")
@@ -172,7 +172,7 @@ def _cell(entry: Any, language: str) -> str:
     if not is_measure(entry):
         return str(entry)
     value, patients = shown(entry["value"]), entry.get("n")
-    if entry.get("ci95"):
+    if has_interval(entry):
         return f"{value} ({interval_of(entry)})"
     if entry["value"] is None or patients is None:
         return value

@@ -46,12 +46,27 @@ def is_measure(entry: Any) -> bool:
     return isinstance(entry, Mapping) and "ci95" in entry
 
 
+def has_interval(measure: Mapping[str, Any]) -> bool:
+    """Whether a measure has a 95 % interval of some width."""
+    low, high = measure.get("ci95") or (0.0, 0.0)
+    return bool(low != high)
+
+
 def interval_of(measure: Mapping[str, Any], language: str = "en") -> str:
-    """95 % interval of a measure, or why there is none."""
-    if measure.get("ci95"):
+    """95 % interval of a measure, or why there is none.
+
+    Patients who are all alike say nothing about how far others are from them: resampled, they
+    give a width of 0, which would read as certainty.
+
+    >>> interval_of({"value": 1.0, "ci95": [1.0, 1.0]})
+    'none (patients all alike)'
+    """
+    if has_interval(measure):
         low, high = measure["ci95"]
         return f"{shown(low)}\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}{shown(high)}"
-    return NOT_KNOWN if measure.get("value") is None else text(language, "few_patients")
+    if measure.get("value") is None:
+        return NOT_KNOWN
+    return text(language, "all_alike" if measure.get("ci95") else "few_patients")
 
 
 def lift_of(level: Mapping[str, Any], language: str = "en") -> str:

@@ -15,7 +15,13 @@
   const bytesIn = (contents) =>
     Object.fromEntries(Object.entries(contents).map(([name, c]) => [name, new Uint8Array(c)]));
 
-  const state = { place: null, window: page.window, step: page.thresholds.indexOf(page.threshold) };
+  const state = {
+    place: null, // until the planes are ready: where a click wants them to begin
+    window: page.window,
+    step: page.thresholds.indexOf(page.threshold),
+    ready: false, // the planes can be drawn
+    solid: false, // so can the view in 3D
+  };
   let over = null;
   let curved = {};
 
@@ -25,6 +31,7 @@
     sliceType: 4,
     show3Dcrosshair: true,
     crosshairWidth: 0.6,
+    isOrientCube: true,
   });
   // Of the looks that NiiVue has for meshes it makes only the first ready, the one that is used.
   for (const viewer of [planes, solid]) viewer.meshShaders.splice(1);
@@ -37,6 +44,25 @@
   const isHeat = (p) => p > 0 && p >= 255 * page.thresholds[state.step] - 0.5;
   const heatPalette = () =>
     palette((p) => (isHeat(p) ? page.colours[p] : [...page.colours[p].slice(0, 3), 0]));
+
+  // Name and palette of each layer that lies over the CT, the lowest first.
+  const layers = () => {
+    const shown = [];
+    if (isOn("heat")) {
+      shown.push(["probability", heatPalette()]);
+    }
+    if (isOn("uncertainty")) {
+      const viridis = planes.colormap("viridis");
+      const colour = (share) => [...viridis.subarray(4 * share, 4 * share + 4)];
+      // From a tenth of the highest on.
+      const shareOf = (value) => Math.round((value - 25.5) / 0.9);
+      shown.push(["uncertainty", palette((u) => (u > 25 ? colour(shareOf(u)) : none))]);
+    }
+    if (isOn("truth")) {
+      shown.push(["truth", palette((t) => (t ? [...page.truth_colour, 255] : none))]);
+    }
+    return shown;
+  };
 
   // NiiVue draws a picture at every step of loading; here it draws none until all is there. Without
   // a graphics card one picture costs as much as several moves of the slider, which wait for it.
@@ -75,6 +101,7 @@
       }
       solid.setRenderAzimuthElevation(250, 10);
     });
+    state.solid = surfaces.length > 0;
   };
 
   const drawCurved = () => {
@@ -84,17 +111,18 @@
     const context = canvas.getContext("2d");
     const image = context.createImageData(columns, rows);
     const [low, high] = state.window;
-    const heat = isOn("heat") && heatPalette();
-    const truth = isOn("truth") && curved.truth;
+    const shown = layers().map(([name, colours]) => [curved[name], colours]);
     const pixels = image.data.fill(255);
     for (let at = 0; at < rows * columns; at += 1) {
       const hu = page.hu.lowest + page.hu.step * curved.ct[at];
       const grey = (255 * (hu - low)) / (high - low);
-      const entry = 4 * curved.probability[at];
-      const alpha = heat ? heat[entry + 3] / 255 : 0;
       for (let i = 0; i < 3; i += 1) {
-        const mixed = alpha ? heat[entry + i] * alpha + grey * (1 - alpha) : grey;
-        pixels[4 * at + i] = truth && truth[at] ? page.truth_colour[i] : mixed;
+        let mixed = grey;
+        for (const [values, colours] of shown) {
+          const alpha = colours[4 * values[at] + 3] / 255;
+          if (alpha) mixed = colours[4 * values[at] + i] * alpha + mixed * (1 - alpha);
+        }
+        pixels[4 * at + i] = mixed;
       }
     }
     context.putImageData(image, 0, 0);
@@ -103,21 +131,7 @@
   // The CT costs most to colour, and seldom changes.
   const drawPlanes = (ctToo) => {
     if (ctToo) over.showCT(state.window.map((hu) => (hu - page.hu.lowest) / page.hu.step));
-    const shown = [];
-    if (isOn("heat")) {
-      shown.push(["probability", heatPalette()]);
-    }
-    if (isOn("uncertainty")) {
-      const viridis = planes.colormap("viridis");
-      const colour = (share) => [...viridis.subarray(4 * share, 4 * share + 4)];
-      // From a tenth of the highest on.
-      const shareOf = (value) => Math.round((value - 25.5) / 0.9);
-      shown.push(["uncertainty", palette((u) => (u > 25 ? colour(shareOf(u)) : none))]);
-    }
-    if (isOn("truth")) {
-      shown.push(["truth", palette((t) => (t ? [...page.truth_colour, 255] : none))]);
-    }
-    over.show(shown);
+    over.show(layers());
     planes.drawScene();
   };
 
@@ -126,7 +140,8 @@
       const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
       gl.flush();
       const look = () => {
-        if (gl.clientWaitSync(fence, 0, 0) === gl.TIMEOUT_EXPIRED) setTimeout(look, 5);
+        // A browser that has stopped the graphics gives no fence.
+        if (fence && gl.clientWaitSync(fence, 0, 0) === gl.TIMEOUT_EXPIRED) setTimeout(look, 5);
         else resolve();
       };
       look();
@@ -163,7 +178,7 @@
     document.querySelector(".curved .row").style.top = `${(100 * (rows - 0.5 - d)) / rows}%`;
     const across = (100 * (columns - 0.5 - h)) / columns;
     document.querySelector(".curved .column").style.left = `${across}%`;
-    if (solid.meshes.length) {
+    if (state.solid) {
       solid.scene.crosshairPos = solid.mm2frac(mm);
       solid.drawScene();
     }
@@ -183,7 +198,10 @@
     planes.setPan2Dxyzmm([...pan, zoom]);
   };
   const goTo = (mm) => {
-    if (!state.ready) return;
+    if (!state.ready) {
+      state.place = mm;
+      return;
+    }
     planes.scene.crosshairPos = planes.mm2frac(mm, 0, true);
     bringClose();
     planes.createOnLocationChange();
@@ -241,42 +259,61 @@
         act(moves[event.key]);
       });
     onKeys(element("planes"), steps, (by) => {
+      if (!state.ready) return;
       planes.moveCrosshairInVox(...by);
       bringClose();
       planes.createOnLocationChange();
     });
-    onKeys(element("solid"), turns, ([round, up]) =>
-      solid.setRenderAzimuthElevation(
-        solid.scene.renderAzimuth + round,
-        solid.scene.renderElevation + up,
-      ),
-    );
+    onKeys(element("solid"), turns, ([round, up]) => {
+      if (!state.solid) return;
+      const { renderAzimuth, renderElevation } = solid.scene;
+      solid.setRenderAzimuthElevation(renderAzimuth + round, renderElevation + up);
+    });
   };
 
   // After the next picture of the page is seen.
   const seen = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 
+  // Says that a browser does not start a view, or has stopped it, and shows the pictures.
+  const giveUp = (what, why) => {
+    element(what).hidden = false;
+    element("pictures")?.setAttribute("open", "");
+    document.body.classList.add(what);
+    console.warn(why);
+  };
+  const onLost = (id, act) => element(id).addEventListener("webglcontextlost", act);
+  onLost("planes", (event) => {
+    state.ready = false;
+    giveUp("no-webgl", event);
+  });
+  onLost("solid", (event) => {
+    state.solid = false;
+    giveUp("no-solid", event);
+  });
+
   const start = async () => {
-    curved = bytesIn(await unpackAll(page.curved.layers));
-    listen();
-    draw();
-    await seen();
-    document.body.dataset.along = "yes";
     try {
+      curved = bytesIn(await unpackAll(page.curved.layers));
+      listen();
+      draw();
+      await seen();
+      document.body.dataset.along = "yes";
       await loadPlanes();
       state.ready = true;
       await draw(true);
-      goTo(page.start);
+      goTo(state.place ?? page.start);
       await seen(); // before the next is prepared
+    } catch (error) {
+      giveUp("no-webgl", error);
+      return;
+    }
+    try {
       await loadSolid();
-      goTo(state.place);
+      planes.createOnLocationChange(); // puts the cross into it
       await Promise.all([planes, solid].map(({ gl }) => finished(gl)));
       document.body.dataset.solid = "yes"; // from now on nothing waits for what is still drawn
     } catch (error) {
-      element("no-webgl").hidden = false;
-      element("pictures")?.setAttribute("open", "");
-      document.body.classList.add("no-webgl");
-      console.warn(error);
+      giveUp("no-solid", error);
     }
   };
   window.viewers = { planes, solid };
