@@ -17,7 +17,7 @@ from absl.testing import flagsaver
 from tests.program import vfseg
 from vfseg import main as program
 from vfseg.commands.flags import FLAGS, MODES
-from vfseg.inference.fusion import FUSIONS
+from vfseg.inference.settings import FUSIONS
 from vfseg.stopping import Stopped
 
 TINY = ["--config", "configs/quickstart.py:tiny"]
