@@ -11,8 +11,9 @@ import numpy as np
 import scipy.ndimage
 
 from benchmarks import command, timing
-from vfseg.crops.augment import AugmentSettings, augment, source_coordinates
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.crops.augment import augment, source_coordinates
+from vfseg.crops.settings import AugmentSettings
+from vfseg.data.settings import PLANE_AXES
 
 SPACING = 1.25  # mm
 SETTINGS = {

@@ -10,7 +10,7 @@ from typing import Any
 from vfseg.config import config
 from vfseg.config.config import Config
 from vfseg.config.derive import changed, load
-from vfseg.crops.augment import AugmentSettings
+from vfseg.crops.settings import AugmentSettings
 
 ROOT = Path(__file__).parent.parent
 """The project's folder, with `configs/` in it."""

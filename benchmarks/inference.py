@@ -29,7 +29,7 @@ from benchmarks.plain_windows import PlainWindows
 from vfseg.config.model import make_predictor
 from vfseg.config.recipe import initial_state, make_generator
 from vfseg.crops.intensity import to_channels
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 
 GOALS = (
     "goals on 2 cores: plain windows at least 1.5 times the time of encoding once; "

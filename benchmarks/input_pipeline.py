@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import workers
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 
 CASES, CROPS, CROP = 30, 14, (96, 96, 96)
 QUICK_CASES, QUICK_CROPS, QUICK_CROP = 4, 3, (48, 48, 48)
@@ -76,8 +76,9 @@ def drop_from_cache(store: Path) -> bool:
 
 def source_of(store: Path):
     """The sequence of runs of slices that both competitors read."""
+    from vfseg.crops.settings import WindowSettings
     from vfseg.crops.store import read_record
-    from vfseg.crops.windows import RunSource, WindowSettings
+    from vfseg.crops.windows import RunSource
 
     settings = WindowSettings(
         planes=("sagittal",),

@@ -36,7 +36,8 @@ GOAL = "goal on 2 cores: at most 60 s and 2 times the CT's int16 bytes"
 
 def vfseg() -> Callable[[Path], object]:
     """Imports, then gives the job."""
-    from vfseg.crops.prepare import PrepareSettings, prepare_cases
+    from vfseg.crops.prepare import prepare_cases
+    from vfseg.crops.settings import PrepareSettings
     from vfseg.data.cases import Case
 
     settings = PrepareSettings(voxel_spacing=VOXEL_SPACING, crop_shape=CROP)

@@ -11,7 +11,7 @@ from benchmarks.configs import WINDOWS_PER_STEP
 from benchmarks.timing import Task
 from vfseg.config.config import Config
 from vfseg.config.recipe import initial_state, step_settings
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.training.parallel import JitRunner, make_runner
 from vfseg.training.stages import Phase
 from vfseg.training.state import TrainState

@@ -25,7 +25,7 @@ from benchmarks.twin_training import TOLERANCE, restless_state
 from vfseg.config.config import Config
 from vfseg.config.model import make_predictor
 from vfseg.config.recipe import compute_dtype
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 
 FORMS = {"encode once": True, "plain windows": False}
 

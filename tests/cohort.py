@@ -7,7 +7,7 @@ import numpy as np
 from vfseg.config.config import read_config
 from vfseg.config.derive import changed, load
 from vfseg.crops.store import CaseRecord, CropRecord, write_case
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 
 ROOT = Path(__file__).parent.parent
 

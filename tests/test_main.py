@@ -17,7 +17,7 @@ from absl.testing import flagsaver
 from tests.program import vfseg
 from vfseg import main as program
 from vfseg.commands.flags import FLAGS, MODES
-from vfseg.inference.fusion import FUSIONS
+from vfseg.inference.settings import FUSIONS
 from vfseg.stopping import Stopped
 
 TINY = ["--config", "configs/quickstart.py:tiny"]
@@ -251,13 +251,21 @@ def test_what_a_user_can_mistype_is_answered(tmp_path, arguments, said):
 
 
 @pytest.fixture
+def _flags_as_before():
+    """The flags of this process are as they were, after a test that gives it some."""
+    before = flagsaver.save_flag_values(FLAGS)
+    yield
+    flagsaver.restore_flag_values(before, FLAGS)
+
+
+@pytest.fixture
 def _prepared_already(monkeypatch):
     """In this process JAX and its log are as tests need them."""
     for name in ("_prepare_logging", "_prepare_jax"):
         monkeypatch.setattr(program, name, lambda: None)
 
 
-@pytest.mark.usefixtures("_prepared_already")
+@pytest.mark.usefixtures("_prepared_already", "_flags_as_before")
 @pytest.mark.parametrize(
     ("ends", "status", "said"),
     [
@@ -272,18 +280,10 @@ def test_a_program_that_does_not_come_to_its_end_says_so(monkeypatch, capsys, en
         raise ends
 
     monkeypatch.setattr(program, "_work", work)
-    assert program.main(["vfseg", "--mode=audit"]) == status
+    assert program.main(["vfseg", *TINY, "--mode=audit"]) == status
     printed = capsys.readouterr().err
     assert printed.startswith("vfseg: ")
     assert said in printed
-
-
-@pytest.fixture
-def _flags_as_before():
-    """The flags of this process are as they were, after a test that gives it some."""
-    before = flagsaver.save_flag_values(FLAGS)
-    yield
-    flagsaver.restore_flag_values(before, FLAGS)
 
 
 @pytest.mark.usefixtures("_flags_as_before")

@@ -15,7 +15,8 @@ from tests.cohort import tiny_config
 from tests.commands.test_predict import save_model
 from tests.data.nifti_files import write_probability
 from tests.program import vfseg
-from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
+from vfseg.crops.prepare import cut_ct, place_crops
+from vfseg.crops.settings import PrepareSettings
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.box import whole as whole_box

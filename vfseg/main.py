@@ -73,6 +73,8 @@ def main(arguments: Sequence[str]) -> int:
             _look_at_input()
         if flags.MODE.value in ("show", "pick"):
             return 0
+        if flags.MODE.value in flags.RUN_MODES:
+            flags.config()  # before JAX is loaded: what is wrong with it is said now
         _prepare_jax()
         with contextlib.nullcontext() if flags.FOLDS.value else _joined(), full_disk_named():
             _dispatch()

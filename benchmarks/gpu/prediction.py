@@ -30,10 +30,10 @@ from benchmarks.torch_step import TorchPredictor
 from benchmarks.twin_training import TOLERANCE, restless_state
 from vfseg.config.model import make_predictor, open_model
 from vfseg.data.discovery import case_of_ct
-from vfseg.data.geometry import PLANE_AXES
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.nifti import slabs
-from vfseg.data.spine import SpineReading, read_spine
+from vfseg.data.settings import PLANE_AXES, SpineReading
+from vfseg.data.spine import read_spine
 from vfseg.data.volume import read_geometry
 from vfseg.inference.case import fused_map
 

@@ -24,9 +24,10 @@ from benchmarks.environment import environment
 from vfseg.commands.workdir import Run
 from vfseg.config.model import load_trained, make_predictor
 from vfseg.data.box import part_of
-from vfseg.data.cases import SPLITS, Case
+from vfseg.data.cases import Case
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_are_marked
+from vfseg.data.settings import SPLITS
 from vfseg.data.spine import read_spine
 from vfseg.errors import UserError
 from vfseg.evaluation.evaluate import Evaluator

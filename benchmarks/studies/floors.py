@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from benchmarks.configs import constant, read_config
 from benchmarks.environment import environment
-from vfseg.crops.prepare import PrepareSettings, place_crops
+from vfseg.crops.prepare import place_crops
+from vfseg.crops.settings import PrepareSettings
 from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases
 from vfseg.data.hounsfield import read_hounsfield

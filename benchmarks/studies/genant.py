@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.grades import graded_subjects, read_grades
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.genant import HeightLoss, height_losses

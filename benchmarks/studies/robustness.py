@@ -29,7 +29,7 @@ from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry, geometry_from
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
-from vfseg.data.spine import SpineReading
+from vfseg.data.settings import SpineReading
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import Volume, write_ct, write_labels
 from vfseg.errors import UserError

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vfseg.audit import Audit, audit_cases
-from vfseg.crops.prepare import PrepareSettings
+from vfseg.crops.settings import PrepareSettings
 from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
 from vfseg.data.volume import write_ct, write_labels

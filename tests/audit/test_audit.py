@@ -12,8 +12,7 @@ from tests.synthesis.made import make_cohort
 from vfseg.audit import audit as audit_module
 from vfseg.audit import audit_cases
 from vfseg.audit.tables import spacing_table
-from vfseg.crops.prepare import PrepareSettings
-from vfseg.crops.windows import WindowSettings
+from vfseg.crops.settings import PrepareSettings, WindowSettings
 from vfseg.data.cases import check_manifest, write_manifest
 from vfseg.data.discovery import find_cases
 from vfseg.stopping import STOP, Stopped

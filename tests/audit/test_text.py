@@ -2,7 +2,7 @@
 
 from tests.audit.data_set import audit, write_case
 from vfseg.audit import audit_text
-from vfseg.crops.windows import WindowSettings
+from vfseg.crops.settings import WindowSettings
 
 
 def test_the_text_says_everything_and_nothing_is_changed(tmp_path):

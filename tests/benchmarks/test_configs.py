@@ -10,7 +10,7 @@ from benchmarks.configs import (
     quickstart,
     read_config,
 )
-from vfseg.crops.augment import AugmentSettings
+from vfseg.crops.settings import AugmentSettings
 
 
 def test_a_variant_is_read_with_changes():

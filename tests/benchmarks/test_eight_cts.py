@@ -7,7 +7,7 @@ from benchmarks import eight_cts, workers
 from benchmarks.environment import installed
 from vfseg.crops.store import read_record
 from vfseg.data.cases import check_manifest
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.data.volume import read_geometry, read_labels
 
 

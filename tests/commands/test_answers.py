@@ -133,8 +133,10 @@ def test_that_of_zsh_is_that_of_bash_once_zsh_takes_it():
 def test_jax_is_not_waited_for_where_there_is_nothing_to_compute(tmp_path):
     """Help, and what a user can mistype; one process asks for all, one after the other.
 
-    Nor is NiBabel: a path that is mistyped is said as soon as a flag that is.
+    Nor is NiBabel: a path that is mistyped is said as soon as a flag that is. So are the values of
+    a config, each by itself and together, and nothing is written for them.
     """
+    workdir = f"--workdir={tmp_path / 'run'}"
     asked = [
         ["run", "quickstart", "--config.train.patienc=3"],
         [],
@@ -143,6 +145,10 @@ def test_jax_is_not_waited_for_where_there_is_nothing_to_compute(tmp_path):
         ["--mode=trian"],
         ["run", "quikstart"],
         ["run", "quickstart", "--config.train.patience=many"],
+        ["train", "quickstart", workdir, "--config.train.log_every=0"],
+        ["run", "quickstart", workdir, "--config.windows.planes=axal"],
+        ["evaluate", "quickstart", workdir, "--config.generator.features=(8, 8, 8, 8, 8, 8)"],
+        ["prepare", "quickstart", workdir, "--vertebra-scheme=vers"],
         ["predict", str(tmp_path / "none.nii.gz"), "--vertebrae=x", f"-o={tmp_path / 'out'}"],
         ["--help"],
     ]
@@ -155,9 +161,14 @@ def test_jax_is_not_waited_for_where_there_is_nothing_to_compute(tmp_path):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     statuses = re.findall(r"^status (\d) (\w+)$", done.stdout, re.MULTILINE)
-    assert statuses == [(status, "False") for status in "200222220"]
+    assert statuses == [(status, "False") for status in "2002222222220"]
     assert "Did you mean --config.train.patience?" in done.stderr
     assert "none.nii.gz: no such file" in done.stderr
+    assert "config.train.log_every=0: expected a whole number from 1." in done.stderr
+    assert "config.windows.planes=('axal',): expected one or more of axial, " in done.stderr
+    assert "(48, 48, 48): expected three sizes (superior, anterior, right), mul" in done.stderr
+    assert "config.prepare.vertebra_scheme='vers': expected one of verse, " in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_config_is_found_by_its_name(monkeypatch, capsys, tmp_path):

@@ -18,7 +18,7 @@ from vfseg.commands import case_result as command
 from vfseg.commands.predict import Request, predict
 from vfseg.config.recipe import initial_state
 from vfseg.data.geometry import geometry_from
-from vfseg.data.spine import SpineReading
+from vfseg.data.settings import SpineReading
 from vfseg.data.volume import read_geometry, write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.files import read_table

@@ -9,7 +9,7 @@ import pytest
 from tests.commands.test_predict import write_case
 from vfseg.commands.request import AUTO, FIND, Request, look_at
 from vfseg.commands.show import show
-from vfseg.data.spine import SpineReading
+from vfseg.data.settings import SpineReading
 from vfseg.errors import UserError
 
 READING = SpineReading(vertebra_scheme="verse")

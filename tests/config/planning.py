@@ -4,7 +4,7 @@ from tests.cohort import ROOT
 from vfseg.audit.overview import Overview
 from vfseg.config.derive import changed, load
 from vfseg.config.rules import Machine
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 
 RECIPE = ROOT / "configs" / "vertebral_fracture.py"
 CPU = Machine("cpu", 1, 16e9)

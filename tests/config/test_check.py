@@ -1,5 +1,8 @@
 """Every bad value is named, with what was expected; all of them at once."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.cohort import ROOT, tiny_config, tiny_values
@@ -7,7 +10,7 @@ from vfseg.config.config import Config, read_config
 from vfseg.config.derive import load
 from vfseg.errors import UserError
 from vfseg.settings import fields_of
-from vfseg.training.losses import SUPERVISED
+from vfseg.training.settings import SUPERVISED
 
 ALL_PLANES = ("axial", "coronal", "sagittal")
 NAN, INF = float("nan"), float("inf")
@@ -276,3 +279,16 @@ def test_configs_of_the_project_pass(path):
 def test_networks_and_stages_fit_together(changes, said):
     values = tiny_values(**{"prepare.crop_shape": (32, 32, 32), **changes})
     assert any(said in line for line in problems(values)), problems(values)
+
+
+def test_a_config_is_read_without_what_computes():
+    """So that what is wrong with it is said at once; that holds for the settings of all folders."""
+    code = "import sys, vfseg.config.config; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    paths = [path.relative_to(ROOT) for path in (ROOT / "vfseg").rglob("settings.py")]
+    assert len(paths) > 5
+    assert {".".join(path.with_suffix("").parts) for path in paths} <= imported
+    heavy = {"jax", "flax", "optax", "nibabel", "pydicom", "scipy", "tensorstore", "matplotlib"}
+    assert not heavy & imported

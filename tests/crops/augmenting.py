@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vfseg.crops.augment import AugmentSettings, augment
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.crops.augment import augment
+from vfseg.crops.settings import AugmentSettings
+from vfseg.data.settings import PLANE_AXES
 
 SPACING = 1.25
 OFF = AugmentSettings()

@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from tests.crops.augmenting import ALL, OFF, SPACING, SPATIAL, compiled, only, random_batch
 from vfseg.crops.augment import augment
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.errors import UserError
 
 

@@ -11,7 +11,7 @@ import scipy.ndimage
 
 from tests.crops.augmenting import ALL, OFF, SPACING, SPATIAL, compiled, only, random_batch
 from vfseg.crops import augment as module
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 
 coordinates_of = jax.jit(module.source_coordinates, static_argnums=0)
 warp = jax.jit(module.warp)

@@ -19,7 +19,7 @@ from tests.crops.two_vertebrae import (
     write_files,
 )
 from vfseg.data.dicom_slice import PADDING_HU
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.errors import UserError
 
 

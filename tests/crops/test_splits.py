@@ -11,11 +11,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.crops.test_store import AFFINE, make_record
-from vfseg.crops.splits import SplitSettings, assign_splits
+from vfseg.crops.settings import SplitSettings
+from vfseg.crops.splits import assign_splits
 from vfseg.crops.store import CropRecord
 from vfseg.crops.stratify import imbalance, stratify
 from vfseg.data.cases import Case
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.errors import UserError
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from tests.crops.test_store import AFFINE, SHAPE, make_record
 from vfseg.crops import windows
+from vfseg.crops.settings import WindowSettings
 from vfseg.crops.store import CropRecord, write_case
-from vfseg.crops.windows import BatchFeed, RunSource, WindowSettings
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.crops.windows import BatchFeed, RunSource
+from vfseg.data.settings import PLANE_AXES
 from vfseg.errors import UserError
 
 

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 from nibabel.affines import apply_affine
 
-from vfseg.crops.prepare import PrepareSettings, cut_case, cut_owners, place_crops
+from vfseg.crops.prepare import cut_case, cut_owners, place_crops
+from vfseg.crops.settings import PrepareSettings
 from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
 from vfseg.data.spine import read_spine

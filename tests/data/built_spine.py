@@ -4,7 +4,7 @@ import numpy as np
 
 from vfseg.data import levels
 from vfseg.data.geometry import geometry_from
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.data.volume import Volume
 
 SPACING = 2.0

@@ -9,7 +9,7 @@ import pytest
 
 from tests.data.built_spine import SPACING, WIDTH, as_volume, ids_of, numbered, spine
 from vfseg.data.anatomy import read_vertebrae
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 

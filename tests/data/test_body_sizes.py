@@ -3,7 +3,7 @@
 import numpy as np
 
 from vfseg.data.body_sizes import BODY_MM
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.synthesis.phantom.spine import SPINE, usual_size
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.geometry import geometry_from
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.errors import UserError
 
 SHAPE = (60, 80, 300)  # 1.5 mm voxels; LPS, so canonical h and w run against y and x

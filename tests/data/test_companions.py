@@ -8,7 +8,7 @@ from tests.audit.data_set import bodies as audited_bodies
 from tests.data.built_spine import as_volume, ids_of, numbered
 from vfseg.crops.prepare import cut_case
 from vfseg.data.anatomy import read_vertebrae
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.data.spine import Spine
 from vfseg.data.volume import read_labels, write_labels
 from vfseg.errors import UserError

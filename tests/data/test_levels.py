@@ -9,7 +9,7 @@ from nibabel.affines import apply_affine
 from tests.data.built_spine import NAMES, as_volume, ids_of, numbered, spine
 from vfseg.data import levels
 from vfseg.data.anatomy import read_vertebrae
-from vfseg.data.levels import LEVELS, SCHEMES
+from vfseg.data.schemes import LEVELS, SCHEMES
 from vfseg.errors import UserError
 
 

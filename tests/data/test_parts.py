@@ -6,8 +6,8 @@ import pytest
 from tests.data.built_spine import as_volume, ids_of, numbered, spine
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.box import whole
-from vfseg.data.levels import LEVELS
 from vfseg.data.parts import parts_of
+from vfseg.data.schemes import LEVELS
 from vfseg.data.spine import Spine
 from vfseg.evaluation.heights import MeasuredBody, measure_spine
 from vfseg.evaluation.regions import vertebra_regions

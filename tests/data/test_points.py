@@ -13,7 +13,8 @@ from vfseg.data.body_sizes import BODY_MM
 from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
 from vfseg.data.points import BOX_MARGIN_MM, vertebrae_from_points
-from vfseg.data.spine import SpineReading, read_spine
+from vfseg.data.settings import SpineReading
+from vfseg.data.spine import read_spine
 from vfseg.data.volume import read_geometry, read_labels
 from vfseg.errors import UserError
 

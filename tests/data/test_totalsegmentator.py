@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from vfseg.data.levels import SPINE_IDS
+from vfseg.data.schemes import SPINE_IDS
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_labels
 

@@ -83,6 +83,8 @@ def test_what_stands_in_brackets_has_to_be_named_by_a_config_first(parsed):
     quickstart = load(flags.PACKAGED_CONFIGS / "quickstart.py").to_dict()
     assert {key for key in setting_names() if key.partition(".")[0] == "phantom"} >= {*bracketed}
     assert not {key.rpartition(".")[2] for key in bracketed} & {*quickstart["phantom"]}
-    with pytest.raises(UserError, match=r"config\.phantom\.split_fraction"):
+    with pytest.raises(
+        UserError, match=r"config\.phantom\.split_fraction: this config leaves the setting"
+    ):
         parsed("vfseg run quickstart --config.phantom.split_fraction=0.5")
     assert "phantom.split_fraction" in bracketed

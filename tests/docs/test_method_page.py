@@ -15,10 +15,10 @@ from vfseg.evaluation.lesions import HIT_IOU
 from vfseg.evaluation.map_evidence import EVIDENCE_ML
 from vfseg.evaluation.statistics import MINIMUM_PATIENTS, RESAMPLES
 from vfseg.evaluation.verdict import SENSITIVITY, SPECIFICITY
-from vfseg.inference.fusion import FUSIONS
+from vfseg.inference.settings import FUSIONS
 from vfseg.models.attention_unet import Decoder
-from vfseg.training.losses import SUPERVISED
 from vfseg.training.schedules import WARM_UP
+from vfseg.training.settings import SUPERVISED
 
 TEXT, REFERENCES = (ROOT / "docs" / "method.md").read_text().split("## References")
 QUICKSTART = load(ROOT / "configs" / "quickstart.py")

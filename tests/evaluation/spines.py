@@ -7,7 +7,7 @@ import numpy as np
 
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.geometry import geometry_from
-from vfseg.data.levels import SCHEMES
+from vfseg.data.schemes import SCHEMES
 from vfseg.data.volume import Volume
 
 VERSE = {level: label for label, level in SCHEMES["verse"].items()}

@@ -10,7 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from vfseg.crops.prepare import PrepareSettings, prepare_cases
+from vfseg.crops.prepare import prepare_cases
+from vfseg.crops.settings import PrepareSettings
 from vfseg.data.cases import Case
 from vfseg.data.geometry import geometry_from
 from vfseg.data.volume import write_ct, write_labels

@@ -14,7 +14,7 @@ from vfseg.data.volume import write_ct, write_labels
 from vfseg.evaluation.fusion_comparison import METRICS, compare_fusions
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SliceScores, SlicesOfCase
-from vfseg.inference.fusion import FUSIONS
+from vfseg.inference.settings import FUSIONS
 from vfseg.inference.views import Views
 
 VIEWS = Views(("axial", "coronal", "sagittal"))

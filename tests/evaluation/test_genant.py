@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vfseg.data.grades import GENANT_LOSSES, genant_grade
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.evaluation.genant import SPREAD, USUAL_MM, WEDGE_DEGREES, height_losses
 from vfseg.evaluation.heights import SITE_DEPTHS, MeasuredBody, Unmeasured
 

@@ -8,15 +8,18 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.inference.definitions import definition, exact_scores, place_weight
-from vfseg.crops.prepare import PrepareSettings, cut_ct, place_crops
+from vfseg.crops.prepare import cut_ct, place_crops
+from vfseg.crops.settings import PrepareSettings
 from vfseg.data.box import whole as whole_box
-from vfseg.data.geometry import PLANE_AXES, geometry_from
+from vfseg.data.geometry import geometry_from
 from vfseg.data.levels import Vertebra
 from vfseg.data.nifti import slabs
+from vfseg.data.settings import PLANE_AXES
 from vfseg.data.volume import Volume
 from vfseg.evaluation.floors import crop_region
 from vfseg.inference.case_map import CaseMap, fuse_case
-from vfseg.inference.fusion import FUSIONS, RULES, Fused
+from vfseg.inference.fusion import RULES, Fused
+from vfseg.inference.settings import FUSIONS
 from vfseg.inference.views import Views
 
 THRESHOLD = 0.5

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cohort import tiny_config
 from vfseg.data.geometry import geometry_from
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.inference.estimate import estimate, region_voxels, result_bytes
 
 PREPARE = tiny_config().prepare

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.inference.definitions import definition, exact_scores, place_weight
-from vfseg.inference.fusion import FUSIONS, RULES, centre_weight
+from vfseg.inference.fusion import RULES, centre_weight
+from vfseg.inference.settings import FUSIONS
 
 THRESHOLD = 0.5
 
@@ -16,6 +17,10 @@ def test_the_weight_by_place_is_highest_in_the_middle_and_never_0():
         assert weight[voxel] == pytest.approx(place_weight(voxel, (5, 4, 3)), rel=1e-6)
     assert weight.max() == weight[2, 1, 1]
     assert weight.min() > 0
+
+
+def test_every_rule_can_be_named_in_a_config():
+    assert tuple(RULES) == FUSIONS
 
 
 @pytest.mark.parametrize("name", FUSIONS)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.inference.definitions import definition, exact_scores, place_weight, rough_scores
-from vfseg.inference.fusion import FUSIONS, RULES
+from vfseg.inference.fusion import RULES
 from vfseg.inference.kernel import add_crop, empty, fuse_crops
+from vfseg.inference.settings import FUSIONS
 
 THRESHOLD = 0.5
 

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from tests.parameters import random_params
 from vfseg.crops.intensity import to_channels
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.inference import predict
 from vfseg.inference.predict import Predictor, slice_function
 from vfseg.inference.views import Views

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.inference.views import View, Views
 
 CROP = np.arange(4 * 5 * 6).reshape(4, 5, 6)

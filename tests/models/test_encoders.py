@@ -9,8 +9,9 @@ import pytest
 from tests.parameters import random_params
 from vfseg.models.attention_unet import Encoder
 from vfseg.models.efficientnet import EfficientNetLite0
-from vfseg.models.encoders import ENCODERS, frozen_mask, make_encoder
+from vfseg.models.encoders import frozen_mask, make_encoder
 from vfseg.models.resnet import ResNet18
+from vfseg.models.settings import ENCODERS
 
 CHANNELS = {
     "plain": (8, 16, 24, 32, 40, 48),

@@ -6,7 +6,7 @@ from vfseg.evaluation.phrases import LANGUAGES
 from vfseg.evaluation.summary import judged, summarise, write_evaluation
 from vfseg.files import read_table
 from vfseg.report.meanings import meanings_of, name_of
-from vfseg.training.losses import SUPERVISED
+from vfseg.training.settings import SUPERVISED
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

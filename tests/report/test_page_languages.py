@@ -9,7 +9,7 @@ import pytest
 from tests.drawing.html import Page
 from tests.evaluation.scene import THRESHOLDS, cohort
 from tests.report.test_page import fill
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.drawing.figures import Picture
 from vfseg.evaluation.phrases import LANGUAGES
 from vfseg.evaluation.summary import judged, summarise, write_evaluation
@@ -18,7 +18,7 @@ from vfseg.report.foci import Focus
 from vfseg.report.meanings import name_of
 from vfseg.report.page import write_page
 from vfseg.report.texts import measures
-from vfseg.training.losses import SUPERVISED
+from vfseg.training.settings import SUPERVISED
 
 JAPANESE = re.compile(r"[\u3000-\u30ff\u4e00-\u9fff\uff00-\uffef]")
 LATIN = re.compile(r"[A-Za-z]")

@@ -9,11 +9,16 @@ import pytest
 from numpy.testing import assert_allclose
 
 from vfseg.training import losses
+from vfseg.training.settings import SUPERVISED
 
 
 def _gradient(loss, *arguments):
     """Of a loss on one device, by its first argument."""
     return jax.jit(jax.grad(lambda x: loss(x, *arguments[1:]).alone()))(arguments[0])
+
+
+def test_every_supervised_loss_has_its_weight_in_the_config():
+    assert tuple(losses.SUPERVISED_LOSSES) == SUPERVISED
 
 
 def test_cross_entropy_by_hand():

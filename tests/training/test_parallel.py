@@ -19,11 +19,12 @@ import optax
 import pytest
 
 from tests.training.tiny import ADVERSARIAL, SUPERVISED, tiny_batch, tiny_settings, tiny_state
-from vfseg.crops.augment import AugmentSettings
+from vfseg.crops.settings import AugmentSettings
 from vfseg.errors import UserError
 from vfseg.processes import cores
 from vfseg.training.estimate import memory_words, step_bytes
 from vfseg.training.parallel import make_runner
+from vfseg.training.settings import RUNNERS
 from vfseg.training.step import train_step
 
 RATE = 0.05
@@ -58,7 +59,7 @@ def _largest_difference(a, b):
     return max(np.abs(x - y).max() for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)))
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+@pytest.mark.parametrize("parallel", RUNNERS)
 def test_four_devices_equal_one_under_sgd(parallel):
     one_first, one, one_losses = _train("jit", 1, 3)
     four_first, four, four_losses = _train(parallel, 4, 3)
@@ -88,7 +89,7 @@ def _both(one, four, network):
     return getattr(one, network), getattr(four, network)
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+@pytest.mark.parametrize("parallel", RUNNERS)
 def test_a_step_moves_nothing_but_its_batch(parallel):
     """No hidden transfer between host and device, hence no wait, in a step that does not log."""
     runner = _runner_without_augmentation(parallel)
@@ -100,7 +101,7 @@ def test_a_step_moves_nothing_but_its_batch(parallel):
     assert int(runner.get(state).step) == 2
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+@pytest.mark.parametrize("parallel", RUNNERS)
 def test_a_step_that_was_compiled_before_is_not_compiled_again(parallel, caplog):
     """And its program says how much it holds: at least its state and its part of a batch.
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from vfseg.training.schedules import SCHEDULES, discriminator_rate, generator_rate
-from vfseg.training.settings import StageSettings
+from vfseg.training.schedules import discriminator_rate, generator_rate
+from vfseg.training.settings import SCHEDULES, StageSettings
 from vfseg.training.stages import Phase, plan_stages, stage_at
 
 

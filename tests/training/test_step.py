@@ -20,8 +20,8 @@ from tests.training.tiny import (
     tiny_settings,
     tiny_state,
 )
-from vfseg.crops.augment import AugmentSettings
 from vfseg.crops.intensity import to_channels
+from vfseg.crops.settings import AugmentSettings
 from vfseg.training.adam import adam
 from vfseg.training.collectives import Devices
 from vfseg.training.step import generator_loss, train_step

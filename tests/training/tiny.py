@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import optax
 
-from vfseg.crops.augment import AugmentSettings
+from vfseg.crops.settings import AugmentSettings
 from vfseg.models.discriminator import Discriminator
 from vfseg.models.generator import Generator
 from vfseg.training.adversary import AdversaryUpdate

@@ -27,7 +27,8 @@ from vfseg.config.shipped import SHIPPED
 from vfseg.data.boxes import BOX_EDGES
 from vfseg.data.discovery import case_of_ct
 from vfseg.data.outputs import DICOM_FILES
-from vfseg.data.spine import SpineReading, check_grid
+from vfseg.data.settings import SpineReading
+from vfseg.data.spine import check_grid
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
 from vfseg.devices import enough_memory

@@ -7,13 +7,12 @@ from tqdm import tqdm
 from vfseg.audit.case import examine_case
 from vfseg.audit.cohort import examine_cohort
 from vfseg.audit.findings import SEVERITIES, Audit, Finding
-from vfseg.crops.prepare import PrepareSettings
-from vfseg.crops.windows import WindowSettings
+from vfseg.crops.settings import PrepareSettings, WindowSettings
 from vfseg.data.cases import Case
 from vfseg.data.discovery import is_left_out
-from vfseg.data.geometry import PLANE_AXES
 from vfseg.data.instances import instances_are_marked
 from vfseg.data.patients import is_about_patients
+from vfseg.data.settings import PLANE_AXES
 from vfseg.stopping import STOP
 
 

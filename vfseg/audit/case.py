@@ -17,7 +17,8 @@ from vfseg.audit.grades import check_grades
 from vfseg.audit.lesions import measure_lesions
 from vfseg.audit.masks import check_mask
 from vfseg.audit.parents import distinctive_block
-from vfseg.crops.prepare import PrepareSettings, place_crops
+from vfseg.crops.prepare import place_crops
+from vfseg.crops.settings import PrepareSettings
 from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.attribution import FRACTURED_MM3
 from vfseg.data.boxes import vertebrae_from_boxes
@@ -26,7 +27,8 @@ from vfseg.data.geometry import Geometry, check_same_geometry
 from vfseg.data.grades import grades_of
 from vfseg.data.hounsfield import check_hounsfield, hounsfield_histogram, value_range
 from vfseg.data.instances import separated
-from vfseg.data.levels import LEVELS, Vertebra
+from vfseg.data.levels import Vertebra
+from vfseg.data.schemes import LEVELS
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.errors import UserError

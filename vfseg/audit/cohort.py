@@ -10,9 +10,9 @@ import numpy as np
 
 from vfseg.audit.findings import CaseFacts, Finding, have_one_affine
 from vfseg.audit.parents import find_crops
-from vfseg.data.cases import SPLITS
-from vfseg.data.levels import LEVELS
 from vfseg.data.patients import person
+from vfseg.data.schemes import LEVELS
+from vfseg.data.settings import SPLITS
 from vfseg.errors import quantity
 
 _LEAST_REACH_MM = 2.0

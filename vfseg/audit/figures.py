@@ -14,7 +14,7 @@ from vfseg.audit import Finding, Place
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.box import label_boxes
 from vfseg.data.cases import Case
-from vfseg.data.levels import SCHEMES
+from vfseg.data.schemes import SCHEMES
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import Volume, read_ct, read_labels
 from vfseg.drawing.figures import (

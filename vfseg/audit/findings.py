@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 
 SEVERITIES = ("error", "warning", "note")
 

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from vfseg.audit.findings import LesionFacts
-from vfseg.crops.prepare import Crop, PrepareSettings
+from vfseg.crops.prepare import Crop
+from vfseg.crops.settings import PrepareSettings
 from vfseg.data.attribution import nearest_labels
 from vfseg.data.box import Box, label_boxes, moved, start_of
 from vfseg.data.instances import connected

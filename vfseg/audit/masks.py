@@ -10,7 +10,7 @@ from vfseg.data.attribution import ATTRIBUTION_MARGIN_MM
 from vfseg.data.box import label_boxes
 from vfseg.data.cases import Case
 from vfseg.data.instances import LESION_MM3
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.data.volume import Volume
 from vfseg.errors import quantity
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vfseg.audit.findings import CaseFacts
-from vfseg.data.levels import LEVELS
 from vfseg.data.patients import count_people
+from vfseg.data.schemes import LEVELS
 from vfseg.errors import quantity
 
 _MOST_OF_THEM = 95  # percent

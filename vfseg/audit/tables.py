@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from vfseg.audit.cohort import Prevalence, prevalence
 from vfseg.audit.findings import Audit, CaseFacts
-from vfseg.data.cases import SPLITS
-from vfseg.data.geometry import PLANE_AXES
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
+from vfseg.data.settings import PLANE_AXES, SPLITS
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 

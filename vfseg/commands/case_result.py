@@ -8,7 +8,7 @@ from absl import logging
 
 from vfseg.data.cases import Case
 from vfseg.data.outputs import NOTE, is_own_file
-from vfseg.data.spine import SpineReading
+from vfseg.data.settings import SpineReading
 from vfseg.data.volume import read_geometry, write_boxed_labels
 from vfseg.errors import UserError, in_short
 from vfseg.evaluation.findings import Findings, list_findings

@@ -11,7 +11,7 @@ from vfseg import RESEARCH_USE
 from vfseg.config.model import load_members, model_of
 from vfseg.config.recipe import make_slice_function
 from vfseg.config.shipped import SHIPPED
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.errors import UserError
 from vfseg.files import atomic_file, make_sure_of
 from vfseg.inference.model import Model

@@ -10,8 +10,8 @@ from vfseg.commands.request import Request, check_lowest, size_of
 from vfseg.data.cases import Case
 from vfseg.data.discovery import case_of_ct
 from vfseg.data.hounsfield import read_hounsfield
-from vfseg.data.levels import LEVELS
 from vfseg.data.points import UNCERTAIN
+from vfseg.data.schemes import LEVELS
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError, quantity
 from vfseg.files import read_table, write_table

@@ -2,21 +2,21 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from vfseg.config.derive import PACKAGED_CONFIGS, load
+from vfseg.config.config import Config, read_config, setting_names
+from vfseg.config.derive import PACKAGED_CONFIGS
 from vfseg.errors import UserError
 from vfseg.files import is_special_file, make_sure_of
 
 if TYPE_CHECKING:  # imported where they are used, so that --help and a wrong flag answer at once
     from vfseg.commands.plan import PlanRequest
     from vfseg.commands.request import Request
-    from vfseg.config.config import Config
 
 CT_MODES = ("predict", "show", "pick", "find")
 """Modes that are about CTs of a user, and have no run and no config."""
@@ -200,8 +200,7 @@ def _with_underscores(argument: str) -> str:
 
 def _key_message(arguments: Sequence[str], error: Exception) -> str:
     """Names the key that does not fit, and its nearest relative."""
-    # The one that names all settings: to ask their classes is to import all that they set.
-    keys = list(_keys(load(PACKAGED_CONFIGS / "quickstart.py")))
+    keys = setting_names()
     for argument in arguments:
         name = argument.partition("=")[0]
         if name.startswith("--config.") and name[9:] not in keys:
@@ -211,14 +210,6 @@ def _key_message(arguments: Sequence[str], error: Exception) -> str:
         if name.startswith("--config.") and isinstance(error, AttributeError | KeyError):
             return f"{name}: this config leaves the setting at its default. Set it in the file."
     return f"the config cannot be read ({error}). See --help."
-
-
-def _keys(config: ConfigDict, before: str = "") -> Iterator[str]:
-    """Dotted keys of all settings and sections of a config."""
-    for name, value in config.items():
-        yield before + name
-        if isinstance(value, ConfigDict):
-            yield from _keys(value, f"{before}{name}.")
 
 
 def folds(number: int) -> range:
@@ -243,7 +234,7 @@ def folds(number: int) -> range:
 def request() -> "Request":
     """What `predict` or `show` is asked for."""
     from vfseg.commands.request import Request
-    from vfseg.data.spine import SpineReading
+    from vfseg.data.settings import SpineReading
 
     return Request(
         input=required(INPUT),
@@ -268,10 +259,8 @@ def model() -> Path | None:
     return workdir_path()
 
 
-def config() -> "Config":
+def config() -> Config:
     """The config, read strictly, with what the flags say of label maps and boxes."""
-    from vfseg.config.config import read_config
-
     path = _config_path()
     if not path:
         raise UserError(

@@ -21,8 +21,8 @@ from vfseg.config.plan_file import plan_text
 from vfseg.config.rules import Machine
 from vfseg.config.rules import plan as planned
 from vfseg.crops.split_sizes import Outline, named_splits, outline
-from vfseg.data.cases import SPLITS
 from vfseg.data.patients import count_people
+from vfseg.data.settings import SPLITS
 from vfseg.errors import UserError, quantity
 from vfseg.files import atomic_file, check_new_file, make_sure_of
 

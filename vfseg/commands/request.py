@@ -10,7 +10,8 @@ from vfseg.data.cases import Case
 from vfseg.data.dicom import holds_dicom, is_series_path
 from vfseg.data.discovery import case_of_ct, find_cases
 from vfseg.data.geometry import Geometry
-from vfseg.data.spine import SpineReading, check_grid
+from vfseg.data.settings import SpineReading
+from vfseg.data.spine import check_grid
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError, quantity
 from vfseg.files import check_new_file, make_sure_of

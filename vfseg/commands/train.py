@@ -10,7 +10,7 @@ from vfseg.commands.workdir import Run
 from vfseg.config.model import make_predictor
 from vfseg.config.recipe import training_plan
 from vfseg.crops.store import CaseArrays, read_crops
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.evaluation.evaluate import Evaluator
 from vfseg.evaluation.metrics import ScoreHistogram
 from vfseg.evaluation.slices import SlicesOfCase

@@ -24,9 +24,10 @@ from vfseg.config.config import Config
 from vfseg.crops.prepare import prepare_cases
 from vfseg.crops.splits import assign_splits
 from vfseg.crops.store import CaseRecord
-from vfseg.data.cases import SPLITS, Case
+from vfseg.data.cases import Case
 from vfseg.data.discovery import find_cases, is_left_out
 from vfseg.data.patients import person
+from vfseg.data.settings import SPLITS
 from vfseg.errors import UserError
 from vfseg.files import sweep
 from vfseg.locks import kept_for_run, locked

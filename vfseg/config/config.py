@@ -8,10 +8,7 @@ from typing import Annotated, Any
 from ml_collections import ConfigDict
 
 from vfseg.config.fit import unfit
-from vfseg.crops.augment import AugmentSettings
-from vfseg.crops.prepare import PrepareSettings
-from vfseg.crops.split_sizes import SplitSettings
-from vfseg.crops.windows import WindowSettings
+from vfseg.crops.settings import AugmentSettings, PrepareSettings, SplitSettings, WindowSettings
 from vfseg.errors import UserError
 from vfseg.inference.settings import InferenceSettings
 from vfseg.models.settings import (
@@ -21,11 +18,8 @@ from vfseg.models.settings import (
     PretrainedSettings,
 )
 from vfseg.settings import Rule, Settings, build, fields_of, one_of, read, whole
-from vfseg.synthesis.painted import PaintedSettings
-from vfseg.synthesis.phantom import PhantomSettings
-from vfseg.synthesis.virtual_fractures import VirtualFractureSettings
-from vfseg.training.parallel import RUNNERS
-from vfseg.training.settings import LossSettings, StageSettings, TrainSettings
+from vfseg.synthesis.settings import PaintedSettings, PhantomSettings, VirtualFractureSettings
+from vfseg.training.settings import RUNNERS, LossSettings, StageSettings, TrainSettings
 
 DTYPES = ("auto", "float32", "bfloat16")
 

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from vfseg.data.cases import SPLITS
-from vfseg.data.geometry import PLANE_AXES
-from vfseg.models.encoders import TRUNK_SCALES
-from vfseg.training.losses import SUPERVISED
+from vfseg.data.settings import PLANE_AXES, SPLITS
+from vfseg.models.settings import TRUNK_SCALES
+from vfseg.training.settings import SUPERVISED
 from vfseg.training.stages import STAGES
 
 

@@ -11,21 +11,22 @@ from jax.typing import DTypeLike
 
 from vfseg import devices
 from vfseg.config.config import Config
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.inference.predict import SliceFunction, slice_function
 from vfseg.inference.views import Views
 from vfseg.models.discriminator import Discriminator
-from vfseg.models.encoders import TRUNK_SCALES, frozen_mask
+from vfseg.models.encoders import frozen_mask
 from vfseg.models.generator import Generator
 from vfseg.models.pretrained import load_encoder, load_trunk
+from vfseg.models.settings import TRUNK_SCALES
 from vfseg.models.slice_classifier import SliceClassifier
 from vfseg.models.slice_network import SliceNetwork
 from vfseg.training.adam import adam
 from vfseg.training.adversary import AdversaryUpdate
 from vfseg.training.batch import DataSettings
 from vfseg.training.loop import TrainingPlan
-from vfseg.training.losses import SUPERVISED
 from vfseg.training.schedules import Schedule, discriminator_rate, generator_rate
+from vfseg.training.settings import SUPERVISED
 from vfseg.training.state import TrainState, create_state
 from vfseg.training.step import GeneratorUpdate, StepSettings, train_step
 

@@ -28,7 +28,7 @@ from vfseg.config.derive import changed
 from vfseg.crops.training_range import MOST_STEPS
 from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.body_sizes import BODY_MM
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.errors import UserError
 from vfseg.training.estimate import step_bytes
 from vfseg.training.settings import StageSettings
@@ -286,7 +286,7 @@ def _fits(machine: Machine, config: ConfigDict, first: int, runs: int) -> bool:
 
 
 def _run_slices(config: ConfigDict) -> int:
-    """Slices of a run, as `WindowSettings.run_slices` takes them."""
+    """Slices of a run, as `vfseg.crops.windows.run_slices` takes them."""
     windows = config.windows
     stride = max(1, round(windows.stride_mm / config.prepare.voxel_spacing))
     if windows.targets == 1:

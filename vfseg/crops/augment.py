@@ -8,7 +8,6 @@ sharpening, in this order. A strength of 0 leaves its part out of the compiled p
 
 import dataclasses
 import math
-from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +22,9 @@ from vfseg.crops.resolution import (
     sharpened,
     thickness_matrix,
 )
-from vfseg.data.geometry import PLANE_AXES
-from vfseg.settings import Settings, at_least, between
+from vfseg.crops.settings import ELASTIC_GRID, AugmentSettings
+from vfseg.data.settings import PLANE_AXES
 
-ELASTIC_GRID = 16.0  # mm between the control points of the elastic displacement
-# Displacements below spacing / 2.046 cannot fold the plane (Choi and Lee, 2000).
-ELASTIC_LIMIT = ELASTIC_GRID / 2.046
 # Water stays water: scanners are calibrated to it and differ in bone, so gamma and contrast are
 # anchored at 0 HU. Above this range gamma changes nothing.
 GAMMA_RANGE = 1800.0  # HU
@@ -36,52 +32,6 @@ KERNEL_MM = 1.25  # what kernels sharpen and soften
 
 # Drawn apart, so that the numbers of the others stay as they were before there were these.
 _DRAWN_APART = ("thickness", "sharpness")
-
-_STRENGTH = at_least(0)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AugmentSettings(Settings, section="augment"):
-    """How far each transform may go; 0 turns it off. Drawn anew for every sample.
-
-    Attributes:
-        rotation: in the plane, about the centre of the field, uniform in +-rotation degrees, at
-            most 180.
-        scaling: log-uniform between 1 / (1 + scaling) and 1 + scaling.
-        translation: along each axis, uniform in +-translation mm.
-        elastic: no point is displaced by more than this along an axis, mm (RMS: 0.28 of it); cubic
-            B-splines on control points `ELASTIC_GRID` apart. Less than `ELASTIC_LIMIT`, so that
-            nothing folds.
-        left_right_flip: probability of mirroring the patient's left and right.
-        gamma: exponent on HU / `GAMMA_RANGE`, log-uniform between 1 / (1 + gamma) and 1 + gamma.
-        contrast: factor on HU, log-uniform between 1 / (1 + contrast) and 1 + contrast.
-        noise: white Gaussian noise, standard deviation uniform in 0..noise HU.
-        blur: Gaussian in the plane, standard deviation uniform in 0..blur mm.
-        low_resolution: averaging over pixels 1..1 + low_resolution times as large, uniform, drawn
-            for each axis (scans are thicker than their pixels), interpolated back.
-        hu_shift: uniform in +-hu_shift HU.
-        thickness: averaging along one axis, drawn of the three (across the slices, h, w), over
-            0..thickness mm, uniform: the partial volume of thick slices in any orientation.
-        sharpness: of the kernel: the CT, its noise included, gains uniformly
-            -sharpness / 2..sharpness times what a Gaussian of `KERNEL_MM` in the plane takes away.
-
-    Raises:
-        UserError: a strength outside its range.
-    """
-
-    rotation: Annotated[float, between(0, 180, "a number of degrees")] = 0.0
-    scaling: Annotated[float, _STRENGTH] = 0.0
-    translation: Annotated[float, _STRENGTH] = 0.0
-    elastic: Annotated[float, between(0, ELASTIC_LIMIT, "a number of mm")] = 0.0
-    left_right_flip: Annotated[float, between(0, 1, "a probability")] = 0.0
-    gamma: Annotated[float, _STRENGTH] = 0.0
-    contrast: Annotated[float, _STRENGTH] = 0.0
-    noise: Annotated[float, _STRENGTH] = 0.0
-    blur: Annotated[float, _STRENGTH] = 0.0
-    low_resolution: Annotated[float, _STRENGTH] = 0.0
-    hu_shift: Annotated[float, _STRENGTH] = 0.0
-    thickness: Annotated[float, _STRENGTH] = 0.0
-    sharpness: Annotated[float, _STRENGTH] = 0.0
 
 
 def augment(

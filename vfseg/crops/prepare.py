@@ -8,50 +8,31 @@ import dataclasses
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from vfseg.crops.settings import PrepareSettings
 from vfseg.crops.store import CaseRecord, CropRecord, read_record, write_case
 from vfseg.data.attribution import attribute
 from vfseg.data.cases import Case
 from vfseg.data.dicom_slice import PADDING_HU
 from vfseg.data.fingerprint import case_fingerprint
-from vfseg.data.geometry import PLANE_AXES, Geometry, check_same_geometry
+from vfseg.data.geometry import Geometry, check_same_geometry
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.instances import instances_as_uint8
 from vfseg.data.levels import Vertebra
 from vfseg.data.resample import resampled_affine, sample_linear, sample_nearest
-from vfseg.data.spine import SpineReading, read_spine
+from vfseg.data.settings import PLANE_AXES
+from vfseg.data.spine import read_spine
 from vfseg.data.volume import Volume, read_geometry, read_labels
 from vfseg.errors import UserError
 from vfseg.files import sweep
 from vfseg.processes import cores
-from vfseg.settings import Rule, above, whole
 from vfseg.stopping import STOP
 
 CASES_AT_ONCE = 4  # at most so many CTs are in memory, and no more than there are cores
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PrepareSettings(SpineReading, section="prepare"):
-    """How crops are cut.
-
-    Attributes:
-        voxel_spacing: of the crops, mm, isotropic.
-        crop_shape: (d, h, w) of a crop, voxels.
-    """
-
-    voxel_spacing: Annotated[float, above(0, "a number of mm")]
-    crop_shape: Annotated[
-        tuple[int, int, int],
-        Rule(
-            lambda shape: len(shape) == 3 and all(whole(1).holds(size) for size in shape),
-            "three sizes (superior, anterior, right), whole numbers from 1",
-        ),
-    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,44 +1,13 @@
 """How many patients train, validate and test: known before it is drawn who does."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated
+from collections.abc import Iterable, Mapping, Sequence
 
-from vfseg.data.cases import SPLITS, Case
+from vfseg.crops.settings import SplitSettings
+from vfseg.data.cases import Case
 from vfseg.data.patients import by_person
+from vfseg.data.settings import SPLITS
 from vfseg.errors import UserError
-from vfseg.settings import Rule, Settings, below, whole
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SplitSettings(Settings, section="split"):
-    """How the patients that the manifest leaves open are divided.
-
-    Attributes:
-        validation: fraction of all patients, 0 to below 1; not used where there are folds.
-        test: fraction of all patients, 0 to below 1.
-        folds: 0 for a hold-out; k >= 2 divides all patients of train, also those that the manifest
-            names so, into k folds of which one validates.
-        fold: the one that validates, 0..k-1.
-    """
-
-    validation: Annotated[float, below(1, "a fraction")]
-    test: Annotated[float, below(1, "a fraction")]
-    folds: Annotated[int, Rule(lambda n: whole(0).holds(n) and n != 1, "0 (none), or 2 and more")]
-    fold: Annotated[int, whole(0)]
-
-    def unfit(self) -> Iterator[str]:
-        """Someone is left to train on, and the fold that validates is one of them."""
-        if self.validation + self.test >= 1:
-            yield (
-                f"config.split.validation={self.validation} and config.split.test={self.test} "
-                "leave no patient to train on. Lower them."
-            )
-        if self.folds and self.fold >= self.folds:
-            yield (
-                f"config.split.fold={self.fold}: expected 0 to {self.folds - 1}, since "
-                f"config.split.folds={self.folds}."
-            )
 
 
 def named_splits(cases: Sequence[Case]) -> dict[str, str]:

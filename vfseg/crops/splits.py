@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vfseg.crops.split_sizes import SplitSettings, named_splits, outline
+from vfseg.crops.settings import SplitSettings
+from vfseg.crops.split_sizes import named_splits, outline
 from vfseg.crops.store import CaseRecord
 from vfseg.crops.stratify import stratify, whole_shares
-from vfseg.data.cases import SPLITS, Case
-from vfseg.data.levels import LEVELS
+from vfseg.data.cases import Case
+from vfseg.data.schemes import LEVELS
+from vfseg.data.settings import SPLITS
 from vfseg.errors import UserError, quantity
 from vfseg.files import read_table, write_table
 

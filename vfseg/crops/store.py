@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorstore as ts
 
-from vfseg.data.geometry import PLANE_AXES
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
+from vfseg.data.settings import PLANE_AXES
 from vfseg.digests import damage, has_digests, write_digests
 from vfseg.errors import CannotWrite, UserError, in_short
 from vfseg.files import full_disk_of, unfinished

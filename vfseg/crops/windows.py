@@ -9,62 +9,36 @@ One model may learn from several planes at once. Each plane has runs of its own,
 axis of the same crops, and every batch mixes the planes.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from vfseg.crops.settings import WindowSettings
 from vfseg.crops.store import CaseArrays, CaseRecord, read_crops
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 from vfseg.errors import UserError
-from vfseg.settings import Rule, Settings, above, between, subset_of, whole
-
-ODD = Rule(
-    lambda value: whole(1).holds(value) and value % 2 == 1,
-    "an odd number, so that a window has a middle slice",
-)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WindowSettings(Settings, section="windows"):
-    """How windows are drawn.
+def run_slices(
+    settings: WindowSettings, first: int, crop_slices: int, voxel_spacing: float
+) -> np.ndarray:
+    """Indices [r] of the slices of the run whose first target is slice `first` of the crop.
 
-    Attributes:
-        planes: one or more of axial, coronal and sagittal; with several, crops have one size along
-            all axes, so that their slices have one shape.
-        length: slices of a window, T, odd.
-        stride_mm: distance between the slices of a window, mm; rounded to whole voxels, at least
-            one.
-        targets: neighbouring target slices of a run, k; 1 is the plain window.
-        batch_size: runs of a global batch.
-        positive_share: fraction of the runs of a batch whose targets show a fracture, 0..1.
+    Args:
+        settings: how windows are drawn.
+        first: number of the slice.
+        crop_slices: of the crop, along the axis of the plane.
+        voxel_spacing: of the crop, mm.
     """
-
-    planes: Annotated[
-        tuple[str, ...],
-        subset_of(PLANE_AXES, 1, f"one or more of {', '.join(PLANE_AXES)}, each once"),
-    ]
-    length: Annotated[int, ODD]
-    stride_mm: Annotated[float, above(0, "a number of mm")]
-    targets: Annotated[int, whole(1)]
-    batch_size: Annotated[int, whole(1)]
-    positive_share: Annotated[float, between(0, 1, "a fraction")]
-
-    def stride(self, voxel_spacing: float) -> int:
-        """Stride in slices of the crop."""
-        return max(1, round(self.stride_mm / voxel_spacing))
-
-    def run_slices(self, first: int, crop_slices: int, voxel_spacing: float) -> np.ndarray:
-        """Indices [r] of the slices of the run whose first target is slice `first` of the crop."""
-        stride = self.stride(voxel_spacing)
-        reach = self.length // 2 * stride
-        step = stride if self.targets == 1 else 1
-        run = np.arange(first - reach, first + self.targets + reach, step)
-        return np.clip(run, 0, crop_slices - 1)
+    stride = settings.stride(voxel_spacing)
+    reach = settings.length // 2 * stride
+    step = stride if settings.targets == 1 else 1
+    run = np.arange(first - reach, first + settings.targets + reach, step)
+    return np.clip(run, 0, crop_slices - 1)
 
 
 class SliceRun(NamedTuple):
@@ -164,7 +138,7 @@ class RunSource:
         number, case, crop, first = self.locate(int(index))
         settings = self._settings
         axis = PLANE_AXES[settings.planes[number]]
-        run = settings.run_slices(first, self._shape[axis], self._spacing)
+        run = run_slices(settings, first, self._shape[axis], self._spacing)
         arrays = self._arrays[case]
         ct = _read(arrays.ct, axis, crop, int(run.min()), int(run.max()) + 1)
         target = _read(arrays.fractures, axis, crop, first, first + settings.targets)

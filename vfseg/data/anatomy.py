@@ -8,8 +8,6 @@ from scipy import ndimage
 
 from vfseg.data.box import Box, label_boxes, start_of, stop_of, triple
 from vfseg.data.levels import (
-    LEVELS,
-    SPINE_IDS,
     Sighting,
     Vertebra,
     companion,
@@ -19,6 +17,7 @@ from vfseg.data.levels import (
 )
 from vfseg.data.parts import LARGEST_EXTENT_MM, Parts, parts_of
 from vfseg.data.resample import sample_nearest
+from vfseg.data.schemes import LEVELS, SPINE_IDS
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError, quantity
 

@@ -9,7 +9,8 @@ from nibabel.affines import apply_affine
 
 from vfseg.data.box import triple
 from vfseg.data.geometry import Geometry
-from vfseg.data.levels import LEVELS, SPINE_IDS, Sighting, Vertebra, decide_scheme
+from vfseg.data.levels import Sighting, Vertebra, decide_scheme
+from vfseg.data.schemes import LEVELS, SPINE_IDS
 from vfseg.errors import UserError, quantity
 from vfseg.files import read_lines
 

@@ -8,12 +8,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from vfseg.data.dicom import is_series_path
 from vfseg.data.patients import spelled_twice
+from vfseg.data.settings import SPLITS
 from vfseg.errors import UserError
 from vfseg.files import is_special_file, read_table, write_table
 
 COLUMNS = ("case_id", "patient_id", "ct", "vertebrae", "boxes", "fractures", "grades", "split")
-SPLITS = ("train", "validation", "test")
-"""Parts of a data set, in the order in which they are used."""
 _FILES = ("ct", "vertebrae", "boxes", "fractures", "grades")
 _LONGEST_SHOWN = 80
 

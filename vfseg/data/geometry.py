@@ -13,9 +13,6 @@ from vfseg.data.box import Box, triple
 from vfseg.data.contradictions import contradictions, mend_quaternion
 from vfseg.errors import UserError
 
-PLANE_AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
-"""Axis of `d h w` along which the slices of a plane follow each other."""
-
 _SPACING_LIMITS_MM = (0.01, 50.0)
 _SPATIAL_FIELDS = (
     *("dim_info", "pixdim", "xyzt_units", "qform_code", "sform_code"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vfseg.data.cases import Case
-from vfseg.data.levels import LEVELS, SPINE_IDS
 from vfseg.data.patients import spellings
+from vfseg.data.schemes import LEVELS, SPINE_IDS
 from vfseg.errors import UserError, quantity
 from vfseg.files import Row, read_table
 

@@ -1,4 +1,4 @@
-"""Vertebral levels: their names, the numbers that label schemes give them, and what is plausible.
+"""Vertebrae: what is plausible of them, and which label scheme the ids of a file follow.
 
 Ids alone do not decide the scheme: those of TotalSegmentator v1 and v2 overlap and both grow
 upwards, those of VerSe grow downwards, and a map of many organs has organs at the ids of VerSe. So
@@ -14,29 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfseg.data.box import Box, box_between
+from vfseg.data.schemes import COLUMN, LEVELS, SCHEMES, SPINE_IDS
 from vfseg.errors import UserError
 
-LEVELS = ("T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5")
-
-_CERVICAL = tuple(f"C{i}" for i in range(1, 8))
-_THORACIC = tuple(f"T{i}" for i in range(1, 13))
-_LUMBAR = tuple(f"L{i}" for i in range(1, 6))
-_UPWARDS = tuple(reversed(_CERVICAL + _THORACIC + _LUMBAR))  # L5 to C1
-
-# Id -> name of all parts of the spine that a scheme knows.
-SPINE_IDS: dict[str, dict[int, str]] = {
-    "verse": {
-        **dict(enumerate(_CERVICAL + _THORACIC + _LUMBAR, 1)),
-        **{25: "L6", 26: "sacrum", 27: "coccyx", 28: "T13"},
-    },
-    "totalsegmentator": {25: "sacrum", 26: "S1", **dict(enumerate(_UPWARDS, 27))},
-    "totalsegmentator_v1": dict(enumerate(_UPWARDS, 18)),
-    "l5_to_t4": dict(enumerate(_UPWARDS, 1)),
-}
-SCHEMES: dict[str, dict[int, str]] = {
-    scheme: {label: name for label, name in names.items() if name in LEVELS}
-    for scheme, names in SPINE_IDS.items()
-}
 # Ids above these are foreign to a scheme. TotalSegmentator's other ids are organs; its newer
 # versions and its users keep adding some.
 _HIGHEST_ID = {"verse": 28, "totalsegmentator": 65535, "totalsegmentator_v1": 104, "l5_to_t4": 24}
@@ -56,7 +36,7 @@ _OWN_NUMBERS = "l5_to_t4"  # small numbers, which anything may have
 
 # Position along the spine, cranial to caudal; supernumerary vertebrae between their neighbours.
 _POSITION: dict[str, float] = {
-    **{name: float(i) for i, name in enumerate(_CERVICAL + _THORACIC + _LUMBAR, 1)},
+    **{name: float(i) for i, name in enumerate(COLUMN, 1)},
     **{"T13": 19.5, "L6": 24.5, "S1": 25.0, "sacrum": 26.0, "coccyx": 27.0},
 }
 # Adults, whole vertebrae with their arches, by position: measured on the label maps of a handful

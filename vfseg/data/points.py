@@ -14,7 +14,8 @@ from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.body_sizes import BODY_MM
 from vfseg.data.box import triple
 from vfseg.data.geometry import Geometry
-from vfseg.data.levels import LEVELS, SPINE_IDS, Vertebra
+from vfseg.data.levels import Vertebra
+from vfseg.data.schemes import LEVELS, SPINE_IDS
 from vfseg.errors import UserError
 from vfseg.files import open_input, read_table
 from vfseg.json_files import parse_json

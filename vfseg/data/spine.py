@@ -1,34 +1,18 @@
 """The spine of a case: its vertebrae from a label map, or else from boxes or points."""
 
-import dataclasses
 from collections.abc import Collection
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry, check_same_geometry
-from vfseg.data.levels import SCHEMES, Vertebra
+from vfseg.data.levels import Vertebra
 from vfseg.data.points import vertebrae_from_points
+from vfseg.data.settings import SpineReading
 from vfseg.data.vertebra_labels import label_files, read_vertebra_labels
 from vfseg.data.volume import Volume, read_geometry
 from vfseg.errors import UserError
-from vfseg.settings import Settings, one_of
-
-SCHEME = one_of(("", *SCHEMES), f"one of {', '.join(SCHEMES)}, or empty")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SpineReading(Settings):
-    """How label maps and box files are read.
-
-    Attributes:
-        vertebra_scheme: label scheme, "" lets the anatomy decide.
-        boxes_inclusive: box files name the last voxel, not the one after it.
-    """
-
-    vertebra_scheme: Annotated[str, SCHEME] = ""
-    boxes_inclusive: bool = False
 
 
 class Spine(NamedTuple):

@@ -10,8 +10,8 @@ from absl import logging
 
 from vfseg.data.geometry import check_same_geometry
 from vfseg.data.hounsfield import read_hounsfield
-from vfseg.data.levels import SPINE_IDS
 from vfseg.data.packing import is_named_as_packed
+from vfseg.data.schemes import SPINE_IDS
 from vfseg.data.volume import Volume, read_labels, write_ct, write_labels
 from vfseg.errors import UserError, quantity
 from vfseg.files import entries

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vfseg.data.box import Box, box_between
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 
 
 class Hanging(NamedTuple):

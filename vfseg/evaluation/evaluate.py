@@ -9,7 +9,7 @@ from absl import logging
 from tqdm import tqdm
 
 from vfseg import processes
-from vfseg.crops.prepare import PrepareSettings
+from vfseg.crops.settings import PrepareSettings
 from vfseg.crops.store import CaseArrays, CaseRecord, read_crops
 from vfseg.crops.training_range import outside_training
 from vfseg.data.cases import Case

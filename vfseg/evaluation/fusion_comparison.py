@@ -12,7 +12,7 @@ from vfseg.evaluation.slices import SlicesOfCase
 from vfseg.evaluation.statistics import pooled_metrics
 from vfseg.evaluation.thresholds import of_highest_dice
 from vfseg.evaluation.truth import read_truth
-from vfseg.inference.fusion import FUSIONS
+from vfseg.inference.settings import FUSIONS
 
 METRICS = (*OVERLAP_METRICS, "pr_auc")
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfseg.data.grades import GENANT_LOSSES, genant_grade
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.evaluation.heights import SITE_DEPTHS, MeasuredBody, Unmeasured
 
 # Posterior heights in mm, after Panjabi et al., not compared with the printed tables again. Only

@@ -15,9 +15,9 @@ from vfseg.data.attribution import nearest_labels
 from vfseg.data.box import start_of
 from vfseg.data.geometry import Geometry
 from vfseg.data.grades import GENANT_LOSSES
-from vfseg.data.levels import SPINE_IDS
 from vfseg.data.outputs import OUTSIDE_TRAINING
 from vfseg.data.probability import reaches
+from vfseg.data.schemes import SPINE_IDS
 from vfseg.data.spine import Spine
 from vfseg.evaluation.genant import HeightLoss, height_losses
 from vfseg.evaluation.heights import SITES, MeasuredBody, MeasuredSpine

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.evaluation.case_scores import CaseScores
 from vfseg.evaluation.lesions import Lesion
 from vfseg.evaluation.ratio import ratio_of_columns

@@ -18,7 +18,8 @@ from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.nifti import slabs
 from vfseg.data.outputs import DICOM_FILES, NOTE
 from vfseg.data.probability import reaches
-from vfseg.data.spine import Spine, SpineReading, read_spine
+from vfseg.data.settings import SpineReading
+from vfseg.data.spine import Spine, read_spine
 from vfseg.data.volume import Volume, mask_writer, probability_writer, read_geometry
 from vfseg.inference.boxed_map import BoxedMap
 from vfseg.inference.case_map import CaseMap, fuse_case

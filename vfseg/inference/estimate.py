@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from vfseg.crops.prepare import PrepareSettings
+from vfseg.crops.settings import PrepareSettings
 from vfseg.data.geometry import Geometry
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.inference.kernel import SIDE
 from vfseg.inference.model import Model
 

@@ -107,7 +107,7 @@ RULES = {
     "maximum": FusionRule(_score, jnp.maximum, _same),
     "product": FusionRule(_log_odds, jnp.add, nn.sigmoid),
 }
-FUSIONS = tuple(RULES)
+"""Those of `vfseg.inference.settings.FUSIONS`, by their names."""
 
 
 def centre_weight(shape: tuple[int, int, int]) -> np.ndarray:

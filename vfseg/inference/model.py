@@ -8,7 +8,7 @@ spread of a voxel is that over views, crops and members together.
 import dataclasses
 from typing import Any
 
-from vfseg.crops.prepare import PrepareSettings
+from vfseg.crops.settings import PrepareSettings
 from vfseg.inference.predict import Predictor
 from vfseg.inference.thresholds import Thresholds
 

@@ -3,9 +3,11 @@
 import dataclasses
 from typing import Annotated
 
-from vfseg.data.geometry import PLANE_AXES
-from vfseg.inference.fusion import FUSIONS
+from vfseg.data.settings import PLANE_AXES
 from vfseg.settings import Rule, Settings, one_of, subset_of, whole
+
+FUSIONS = ("mean", "centre", "confidence", "vote", "maximum", "product")
+"""Rules by which all predictions of a voxel become one value; see `vfseg.inference.fusion`."""
 
 MOST_SHIFT = 8
 """Voxels; a view that is moved further sees another crop."""

@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from vfseg.data.box import triple
-from vfseg.data.geometry import PLANE_AXES
+from vfseg.data.settings import PLANE_AXES
 
 Volume = TypeVar("Volume", np.ndarray, Array)
 

@@ -7,7 +7,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from vfseg.data.geometry import Geometry
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.errors import UserError
 from vfseg.localisation.chain import Chain, best_chain, named_from
 from vfseg.localisation.coarse import SPACING_MM

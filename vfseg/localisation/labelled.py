@@ -7,8 +7,8 @@ import numpy as np
 from vfseg.data.anatomy import body_centre, read_vertebrae
 from vfseg.data.box import label_boxes
 from vfseg.data.hounsfield import read_hounsfield
-from vfseg.data.levels import SPINE_IDS
 from vfseg.data.parts import parts_of
+from vfseg.data.schemes import SPINE_IDS
 from vfseg.data.volume import Volume, read_labels
 from vfseg.localisation.coarse import KEPT_MM, CoarseCase, coarse
 from vfseg.localisation.levels import NAMES, STEP_MM

@@ -17,7 +17,6 @@ from vfseg.synthesis.phantom.case import draw_anatomy
 from vfseg.synthesis.phantom.painter import Painter
 from vfseg.synthesis.phantom.plan import draw_fractures, random_streams
 from vfseg.synthesis.phantom.randomise import randomise_patient
-from vfseg.synthesis.phantom.settings import PhantomSettings
 from vfseg.synthesis.phantom.shapes import Frame, Grid, Ripple
 from vfseg.synthesis.phantom.spine import (
     SPINE,
@@ -29,6 +28,7 @@ from vfseg.synthesis.phantom.spine import (
     usual_size,
 )
 from vfseg.synthesis.phantom.tissue import paint_disc, paint_surroundings
+from vfseg.synthesis.settings import PhantomSettings
 
 # Height, depth and width of the bodies above T3, mm; disc below; degrees by which the top leans
 # further back than that of the next vertebra below.

@@ -14,10 +14,7 @@ from vfseg.models.attention_unet import Encoder
 from vfseg.models.efficientnet import EfficientNetLite0
 from vfseg.models.layers import DoubleConv
 from vfseg.models.resnet import RESNET18_FEATURES, ResNet18
-
-ENCODERS = ("plain", "resnet18", "efficientnet_lite0")
-TRUNK_SCALES = 5
-"""Scales of the ImageNet networks, at strides 2 to 32."""
+from vfseg.models.settings import ENCODERS, TRUNK_SCALES
 
 
 class TrunkEncoder(nn.Module):

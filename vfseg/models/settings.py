@@ -3,11 +3,16 @@
 import dataclasses
 from typing import Annotated
 
-from vfseg.models.encoders import ENCODERS
 from vfseg.settings import Settings, one_of, whole, wholes
 
 NETWORKS = ("attention_unet", "slice_classifier")
 """Networks that answer where the fracture is: the generator, and the baseline."""
+
+ENCODERS = ("plain", "resnet18", "efficientnet_lite0")
+"""Of the generator: a plain one, and two ImageNet networks; see `vfseg.models.encoders`."""
+
+TRUNK_SCALES = 5
+"""Scales of the ImageNet networks, at strides 2 to 32."""
 
 _CHANNELS = wholes(1, 1, "one whole number from 1 for each scale, at least one")
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from vfseg.data.cases import Case
-from vfseg.data.levels import SCHEMES
 from vfseg.data.outputs import FACTS
+from vfseg.data.schemes import SCHEMES
 from vfseg.data.volume import Volume, write_ct, write_labels
 from vfseg.digests import noticed, write_digests
 from vfseg.errors import UserError

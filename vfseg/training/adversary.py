@@ -28,7 +28,7 @@ class AdversaryUpdate:
         optimizer: directions of its updates, before the learning rate.
         rate: its learning rate by step of the whole training.
         pause_above: it rests while its running accuracy, 0..1, is above this.
-        form: of the loss, one of `losses.ADVERSARIAL_FORMS`.
+        form: of the loss, one of `ADVERSARIAL_FORMS`.
         everywhere: False judges only patches that show something, see `patch_weights`.
         r1: weight of its gradient penalty, see `r1_penalty`; 0 leaves it out.
         weight: of its verdict in the generator's loss, by step.

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from vfseg.crops.augment import AugmentSettings, augment
+from vfseg.crops.augment import augment
 from vfseg.crops.intensity import to_channels
+from vfseg.crops.settings import AugmentSettings
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,9 @@ from clu import metrics, parameter_overview
 from tqdm import tqdm
 
 from vfseg import processes
+from vfseg.crops.settings import WindowSettings
 from vfseg.crops.store import CaseRecord
-from vfseg.crops.windows import BatchFeed, RunSource, WindowSettings
+from vfseg.crops.windows import BatchFeed, RunSource
 from vfseg.devices import enough_memory
 from vfseg.training.alarms import NEEDED, Alarms
 from vfseg.training.checkpoints import Checkpoints

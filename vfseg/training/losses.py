@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from vfseg.training.collectives import Term, combined, mean, of_sums, weighted_mean
+from vfseg.training.settings import ADVERSARIAL_FORMS
 
 
 def cross_entropy(logits: jax.Array, target: jax.Array) -> Term:
@@ -126,16 +127,14 @@ def focal_tversky_loss(
     return of_sums(value, probability * target, probability, target)
 
 
-SUPERVISED: dict[str, Callable[[jax.Array, jax.Array, jax.Array], Term]] = {
+SUPERVISED_LOSSES: dict[str, Callable[[jax.Array, jax.Array, jax.Array], Term]] = {
     "l1": lambda logits, probability, target: l1(probability, target),
     "dice": lambda logits, probability, target: dice_loss(probability, target),
     "cross_entropy": lambda logits, probability, target: cross_entropy(logits, target),
     "focal": lambda logits, probability, target: focal_loss(logits, target),
     "focal_tversky": lambda logits, probability, target: focal_tversky_loss(probability, target),
 }
-"""The supervised losses by the names of their weights in the config."""
-
-ADVERSARIAL_FORMS = ("cross_entropy", "least_squares", "hinge")
+"""Those of `vfseg.training.settings.SUPERVISED`, by the names of their weights."""
 
 
 def adversarial_loss(

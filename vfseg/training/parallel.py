@@ -144,7 +144,7 @@ class PmapRunner:
         return jax.device_get(jax.tree.map(lambda x: x[0], tree))
 
 
-RUNNERS: dict[str, type[JitRunner] | type[PmapRunner]] = {"jit": JitRunner, "pmap": PmapRunner}
+_RUNNERS: dict[str, type[JitRunner] | type[PmapRunner]] = {"jit": JitRunner, "pmap": PmapRunner}
 
 
 def make_runner(
@@ -154,7 +154,7 @@ def make_runner(
 
     Args:
         step: see `JitRunner`.
-        parallel: "jit" or "pmap".
+        parallel: one of `vfseg.training.settings.RUNNERS`.
         batch_size: runs of a batch; divides among the devices.
         devices: by default all of them; of a CPU's cores the most that the batch divides among.
 
@@ -177,4 +177,4 @@ def make_runner(
             f"config.windows.batch_size={batch_size} does not divide among {len(devices)} devices. "
             "Choose a multiple."
         )
-    return RUNNERS[parallel](step, devices)
+    return _RUNNERS[parallel](step, devices)

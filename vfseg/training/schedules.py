@@ -33,7 +33,7 @@ def _polynomial(high: float, low: float, steps: int) -> Schedule:
     return optax.polynomial_schedule(high, low, 0.9, steps)
 
 
-SCHEDULES = {
+_FALLS = {
     "cosine": _cosine,
     "constant_linear": _constant_linear,
     "polynomial": _polynomial,
@@ -51,13 +51,13 @@ def generator_rate(
     """The generator's learning rate.
 
     Args:
-        form: one of `SCHEDULES`.
+        form: one of `vfseg.training.settings.SCHEDULES`.
         peak: after the warm-up.
         steps: before fine-tuning.
         fine_tune_rate: at the beginning of fine-tuning; without fine-tuning the rate falls to 0.
         fine_tune_steps: 0 for none.
     """
-    fall = SCHEDULES[form]
+    fall = _FALLS[form]
     warm_up = warm_up_steps(steps)
     low = fine_tune_rate if fine_tune_steps else 0.0
     rise = optax.linear_schedule(0.0, peak, warm_up)

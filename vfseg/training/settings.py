@@ -3,11 +3,28 @@
 import dataclasses
 from typing import Annotated
 
-from vfseg.settings import Settings, above, at_least, below, between, one_of, whole
-from vfseg.training.losses import ADVERSARIAL_FORMS
-from vfseg.training.schedules import SCHEDULES
+from vfseg.settings import (
+    Settings,
+    above,
+    at_least,
+    below,
+    between,
+    fields_of,
+    one_of,
+    whole,
+)
+
+RUNNERS = ("jit", "pmap")
+"""How the devices share a step; see `vfseg.training.parallel`."""
+
+SCHEDULES = ("cosine", "constant_linear", "polynomial")
+"""Forms in which a learning rate falls; see `vfseg.training.schedules`."""
+
+ADVERSARIAL_FORMS = ("cross_entropy", "least_squares", "hinge")
+"""How a verdict of the discriminator becomes a loss; see `vfseg.training.losses`."""
 
 _WEIGHT = at_least(0)
+_SUPERVISED_WEIGHT = at_least(0)  # of a term that compares with the drawn fractures
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,11 +69,17 @@ class LossSettings(Settings, section="losses"):
     adversarial_form: Annotated[str, one_of(ADVERSARIAL_FORMS)]
     adversarial_everywhere: bool
     r1: Annotated[float, _WEIGHT]
-    l1: Annotated[float, _WEIGHT]
-    dice: Annotated[float, _WEIGHT]
-    cross_entropy: Annotated[float, _WEIGHT]
-    focal: Annotated[float, _WEIGHT]
-    focal_tversky: Annotated[float, _WEIGHT]
+    l1: Annotated[float, _SUPERVISED_WEIGHT]
+    dice: Annotated[float, _SUPERVISED_WEIGHT]
+    cross_entropy: Annotated[float, _SUPERVISED_WEIGHT]
+    focal: Annotated[float, _SUPERVISED_WEIGHT]
+    focal_tversky: Annotated[float, _SUPERVISED_WEIGHT]
+
+
+SUPERVISED = tuple(
+    name for name, (_, rule) in fields_of(LossSettings).items() if rule is _SUPERVISED_WEIGHT
+)
+"""Losses that compare with the drawn fractures, by the names of their weights."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from vfseg.training.adversary import (
 )
 from vfseg.training.batch import DataSettings, middle, prepare_batch, whole_slices
 from vfseg.training.collectives import Devices, Term, weighted_mean
-from vfseg.training.losses import SUPERVISED
+from vfseg.training.losses import SUPERVISED_LOSSES
 from vfseg.training.schedules import Schedule
 from vfseg.training.stages import Phase
 from vfseg.training.state import TrainState
@@ -188,7 +188,9 @@ def generator_loss(
     """
     probability = nn.sigmoid(logits)
     weights = {name: weight for name, weight in weights.items() if weight}
-    terms = {f"{name}_loss": SUPERVISED[name](logits, probability, target) for name in weights}
+    terms = {
+        f"{name}_loss": SUPERVISED_LOSSES[name](logits, probability, target) for name in weights
+    }
     if judge is not None:
         terms["adversarial_loss"] = judge.loss(probability)
     watched = lax.stop_gradient(probability)

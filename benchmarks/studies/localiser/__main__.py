@@ -41,7 +41,7 @@ from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.discovery import find_cases
 from vfseg.data.hounsfield import read_hounsfield
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 from vfseg.localisation.cohort import REAL, make_cases

@@ -12,8 +12,8 @@ from nibabel.affines import apply_affine
 from vfseg.commands.case_result import predict_maps
 from vfseg.data.cases import Case
 from vfseg.data.hounsfield import read_hounsfield
-from vfseg.data.levels import LEVELS
-from vfseg.data.spine import SpineReading
+from vfseg.data.schemes import LEVELS
+from vfseg.data.settings import SpineReading
 from vfseg.data.volume import read_geometry, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.sentences import answer_of

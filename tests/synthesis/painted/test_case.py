@@ -9,9 +9,9 @@ from tests.synthesis.painted.made_spine import HEIGHT, LABELS, MIDDLE, inside, l
 from vfseg.synthesis.painted import case as module
 from vfseg.synthesis.painted import field, paint_case, read_source
 from vfseg.synthesis.painted.field import draw_acquisition
-from vfseg.synthesis.painted.settings import PaintedSettings
 from vfseg.synthesis.phantom.lookalikes import LookAlikes
 from vfseg.synthesis.phantom.scanner import rotation_about
+from vfseg.synthesis.settings import PaintedSettings
 
 WHOLE = PaintedSettings(fracture_probability=0.0)
 BROKEN = PaintedSettings(fracture_probability=1.0, fracture_rates="uniform")

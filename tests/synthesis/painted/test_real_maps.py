@@ -3,7 +3,7 @@
 import numpy as np
 from nibabel.affines import apply_affine
 
-from vfseg.data.levels import SCHEMES
+from vfseg.data.schemes import SCHEMES
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.synthesis.painted import PaintedSettings, paint_case, read_source
 from vfseg.synthesis.painted import case as module

@@ -8,7 +8,7 @@ from vfseg.data.geometry import geometry_from
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.synthesis.painted import paint_case, read_source
-from vfseg.synthesis.painted.settings import PaintedSettings
+from vfseg.synthesis.settings import PaintedSettings
 
 
 def read(volume, **grades):

@@ -8,7 +8,7 @@ from scipy import ndimage
 from tests.synthesis.made import make_case
 from tests.synthesis.phantom.measuring import THREE
 from vfseg.data.anatomy import read_vertebrae
-from vfseg.data.levels import LEVELS, SCHEMES
+from vfseg.data.schemes import LEVELS, SCHEMES
 from vfseg.data.volume import write_ct, write_labels
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom import FractureSpec, PhantomSettings

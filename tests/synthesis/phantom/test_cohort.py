@@ -12,7 +12,7 @@ import pytest
 
 from tests.synthesis.made import make_case, make_cohort
 from vfseg.data.discovery import find_cases
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.data.volume import read_ct, read_labels
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom import PhantomSettings, case_seed, cohort_hash

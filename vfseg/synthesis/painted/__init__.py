@@ -10,8 +10,8 @@ writes many.
 from vfseg.synthesis.painted.case import paint_case
 from vfseg.synthesis.painted.cohort import make_painted_cohort, map_of
 from vfseg.synthesis.painted.label_maps import LabelMap, find_label_maps
-from vfseg.synthesis.painted.settings import PaintedSettings
 from vfseg.synthesis.painted.source import Source, read_source
+from vfseg.synthesis.settings import PaintedSettings
 
 __all__ = [
     "LabelMap",

@@ -8,7 +8,6 @@ import numpy as np
 
 from vfseg.synthesis.painted.field import draw_acquisition, draw_field
 from vfseg.synthesis.painted.scene import Scene, draw_scene
-from vfseg.synthesis.painted.settings import PaintedSettings
 from vfseg.synthesis.painted.shape import PlacedBone, plain_bone, shape_vertebra
 from vfseg.synthesis.painted.source import Source
 from vfseg.synthesis.phantom.case import DrawnVertebra, PhantomCase, scanned
@@ -23,6 +22,7 @@ from vfseg.synthesis.phantom.shapes import Grid
 from vfseg.synthesis.phantom.spine import Patient, draw_patient
 from vfseg.synthesis.phantom.substance import draw_substance
 from vfseg.synthesis.phantom.tissue import paint_disc, paint_surroundings
+from vfseg.synthesis.settings import PaintedSettings
 
 HARDWARE_PROBABILITY = 0.08
 FEWEST_LEVELS = 3

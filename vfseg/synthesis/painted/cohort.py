@@ -15,12 +15,15 @@ from vfseg.stopping import STOP
 from vfseg.synthesis.case_files import case_in, is_made_of, write_case_files
 from vfseg.synthesis.painted.case import paint_case
 from vfseg.synthesis.painted.label_maps import LabelMap, find_label_maps
-from vfseg.synthesis.painted.settings import VERSION, PaintedSettings
 from vfseg.synthesis.painted.source import Source, read_source
 from vfseg.synthesis.phantom.cohort import facts_of
+from vfseg.synthesis.settings import PaintedSettings
 from vfseg.synthesis.variants import Words, make_variants, variant_seed
 
 _PAINTED = "_painted_"  # between the name of a map and a number
+
+# Raise it when the same settings begin to give other voxels, so that old cases are made again.
+VERSION = 1
 
 
 def make_painted_cohort(

@@ -7,8 +7,8 @@ import numpy as np
 
 from vfseg.data.volume import Volume
 from vfseg.synthesis.phantom.scanner import Scanner, draw_scanner, layers_of
-from vfseg.synthesis.phantom.settings import PhantomSettings
 from vfseg.synthesis.phantom.shapes import Grid
+from vfseg.synthesis.settings import PhantomSettings
 
 IN_PLANE_MM = (0.6, 1.0)
 SLICE_MM = (0.5, 5.0)

@@ -7,7 +7,8 @@ import numpy as np
 
 from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.box import Box, bounding_box, label_boxes, start_of, stop_of
-from vfseg.data.levels import LEVELS, SPINE_IDS, Vertebra
+from vfseg.data.levels import Vertebra
+from vfseg.data.schemes import LEVELS, SPINE_IDS
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.synthesis.painted.solids import Solid, solid_of

@@ -11,7 +11,7 @@ writes many as NIfTI with a manifest.
 from vfseg.synthesis.phantom.case import DrawnVertebra, PhantomCase, make_case
 from vfseg.synthesis.phantom.cohort import case_seed, cohort_hash, make_cohort
 from vfseg.synthesis.phantom.fractures import FractureSpec
-from vfseg.synthesis.phantom.settings import PhantomSettings
+from vfseg.synthesis.settings import PhantomSettings
 
 __all__ = [
     "DrawnVertebra",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vfseg.data.geometry import geometry_from
-from vfseg.data.levels import SCHEMES
+from vfseg.data.schemes import SCHEMES
 from vfseg.data.volume import Volume
 from vfseg.synthesis.phantom.fractures import Fracture, FractureSpec, draw_fracture
 from vfseg.synthesis.phantom.hard_negatives import draw_curve, paint_hard_negatives
@@ -22,7 +22,6 @@ from vfseg.synthesis.phantom.scanner import (
     draw_scanner,
     stored_affine,
 )
-from vfseg.synthesis.phantom.settings import PhantomSettings
 from vfseg.synthesis.phantom.shapes import Frame, Grid
 from vfseg.synthesis.phantom.spine import (
     SPINE,
@@ -34,6 +33,7 @@ from vfseg.synthesis.phantom.spine import (
     with_transitional,
 )
 from vfseg.synthesis.phantom.tissue import paint_disc, paint_surroundings
+from vfseg.synthesis.settings import PhantomSettings
 
 VERSE_LABELS = {level: label for label, level in SCHEMES["verse"].items()}
 VERSE_LABELS |= {"T13": 28, "L6": 25}

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from vfseg.data.cases import SPLITS, write_manifest
-from vfseg.data.levels import LEVELS
+from vfseg.data.cases import write_manifest
 from vfseg.data.outputs import FACTS
+from vfseg.data.schemes import LEVELS
+from vfseg.data.settings import SPLITS
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
 from vfseg.json_files import write_json
@@ -23,7 +24,7 @@ from vfseg.stopping import STOP
 from vfseg.synthesis.case_files import FILES, case_in, is_written, write_case_files
 from vfseg.synthesis.phantom.appearance import COMMON
 from vfseg.synthesis.phantom.case import PhantomCase, make_case
-from vfseg.synthesis.phantom.settings import PhantomSettings
+from vfseg.synthesis.settings import PhantomSettings
 
 _MANIFEST, _STATE = "manifest.csv", "cohort.json"
 

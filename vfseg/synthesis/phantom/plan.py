@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.errors import UserError
 from vfseg.synthesis.phantom.fractures import FractureSpec, draw_pattern, draw_spec
-from vfseg.synthesis.phantom.settings import PhantomSettings
 from vfseg.synthesis.phantom.spine import TRANSITIONAL
 from vfseg.synthesis.seeds import fresh
+from vfseg.synthesis.settings import PhantomSettings
 
 # One stream of random numbers per purpose; new ones go to the end, so that old ones stay.
 _STREAMS = (

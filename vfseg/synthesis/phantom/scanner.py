@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfseg.synthesis.phantom.motion import Motion, smear
-from vfseg.synthesis.phantom.settings import PhantomSettings
+from vfseg.synthesis.settings import PhantomSettings
 
 _FINEST_MM = 1.3  # thicker voxels are drawn in layers of at most this and averaged
 _AXIS_OF = {"S": (0, 1), "I": (0, -1), "A": (1, 1), "P": (1, -1), "R": (2, 1), "L": (2, -1)}

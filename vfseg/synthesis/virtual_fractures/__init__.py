@@ -8,10 +8,8 @@ Fractures are drawn as in the phantom; `site` measures the vertebra where someth
 """
 
 from vfseg.synthesis.phantom.fractures import FractureSpec
-from vfseg.synthesis.virtual_fractures.cohort import (
-    VirtualFractureSettings,
-    make_virtual_cohort,
-)
+from vfseg.synthesis.settings import VirtualFractureSettings
+from vfseg.synthesis.virtual_fractures.cohort import make_virtual_cohort
 from vfseg.synthesis.virtual_fractures.fracture import FractureFacts, fracture_vertebra
 from vfseg.synthesis.virtual_fractures.site import LabelledCT, breakable_levels
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -17,16 +17,14 @@ from vfseg.data.cases import Case
 from vfseg.data.fingerprint import case_fingerprint
 from vfseg.data.geometry import check_same_geometry
 from vfseg.data.hounsfield import read_hounsfield
-from vfseg.data.levels import LEVELS
-from vfseg.data.spine import SCHEME
+from vfseg.data.schemes import LEVELS
 from vfseg.data.vertebra_labels import read_vertebra_labels
 from vfseg.data.volume import read_labels
 from vfseg.errors import UserError
-from vfseg.settings import Settings, between, one_of, whole
 from vfseg.stopping import STOP
 from vfseg.synthesis.case_files import case_in, is_made_of, write_case_files
 from vfseg.synthesis.phantom.fractures import draw_spec
-from vfseg.synthesis.phantom.settings import RATES, rate_at
+from vfseg.synthesis.settings import VirtualFractureSettings
 from vfseg.synthesis.variants import Words, make_variants, variant_seed
 from vfseg.synthesis.virtual_fractures.fracture import FractureFacts, fracture_vertebra
 from vfseg.synthesis.virtual_fractures.lookalikes import NAMES, LookAlikeFacts, add_lookalike
@@ -35,35 +33,6 @@ from vfseg.synthesis.virtual_fractures.site import LabelledCT, breakable_levels
 # Raise it when the same settings begin to give other voxels or grades, so that old variants are
 # made again.
 VERSION = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class VirtualFractureSettings(Settings, section="virtual_fractures"):
-    """What is made of healthy CT.
-
-    Attributes:
-        variants: fractured copies of each CT; 0 takes the CTs as they are.
-        seed: root of all seeds.
-        fracture_probability: per vertebra, mean over T4-L5.
-        fracture_rates: "clinical" for the level-dependent rates of a clinical series scaled to the
-            same mean (the thoracolumbar junction leads), or "uniform".
-        fewest: fractures in every variant, as far as there are vertebrae to break.
-        hard_negatives: share of the other vertebrae that are given a look-alike of a fracture, of
-            a kind drawn evenly (`lookalikes.NAMES`); their truth stays empty.
-        vertebra_scheme: label scheme of the maps, "" lets the anatomy decide.
-    """
-
-    variants: Annotated[int, whole(0)] = 4
-    seed: Annotated[int, whole(0)] = 0
-    fracture_probability: Annotated[float, between(0, 1)] = 0.26
-    fracture_rates: Annotated[str, one_of(RATES)] = "clinical"
-    fewest: Annotated[int, whole(0)] = 1
-    hard_negatives: Annotated[float, between(0, 1)] = 0.0
-    vertebra_scheme: Annotated[str, SCHEME] = ""
-
-    def rate(self, level: str) -> float:
-        """Probability of a fracture at a level."""
-        return rate_at(level, self.fracture_probability, self.fracture_rates)
 
 
 def make_virtual_cohort(

@@ -7,7 +7,8 @@ import numpy as np
 from vfseg.data.anatomy import LabelReading
 from vfseg.data.box import Box
 from vfseg.data.geometry import check_same_geometry
-from vfseg.data.levels import SPINE_IDS, Vertebra
+from vfseg.data.levels import Vertebra
+from vfseg.data.schemes import SPINE_IDS
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.synthesis.virtual_fractures.body import (

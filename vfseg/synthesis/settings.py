@@ -1,4 +1,4 @@
-"""Settings of the synthetic cohort."""
+"""What can be set of cases with known truth: phantoms, painted label maps, virtual fractures."""
 
 import dataclasses
 import hashlib
@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
-
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
+from vfseg.data.settings import SCHEME
 from vfseg.settings import Rule, Settings, between, one_of, whole
 
 # Raise it when the same settings begin to give other voxels, so that old cohorts are made again.
-VERSION = 3
+PHANTOM_VERSION = 3
 
 # Slices that show a fracture, percent, by level (a clinical series of T4-L5 crops).
 CLINICAL_RATES = dict(
@@ -146,7 +145,7 @@ class PhantomSettings(Settings, section="phantom"):
             del shaping["hard_negatives"]
         if not self.randomised:  # a cohort from before there was that setting is the same
             del shaping["randomised"]
-        text = json.dumps([VERSION, shaping], sort_keys=True)
+        text = json.dumps([PHANTOM_VERSION, shaping], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def fracture_rate(self, level: str) -> float:
@@ -163,5 +162,67 @@ def rate_at(level: str, mean: float, rates: str) -> float:
         rates: one of `RATES`.
     """
     if rates == "clinical":
-        mean *= CLINICAL_RATES[level] / float(np.mean(list(CLINICAL_RATES.values())))
+        mean *= CLINICAL_RATES[level] / (sum(CLINICAL_RATES.values()) / len(CLINICAL_RATES))
     return min(mean, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintedSettings(Settings, section="painted"):
+    """CTs painted from vertebra label maps: real shapes, drawn intensities, drawn fractures.
+
+    Attributes:
+        label_maps: folder of the label maps, searched at every depth; empty paints nothing.
+        variants: CTs of each label map.
+        seed: root of all seeds.
+        fracture_probability: labelled (acute) fractures per vertebra, mean over T4-L5.
+        fracture_rates: "clinical" for the level-dependent rates of a clinical series scaled to the
+            same mean (the thoracolumbar junction leads), or "uniform".
+        vertebra_scheme: label scheme of the maps, "" lets the anatomy decide.
+    """
+
+    label_maps: str = ""
+    variants: Annotated[int, whole(1)] = 8
+    seed: Annotated[int, whole(0)] = 0
+    fracture_probability: Annotated[float, between(0, 1)] = 0.26
+    fracture_rates: Annotated[str, one_of(RATES)] = "clinical"
+    vertebra_scheme: Annotated[str, SCHEME] = ""
+
+    def fractures(self) -> PhantomSettings:
+        """How often the phantom's kinds of fracture are drawn."""
+        return PhantomSettings(
+            fracture_probability=self.fracture_probability,
+            fracture_rates=self.fracture_rates,
+            old_deformity_probability=0.08 if self.fracture_probability else 0.0,
+            across_slices_fraction=0.1,
+            split_fraction=0.05,
+            burst_fraction=0.12,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualFractureSettings(Settings, section="virtual_fractures"):
+    """What is made of healthy CT.
+
+    Attributes:
+        variants: fractured copies of each CT; 0 takes the CTs as they are.
+        seed: root of all seeds.
+        fracture_probability: per vertebra, mean over T4-L5.
+        fracture_rates: "clinical" for the level-dependent rates of a clinical series scaled to the
+            same mean (the thoracolumbar junction leads), or "uniform".
+        fewest: fractures in every variant, as far as there are vertebrae to break.
+        hard_negatives: share of the other vertebrae that are given a look-alike of a fracture, of
+            a kind drawn evenly (`lookalikes.NAMES`); their truth stays empty.
+        vertebra_scheme: label scheme of the maps, "" lets the anatomy decide.
+    """
+
+    variants: Annotated[int, whole(0)] = 4
+    seed: Annotated[int, whole(0)] = 0
+    fracture_probability: Annotated[float, between(0, 1)] = 0.26
+    fracture_rates: Annotated[str, one_of(RATES)] = "clinical"
+    fewest: Annotated[int, whole(0)] = 1
+    hard_negatives: Annotated[float, between(0, 1)] = 0.0
+    vertebra_scheme: Annotated[str, SCHEME] = ""
+
+    def rate(self, level: str) -> float:
+        """Probability of a fracture at a level."""
+        return rate_at(level, self.fracture_probability, self.fracture_rates)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from vfseg.data.levels import LEVELS
+from vfseg.data.schemes import LEVELS
 from vfseg.errors import UserError
 from vfseg.settings import read
 from vfseg.synthesis.phantom import PhantomSettings
-from vfseg.synthesis.phantom.settings import CLINICAL_RATES
+from vfseg.synthesis.settings import CLINICAL_RATES
 
 
 def test_fracture_rates_by_level():
