@@ -11,6 +11,7 @@ from ml_collections import ConfigDict, config_flags
 
 from vfseg.config.config import Config, read_config, setting_names
 from vfseg.config.derive import PACKAGED_CONFIGS
+from vfseg.data.settings import SpineReading
 from vfseg.errors import UserError
 from vfseg.files import is_special_file, make_sure_of
 
@@ -234,7 +235,6 @@ def folds(number: int) -> range:
 def request() -> "Request":
     """What `predict` or `show` is asked for."""
     from vfseg.commands.request import Request
-    from vfseg.data.settings import SpineReading
 
     return Request(
         input=required(INPUT),
