@@ -129,7 +129,8 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
         f"step {steps}" if len(model.steps) == 1 else f"{len(model.steps)} models of steps {steps}"
     )
     print(f"model: {name}, {which}, trained on {model.fractures} fractures")
-    print(f"threshold {model.thresholds.fused:.3f}, chosen on validation. {RESEARCH_USE}")
+    chosen = model.thresholds
+    print(f"threshold {chosen.fused:.3f}, chosen on {chosen.chosen_on} cases. {RESEARCH_USE}")
     _make_sure_of_room(request.output, [case for case, _ in todo], model)
     tried, failed = 0, []
     several = None if len(todo) > 1 else True
