@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vfseg.commands.flags import PACKAGED_CONFIGS, packaged_names
-from vfseg.commands.subcommands import COMMANDS, help_of, overview
+from vfseg.commands.subcommands import COMMANDS, help_of, long_flag, overview
 from vfseg.errors import UserError
 from vfseg.files import atomic_file, make_sure_of
 
@@ -97,11 +97,9 @@ def _completion(words: Sequence[str]) -> str:
         )
     cases = []
     for command in COMMANDS.values():
-        flags = [f"--{name.replace('_', '-')}" for name in command.flags]
         own = {"configs": ["list", "show", "copy", *packaged_names()], "completion": [*_SHELLS]}
         plain = packaged_names() if command.takes == "config" else own.get(command.name, [])
-        flags += ["--quiet", "--verbose", "--log-file"] if command.takes else []
-        named = " ".join([*flags, "--help"])
+        named = " ".join([*map(long_flag, command.every_flag), "--help"])
         cases.append(f"    {command.name}) plain={' '.join(plain)!r} flags={named!r} ;;")
     # Where no word is left, the shell completes files: of what a flag takes, and of a CT.
     script = [

@@ -41,6 +41,11 @@ class Subcommand(NamedTuple):
     takes: str = "config"
     else_takes: str = ""
 
+    @property
+    def every_flag(self) -> tuple[str, ...]:
+        """Its flags, and those that go with every command that has any."""
+        return (*self.flags, *_ALWAYS) if self.takes else self.flags
+
 
 COMMANDS = {
     command.name: command
@@ -219,7 +224,7 @@ def check() -> None:
         if name not in ("", "config") and FLAGS[name].value:
             modes = [mode for mode, names in every if name in names]
             if MODE.value not in modes:
-                raise UserError(f"{_long(name)} goes with --mode {', '.join(modes)}.")
+                raise UserError(f"{long_flag(name)} goes with --mode {', '.join(modes)}.")
     if FOLDS.value and (COORDINATOR.value or COMPARE.value or FUSIONS.value):
         raise UserError("--folds goes without --coordinator, --compare and --fusions.")
 
@@ -253,7 +258,7 @@ def _check_spelling(command: Subcommand, words: Sequence[str]) -> None:
     for word in words:
         if word.startswith("--") and not _is_flag(word):
             near = difflib.get_close_matches(_name(word), list(FLAGS), 1)
-            hint = f" Did you mean {_long(near[0])}?" if near else ""
+            hint = f" Did you mean {long_flag(near[0])}?" if near else ""
             raise UserError(f"no flag {word}.{hint} See vfseg {command.name} --help.")
 
 
@@ -289,7 +294,7 @@ def help_of(command: Subcommand) -> str:
     ]
     if not command.takes:
         return "\n".join(lines)
-    shown = [FLAGS[name] for name in (*command.flags, *_ALWAYS)]
+    shown = [FLAGS[name] for name in command.every_flag]
     named = [(_spelt(flag), re.sub(r"^[a-z, ]+: ", "", flag.help)) for flag in shown]
     width = max(len(name) for name, _ in named) + 2
     return "\n".join([*lines, "", *(f"  {name:<{width}}{text}" for name, text in named)])
@@ -297,8 +302,9 @@ def help_of(command: Subcommand) -> str:
 
 def _spelt(flag) -> str:
     short = f"-{flag.short_name}, " if flag.short_name else ""
-    return short + _long(flag.name)
+    return short + long_flag(flag.name)
 
 
-def _long(name: str) -> str:
+def long_flag(name: str) -> str:
+    """A flag as it is typed: `log_file` -> `--log-file`."""
     return f"--{name.replace('_', '-')}"

@@ -47,7 +47,7 @@ def export_model(
         config: of the run.
         step: of the checkpoint.
         g_params: parameters of the generator.
-        thresholds: chosen on validation for that checkpoint.
+        thresholds: chosen for that checkpoint.
 
     Raises:
         UserError: they cannot be written.

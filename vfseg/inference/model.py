@@ -21,7 +21,7 @@ class Model:
         steps: of the checkpoint of each member; most models have one.
         predictor: compiled prediction.
         members: parameters of the generator, for each: the running mean of the trained ones.
-        thresholds: chosen on validation.
+        thresholds: that were chosen for it.
         fusion: rule by which its slice predictions are fused, one of `FUSIONS`.
         prepare: how crops were cut for it.
         finest_features: channels of the network at the finest scale.

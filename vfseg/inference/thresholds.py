@@ -1,4 +1,4 @@
-"""Thresholds and temperature: chosen on validation, kept beside the checkpoint, never re-chosen."""
+"""Thresholds and temperature: chosen on held-out cases, kept with the model, never re-chosen."""
 
 import dataclasses
 from pathlib import Path
@@ -104,7 +104,7 @@ def save_thresholds(folder: Path, step: Step, thresholds: Thresholds, fusion: st
     Args:
         folder: `WORKDIR/checkpoints`, or of a model to pass on; of an ensemble, the workdir.
         step: of the checkpoint, or of that of each member of an ensemble.
-        thresholds: from validation.
+        thresholds: with the cases that chose them.
         fusion: how the map was fused.
 
     Raises:
