@@ -11,7 +11,6 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from tests.browser import open_browser
 
@@ -32,16 +31,14 @@ const done = arguments[0], gl = document.querySelector("canvas").getContext("web
 gl.clear(gl.COLOR_BUFFER_BIT);
 requestAnimationFrame(() => requestAnimationFrame(() => done()));
 """
-_FIRST = "return document.body.dataset.along === 'yes'"
-_READY = "return document.body.dataset.ready === 'yes'"
-_ALL = "return document.body.dataset.solid === 'yes'"
-
-
-def _seconds_until(driver: Any, there: str, start: float) -> float:
-    """When a script says that something is there, s after the start."""
-    while not driver.execute_script(there):
-        time.sleep(0.01)
-    return time.perf_counter() - start
+# When the page says that something is there, ms since it was asked for.
+_WATCH = """
+window.there = {};
+new MutationObserver(() => {
+  for (const [what, is] of Object.entries(document.body?.dataset ?? {}))
+    if (is === "yes") window.there[what] ??= performance.now();
+}).observe(document, { attributes: true, subtree: true });
+"""
 
 
 def main() -> None:
@@ -55,14 +52,13 @@ def main() -> None:
         # A reader's browser runs already: its own start is not the page's.
         driver.get("data:text/html,<canvas></canvas>")
         driver.execute_async_script(_STARTED)
-        start = time.perf_counter()
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WATCH})
         driver.get(page.as_uri())
         if not driver.execute_script("return document.getElementById('threshold')"):
             driver.quit()
             raise SystemExit(f"{page}: no page with a viewer (pip install -e '.[report]')")
-        first, planes, _ = (
-            _seconds_until(driver, there, start) for there in (_FIRST, _READY, _ALL)
-        )
+        while "solid" not in (there := driver.execute_script("return window.there")):
+            time.sleep(0.1)
         steps = int(driver.execute_script("return document.getElementById('threshold').max"))
         moves = [
             driver.execute_async_script(_MOVE, 1 + (7 * move) % steps) for move in range(_MOVES)
@@ -70,6 +66,7 @@ def main() -> None:
         size = driver.execute_script("return window.viewers.planes.volumes[0].dimsRAS.slice(1)")
         driver.quit()
     print(f"{page.name}: {page.stat().st_size / 1e6:.1f} MB, {'x'.join(map(str, size))} voxels")
+    first, planes = there["along"] / 1000, there["ready"] / 1000
     print(f"first picture after {first:.1f} s, planes after {planes:.1f} s")
     print(f"slider: median {statistics.median(moves):.0f} ms, slowest {max(moves):.0f} ms")
 

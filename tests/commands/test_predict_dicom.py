@@ -181,8 +181,11 @@ def test_nothing_of_the_patient_is_in_what_is_not_dicom(tmp_path, case, checkpoi
     written = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert {"page.html", "spine.glb", "vertebrae.csv", "probability.nii.gz"} <= set(written)
     page = written["page.html"].decode()
-    held = json.loads(re.search(r'id="case">(.*?)</script>', page, re.S)[1])
-    for name, text in {**held["volumes"], **held["surfaces"], **held["curved"]["layers"]}.items():
+    first, held = (
+        json.loads(re.search(rf'id="{part}">(.*?)</script>', page, re.S)[1])
+        for part in ("case", "volumes")
+    )
+    for name, text in {**held["volumes"], **held["surfaces"], **first["curved"]["layers"]}.items():
         written[f"{name} in the page"] = base64.b64decode(text)
     for name, content in written.items():
         plain = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content

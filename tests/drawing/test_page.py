@@ -36,7 +36,7 @@ def test_a_page_has_frame_and_style_and_escapes_what_it_is_given(package, tmp_pa
     write_html(path, package, "one.html.j2", **content)
     page = Page(path)
     assert page.texts.count(NASTY) == 2  # the paragraph and the caption
-    assert f"vfseg report: {NASTY}" in page.text
+    assert f"vfseg: {NASTY}" in page.text
     assert RESEARCH_USE in page.texts
     assert page.links == ["../a%23b.png"] * 2
     assert not {"script", "link", "b"} & set(page.tags)

@@ -19,6 +19,7 @@ from vfseg.report.case_lists import CaseLists
 from vfseg.report.case_page import About, write_case_page
 from vfseg.report.figures import PROBABILITY_COLOURS
 from vfseg.report.niivue import within_script
+from vfseg.report.said_findings import mark_of
 from vfseg.report.solids import build_solids
 
 SCRIPT = "class Niivue {}"
@@ -54,7 +55,7 @@ def test_the_page_begins_with_the_sentences_in_both_languages(tmp_path):
         "map 1.73 mL in the middle of the body."
     )
     assert sentence in english
-    assert english.index(sentence) < english.index("CT and map") < english.index("Vertebrae")
+    assert english.index(sentence) < english.index("Vertebrae") < english.index("CT and map")
     assert "L1：骨折の可能性が高い（0.93）。椎体高減少 39 %（中央）" in japanese
     for term in ("椎体", "骨折確率", "矢状断", "前縁高"):
         assert term in japanese
@@ -107,7 +108,17 @@ def test_every_column_of_a_table_is_explained_below_it(tmp_path, language):
             name for name in said if not name.endswith("i, j, k")
         ]
         assert all(len(what.strip()) > 8 for what in said.values())
-        assert part.index("</table>") < part.index("<details") < part.index("<dt>")
+        assert part.index("<details") < part.index("<dt>")
+
+
+def test_a_fracture_that_the_model_missed_is_not_among_those_that_are_folded_away(tmp_path):
+    lists = make_about().lists
+    assert [mark_of(row) for row in lists.vertebrae] == ["likely", ""]
+    for fractured, shown in ((False, "calm"), (True, "missed")):
+        rows = [row | {"fractured": fractured} for row in lists.vertebrae]
+        about = About("case-1", CaseLists(rows, lists.lesions), synthetic=True, outside=None)
+        page = written(tmp_path, about=about)
+        assert re.findall(r'<tr data-level="\w+" class="(\w+)">', page) == ["likely", shown]
 
 
 def test_what_a_user_names_is_shown_as_it_is_and_never_run(tmp_path):
@@ -115,7 +126,7 @@ def test_what_a_user_names_is_shown_as_it_is_and_never_run(tmp_path):
     page = written(tmp_path, about=make_about(name, outside="slices </script> apart"))
     assert "alert('x')" not in page
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&#34;&#39;" in page
-    assert page.count("</script>") == 3  # language, data, viewer
+    assert page.count("</script>") == 5  # content, controls, language, volumes, viewer
 
 
 def test_the_page_refers_to_nothing_outside_of_itself(tmp_path):

@@ -1,13 +1,14 @@
 """What the page of a CT does until it says that it is there."""
 
 import importlib.util
+import re
 
 import pytest
 
 from tests.browser import open_browser
+from tests.report.in_browser import loaded, text, wait_until
 from tests.report.listed import make_about
 from tests.report.scene import make_scene
-from tests.report.test_page_in_browser import loaded
 from vfseg.report.case_page import write_case_page
 from vfseg.report.solids import build_solids
 
@@ -33,17 +34,50 @@ Object.defineProperty(window, "viewers", { get: () => viewers, set(made) {
 """
 
 
-def test_the_solid_is_drawn_once_and_the_page_is_there_when_it_is(tmp_path):
-    """Else the first move of the slider waits for pictures that nobody asked for."""
+@pytest.fixture
+def page(tmp_path):
     if importlib.util.find_spec("ipyniivue") is None:
         pytest.skip("needs the extra report")
     scene = make_scene()
     write_case_page(scene, make_about(), build_solids(scene), (), tmp_path / "page.html")
+    return tmp_path / "page.html"
+
+
+@pytest.fixture
+def driver(tmp_path):
     driver = open_browser(tmp_path / "profile")
-    try:
-        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-        driver.get((tmp_path / "page.html").as_uri())
-        loaded(driver)
-        assert driver.execute_script("return window.finished") == [True]
-    finally:
-        driver.quit()
+    yield driver
+    driver.quit()
+
+
+def test_the_picture_along_the_spine_and_the_volume_wait_for_no_viewer(driver, page):
+    """They are there, and follow threshold and clicks, while NiiVue has not yet come."""
+    whole = page.read_text()
+    begun = re.sub('<script type="module">.*', "", whole, flags=re.DOTALL)
+    assert len(begun) < len(whole) / 4
+    page.write_text(begun)
+    driver.get(page.as_uri())
+    wait_until(driver, "document.body.dataset.along === 'yes'")
+    state = (
+        "return [document.getElementById('curved').toDataURL(),"
+        "  document.querySelector('.curved .row').style.top]"
+    )
+    picture, cross = driver.execute_script(state)
+    assert text(driver, "#ml") != "0.00 mL"
+    driver.execute_script(
+        "const s = document.getElementById('threshold'); s.value = s.max;"
+        "s.dispatchEvent(new Event('input'));"
+        "document.querySelector('#vertebrae tr[data-level=L2] .go').click()"
+    )
+    assert text(driver, "#ml") == "0.00 mL"
+    changed, moved = driver.execute_script(state)
+    assert changed != picture
+    assert moved != cross
+
+
+def test_the_solid_is_drawn_once_and_the_page_is_there_when_it_is(driver, page):
+    """Else the first move of the slider waits for pictures that nobody asked for."""
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+    driver.get(page.as_uri())
+    loaded(driver)
+    assert driver.execute_script("return window.finished") == [True]

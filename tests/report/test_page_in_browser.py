@@ -1,104 +1,39 @@
-"""The page of a CT in a real browser: one page, one session, what a reader does with it."""
+"""The viewer in the page of a CT, in a real browser: one page, one session, what a reader does."""
 
-import base64
-import dataclasses
-import importlib.util
 import re
 
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 
-from tests.browser import open_browser, requests_of, what_axe_finds
+from tests.browser import requests_of
+from tests.report.in_browser import (
+    click,
+    loaded,
+    opened_page,
+    pixels,
+    place,
+    press,
+    set_slider,
+    shown_scene,
+    text,
+)
 from tests.report.listed import make_about
 from tests.report.scene import make_scene
 from vfseg.report.case_page import write_case_page
 from vfseg.report.scene import predicted
 from vfseg.report.solids import build_solids
 
-_SECONDS = 60  # of a busy machine; the page is there within two
-
 
 @pytest.fixture(scope="module")
 def scene():
-    scene = make_scene()
-    return dataclasses.replace(scene, threshold=0.4137, uncertainty=0.2 * scene.probability)
+    return shown_scene()
 
 
 @pytest.fixture(scope="module")
 def driver(scene, tmp_path_factory):
-    if importlib.util.find_spec("ipyniivue") is None:
-        pytest.skip("needs the extra report")
-    folder = tmp_path_factory.mktemp("page")
-    write_case_page(scene, make_about(), build_solids(scene), (), folder / "page.html")
-    driver = open_browser(folder / "profile")
-    driver.set_script_timeout(_SECONDS)
-    driver.get((folder / "page.html").as_uri())
-    loaded(driver)
-    yield driver
-    driver.quit()
-
-
-def wait_until(driver, condition):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(driver, _SECONDS, 0.1).until(lambda d: d.execute_script(f"return {condition}"))
-
-
-def loaded(driver):
-    """Waits until the planes are there, and the solid, which comes last."""
-    wait_until(driver, "document.body.dataset.solid === 'yes'")
-    settled(driver)
-
-
-def text(driver, selector):
-    return driver.execute_script(f"return document.querySelector('{selector}').innerText.trim()")
-
-
-def pixels(driver, viewer):
-    """What a viewer shows now, drawn anew, as a digest."""
-    script = """
-      const viewer = window.viewers[arguments[0]], gl = viewer.gl;
-      viewer.drawScene();
-      const shown = new Uint32Array(gl.drawingBufferWidth * gl.drawingBufferHeight);
-      gl.readPixels(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight, gl.RGBA,
-                    gl.UNSIGNED_BYTE, new Uint8Array(shown.buffer));
-      return shown.reduce((sum, pixel) => (Math.imul(sum, 31) + pixel) | 0, 0);
-    """
-    return driver.execute_script(script, viewer)
-
-
-def settled(driver):
-    """Waits until the planes show where the controls stand."""
-    wait_until(driver, "document.body.dataset.ready === 'yes'")
-
-
-def place(driver):
-    """Where the crosshair is, RAS+ mm."""
-    script = "return [...viewers.planes.frac2mm(viewers.planes.scene.crosshairPos, 0, true)]"
-    return np.array(driver.execute_script(script)[:3])
-
-
-def set_slider(driver, value):
-    """Moves the slider; what the page says at once, before it draws the planes."""
-    said = driver.execute_script(
-        "const s = document.getElementById('threshold'); s.value = arguments[0];"
-        "s.dispatchEvent(new Event('input')); return document.getElementById('ml').textContent",
-        value,
-    )
-    settled(driver)
-    return said
-
-
-def press(driver, selector, *keys):
-    from selenium.webdriver.common.by import By
-
-    driver.find_element(By.CSS_SELECTOR, selector).send_keys(*keys)
-
-
-def click(driver, selector):
-    driver.execute_script("document.querySelector(arguments[0]).click()", selector)
-    settled(driver)
+    with opened_page(scene, tmp_path_factory.mktemp("page")) as driver:
+        yield driver
 
 
 def test_the_page_asks_for_nothing_and_complains_of_nothing(driver):
@@ -120,37 +55,6 @@ def test_it_begins_at_the_surest_lesion(driver):
     voxel = driver.execute_script("return viewers.planes.volumes[0].pixDims[1]")
     assert np.abs(place(driver) - [35.0, 38.5, 54.75]).max() <= 2 * voxel
     assert re.search(r"i, j, k \d+, \d+, \d+ · -?\d+ HU · p 0\.\d\d", text(driver, "#place"))
-
-
-def test_what_was_found_is_named_and_shown_without_scrolling(driver):
-    """On a radiologist's screen and on a phone: the sentence, the level, the picture along it."""
-    for width, height in ((1440, 900), (390, 844)):
-        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        driver.execute_script("window.scrollTo(0, 0)")
-        bottoms = driver.execute_script(
-            "return ['.sentence.likely', '.levels .go.likely', '.curved .row'].map("
-            "  (one) => document.querySelector(one).getBoundingClientRect().bottom)"
-        )
-        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        assert max(bottoms) <= height
-    assert text(driver, ".sentence.likely").startswith("L1: fracture likely (0.93).")
-
-
-def test_the_tables_say_what_the_lists_say(driver):
-    lists = make_about().lists
-    for row in lists.vertebrae:
-        cells = driver.execute_script(
-            f"return [...document.querySelectorAll('tr[data-level={row['level']}] td')]"
-            ".map(cell => cell.innerText.trim())"
-        )
-        assert cells[0] == row["verdict"]
-        assert cells[1] == f"{row['probability']:.2f}"
-        assert cells[7] == f"{row['map_ml']:.2f}"
-    (lesion,) = lists.lesions
-    shown = text(driver, "#lesions tbody tr").split()
-    assert shown[:4] == ["1", "L1", "1.73", "0.90"]
-    assert shown[-3:] == [lesion[f"voxels_{axis}"] for axis in "ijk"]
 
 
 def test_the_slider_changes_the_map_and_its_volume(driver, scene):
@@ -265,7 +169,15 @@ def test_a_click_in_the_planes_and_along_the_spine_moves_the_crosshair(driver):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
 
-    for canvas, by in (("planes", (-60, 20)), ("curved", (10, 40))):
+    left, top, wide, tall = driver.execute_script(
+        "const tile = viewers.planes.screenSlices.find((one) => one.axCorSag === 0);"
+        "return [...tile.leftTopWidthHeight]"
+    )
+    whole = driver.execute_script(
+        "const { width, height } = viewers.planes.gl.canvas; return [width, height]"
+    )
+    quarter = (left + wide / 4 - whole[0] / 2, top + tall / 4 - whole[1] / 2)
+    for canvas, by in (("planes", quarter), ("curved", (10, 40))):
         before = place(driver)
         element = driver.find_element(By.ID, canvas)
         ActionChains(driver).move_to_element_with_offset(element, *by).click().perform()
@@ -282,11 +194,41 @@ def test_the_keyboard_moves_the_crosshair_and_turns_the_solid(driver):
     press(driver, "#planes", Keys.ARROW_LEFT)
     assert place(driver)[0] > before[0]  # towards the patient's right
     shown = pixels(driver, "solid")
-    press(driver, "#solid", *[Keys.ARROW_RIGHT] * 4)
+    press(driver, "#solid", *[Keys.ARROW_RIGHT] * 4, "?")
     assert pixels(driver, "solid") != shown
+    press(driver, "#planes", "?")
+    assert [e for e in driver.get_log("browser") if e["level"] == "SEVERE"] == []
     press(driver, "#threshold", Keys.ARROW_RIGHT)
     assert text(driver, "#at") == "0.420"
     click(driver, "#model-threshold")
+
+
+@pytest.mark.parametrize("canvas", ["planes", "solid"])
+def test_what_the_keyboard_moves_is_seen_to_be_chosen(driver, canvas):
+    from selenium.webdriver.common.keys import Keys
+
+    outline = f"getComputedStyle(document.querySelector('#{canvas}').parentElement).outlineStyle"
+    press(driver, "#model-threshold", Keys.SHIFT)  # a key, not a pointer
+    assert driver.execute_script(f"return {outline}") == "none"
+    driver.execute_script(f"document.getElementById('{canvas}').focus()")
+    assert driver.execute_script(f"return {outline}") == "solid"
+
+
+def test_the_right_button_leaves_the_window_of_the_planes_alone(driver):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.actions.mouse_button import MouseButton
+    from selenium.webdriver.common.by import By
+
+    planes = driver.find_element(By.ID, "planes")
+    click(driver, "#vertebrae tr[data-level=L1] .go")
+    before = pixels(driver, "planes")
+    drag = ActionChains(driver).move_to_element_with_offset(planes, -90, 20)
+    drag.w3c_actions.pointer_action.pointer_down(MouseButton.RIGHT)
+    drag.move_by_offset(60, 40)
+    drag.w3c_actions.pointer_action.pointer_up(MouseButton.RIGHT)
+    drag.perform()
+    click(driver, "#vertebrae tr[data-level=L1] .go")
+    assert pixels(driver, "planes") == before
 
 
 def test_a_hand_turns_the_solid(driver):
@@ -299,37 +241,3 @@ def test_a_hand_turns_the_solid(driver):
         50, 10
     ).release().perform()
     assert pixels(driver, "solid") != before
-
-
-def test_print_gives_at_most_two_pages(driver):
-    printed = driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
-    document = base64.b64decode(printed["data"])
-    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", document)) <= 2
-
-
-def test_the_language_is_switched_and_remembered(driver):
-    assert text(driver, "h1").startswith("Vertebral fractures")
-    click(driver, "#language")
-    assert text(driver, "h1").startswith("椎体骨折")
-    assert "Vertebral" not in driver.execute_script("return document.body.innerText")
-    driver.refresh()
-    loaded(driver)
-    assert text(driver, "h1").startswith("椎体骨折")
-    assert "L1：骨折の可能性が高い（0.93）" in text(driver, "#findings")
-    click(driver, "#language")
-    assert text(driver, "h1").startswith("Vertebral fractures")
-
-
-def test_a_narrow_screen_has_nothing_beside_it(driver):
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True},
-    )
-    wide = driver.execute_script("return document.documentElement.scrollWidth")
-    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert wide <= 390
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast_names_and_keyboard_are_as_they_should_be(driver, scheme):
-    assert what_axe_finds(driver, scheme) == []

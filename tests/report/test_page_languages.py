@@ -89,7 +89,7 @@ def test_a_reader_of_japanese_finds_no_english_and_the_other_way_round(run):
         assert (
             JAPANESE.search(words)
             or is_name(words, page, cases)
-            or words in ("English", "vfseg report: run-7")
+            or words in ("English", "vfseg: run-7")
         ), words
     assert [words for words in shown["en"].texts if JAPANESE.search(words)] == ["日本語"]
     assert len(shown["en"].rows) == len(shown["ja"].rows)

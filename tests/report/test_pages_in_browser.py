@@ -97,6 +97,8 @@ def test_the_page_of_a_folder_leads_to_the_page_of_a_ct_in_the_language_that_was
 
 
 def test_the_page_of_a_run_is_switched_and_the_page_of_a_ct_follows(driver, pages):
+    from selenium.webdriver.support.ui import WebDriverWait
+
     def shown():
         return driver.execute_script("return document.body.innerText")
 
@@ -116,6 +118,9 @@ def test_the_page_of_a_run_is_switched_and_the_page_of_a_ct_follows(driver, page
     assert "椎体一覧" in shown()
     driver.execute_script("document.getElementById('language').click()")
     driver.get(pages["run"].as_uri())
-    assert "Vertebral fracture map" in shown()
+    # What one page keeps reaches the process of the next a moment later.
+    WebDriverWait(driver, 60).until(
+        lambda _: driver.refresh() or "Vertebral fracture map" in shown()
+    )
     assert [e for e in driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")] == []
     assert [url for url in requests_of(driver) if not url.startswith("file:")] == []

@@ -9,8 +9,8 @@ import pytest
 from nibabel.affines import apply_affine
 
 from tests.browser import open_browser, requests_of, what_axe_finds
+from tests.report.in_browser import place, text, wait_until
 from tests.report.scene import make_scene
-from tests.report.test_page_in_browser import place, text, wait_until
 from vfseg.data.points import vertebrae_from_points
 from vfseg.report.picker import write_picker
 

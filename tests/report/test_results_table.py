@@ -116,7 +116,7 @@ def test_tables_by_group_show_every_figure():
     }
     (by_level,) = groups_of({"by_level": groups, "by_grade": {}})
     assert by_level.title == "By level"
-    assert by_level.header == ("", "Lesions", "Sensitivity, lesions", "Specificity")
+    assert by_level.header == ("", "Lesions", "Sensitivity, lesions", "Specificity, vertebrae")
     assert by_level.rows == (
         ("T12", ("3", "0.500 (0.250\xa0–\xa00.750)", "")),
         ("a<b>", ("1", "", "–")),

@@ -9,9 +9,9 @@ import pytest
 from nibabel.affines import apply_affine
 
 from tests.browser import open_browser
+from tests.report.in_browser import click, loaded, place, text, wait_until
 from tests.report.listed import make_about
 from tests.report.scene import make_scene
-from tests.report.test_page_in_browser import click, loaded, place, text, wait_until
 from vfseg.drawing.figures import Picture
 from vfseg.report.case_page import write_case_page
 from vfseg.report.solids import build_solids

@@ -76,7 +76,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "unknown": ("unknown", "不明"),
     "Q#: # to # mL": ("Q#: # to # mL", "Q#：#～# mL"),
     "test": ("test", "テスト"),
-    "out of fold": ("out of fold", "交差検証（out of fold）"),
+    "out of fold": ("out-of-fold", "交差検証（out of fold）"),
     "train": ("train", "学習"),
     "validation": ("validation", "検証"),
     "run": ("run", "実行"),

@@ -1,28 +1,29 @@
 """The page of one CT: sentences, tables and a viewer, in one file that asks no network."""
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from markupsafe import Markup
 from nibabel.affines import apply_affine
 
 from vfseg.data.points import UNCERTAIN
-from vfseg.drawing.figures import BONE_WINDOW, REFERENCE, Picture
+from vfseg.drawing.figures import BONE_WINDOW, Picture
 from vfseg.drawing.page import write_html
 from vfseg.evaluation.findings import LISTED_ML
 from vfseg.evaluation.heights import SITES
 from vfseg.evaluation.sentences import answer_of, asks, loss_of
 from vfseg.report.case_lists import CaseLists
 from vfseg.report.colour_scale import colour_scale
-from vfseg.report.curved import curved_picture
 from vfseg.report.figures import PROBABILITY_COLOURS
-from vfseg.report.mesh import packed_surfaces
-from vfseg.report.niivue import niivue_module, within_script
+from vfseg.report.niivue import niivue_module
+from vfseg.report.page_content import (
+    UNCERTAINTY_COLOURS,
+    as_text,
+    controls_content,
+    viewer_content,
+)
 from vfseg.report.said_findings import mark_of, said_findings
 from vfseg.report.scene import Scene
 from vfseg.report.solids import Solids
@@ -32,11 +33,8 @@ from vfseg.report.view_grid import (
     LOWEST_HU,
     VIEW_MARGIN_MM,
     ViewVolumes,
-    compressed,
-    packed,
     view_volumes,
 )
-from vfseg.report.volume_at import volume_at
 
 PAGE = "page.html"
 
@@ -132,13 +130,15 @@ def _viewer(scene: Scene, about: About, solids: Solids | None) -> dict[str, Any]
             "heat": colour_scale(PROBABILITY_COLOURS, 0.0, 1.0),
             # The script shows it from a tenth of its highest value on.
             "uncertainty": colour_scale(
-                matplotlib.colormaps["viridis"],
-                volumes.most_uncertain / 10,
-                volumes.most_uncertain,
+                UNCERTAINTY_COLOURS, volumes.most_uncertain / 10, volumes.most_uncertain
             ),
         },
         "how": _how(volumes),
-        "content": _content(scene, about, volumes, solids),
+        "content": controls_content(
+            scene, volumes, start=_start(scene, about.lists, volumes), window=_WINDOWS["bone"]
+        ),
+        "volumes": viewer_content(volumes, solids),
+        "has_solid": solids is not None,
     }
 
 
@@ -150,12 +150,13 @@ def _vertebra_table(scene: Scene, lists: CaseLists) -> dict[str, Any]:
         {
             "level": row["level"],
             "mm": _place_of(row["level"], scene, lists),
-            "mark": mark_of(row),
+            "mark": mark_of(row) or ("missed" if row.get("fractured") else ""),
             "cells": [*_cells(row), *_truth_cell(row)],
         }
         for row in lists.vertebrae
     ]
-    return {"head": [*head, *(["truth"] * truth)], "rows": rows}
+    calm = sum(not row["mark"] for row in rows)
+    return {"head": [*head, *(["truth"] * truth)], "rows": rows, "calm": calm}
 
 
 def _cells(row: Mapping[str, Any]) -> list[str | Markup]:
@@ -282,44 +283,6 @@ def _start(scene: Scene, lists: CaseLists, volumes: ViewVolumes) -> np.ndarray:
     return apply_affine(volumes.grid.affine, (np.array(volumes.grid.shape) - 1) / 2)
 
 
-def _content(scene: Scene, about: About, volumes: ViewVolumes, solids: Solids | None) -> Markup:
-    """What the script of the page reads, as JSON."""
-    grid, geometry = volumes.grid, scene.ct.geometry
-    over = {
-        "probability": volumes.probability,
-        "uncertainty": volumes.uncertainty,
-        "truth": volumes.truth,
-    }
-    files = {"ct": packed(volumes.ct, grid, HU_STEP, LOWEST_HU)} | {
-        name: compressed(array.tobytes()) for name, array in over.items() if array is not None
-    }
-    curved = curved_picture(volumes, scene.spine.vertebrae)
-    thresholds, ml = volume_at(
-        scene.probability, scene.threshold, float(np.prod(scene.ct.voxel_spacing)) / 1000
-    )
-    surfaces = {} if solids is None else packed_surfaces(solids)
-    content = {
-        "volumes": {name: _text(file) for name, file in files.items()},
-        "surfaces": {name: _text(compressed(file)) for name, file in surfaces.items()},
-        "curved": {
-            "columns": [round(float(at), 3) for at in curved.columns],
-            "layers": {name: _text(compressed(a.tobytes())) for name, a in curved.layers.items()},
-        },
-        "grid": {"shape": grid.shape, "affine": grid.affine.tolist()},
-        "to_grid": np.linalg.inv(grid.affine).tolist(),
-        "from_mm": np.linalg.inv(geometry.stored_affine).tolist(),
-        "hu": {"step": HU_STEP, "lowest": LOWEST_HU},
-        "colours": (PROBABILITY_COLOURS(np.arange(256)) * 255).round().astype(int).tolist(),
-        "truth_colour": [int(REFERENCE[at : at + 2], 16) for at in (1, 3, 5)],
-        "threshold": scene.threshold,
-        "thresholds": thresholds,
-        "ml": [float(f"{volume:.6g}") for volume in ml],
-        "window": _WINDOWS["bone"],
-        "start": _start(scene, about.lists, volumes).round(2).tolist(),
-    }
-    return Markup(within_script(json.dumps(content, separators=(",", ":"))))
-
-
 def _decimals(value: float | None, places: int) -> str:
     return "" if value is None else f"{value:.{places}f}"
 
@@ -328,9 +291,5 @@ def _mm(point: Sequence[float] | np.ndarray) -> str:
     return " ".join(f"{float(at):.2f}" for at in point)
 
 
-def _text(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
 def _data_url(path: Path) -> str:
-    return f"data:image/{path.suffix.removeprefix('.')};base64,{_text(path.read_bytes())}"
+    return f"data:image/{path.suffix.removeprefix('.')};base64,{as_text(path.read_bytes())}"

@@ -21,6 +21,7 @@ from vfseg.report.results_table import (
     LEVELS,
     GroupTable,
     LevelTable,
+    column_of,
     groups_of,
     levels_of,
     measure_row,
@@ -173,7 +174,8 @@ def _results(
     summary: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]], workdir: Path, language: str
 ) -> Results:
     names = [key for level in LEVELS for key in summary.get(level) or {}]
-    cells = [key for group in GROUPS for row in (summary.get(group) or {}).values() for key in row]
+    groups = [row for group in GROUPS for row in (summary.get(group) or {}).values()]
+    cells = [column_of(key) for row in groups for key in row]
     facts = [key for row in rows.values() for key in row]
     return Results(
         tuple(

@@ -163,7 +163,17 @@ def _group(title: str, groups: Mapping[str, Mapping[str, Any]], language: str) -
         (listed_words(language, name), tuple(_cell(cells.get(key), language) for key in keys))
         for name, cells in groups.items()
     )
-    return GroupTable(title, ("", *(name_of(key, language) for key in keys)), tuple(rows))
+    header = ("", *(name_of(column_of(key), language) for key in keys))
+    return GroupTable(title, header, tuple(rows))
+
+
+def column_of(key: str) -> str:
+    """What a measure of a group is called by, see `name_of`: there vertebrae stand beside lesions.
+
+    >>> column_of("sensitivity"), column_of("lesion_sensitivity")
+    ('vertebra_sensitivity', 'lesion_sensitivity')
+    """
+    return f"vertebra_{key}" if key in ("sensitivity", "specificity") else key
 
 
 def _cell(entry: Any, language: str) -> str:

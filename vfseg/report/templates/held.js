@@ -13,6 +13,7 @@ class Held {
     viewModeHotKey: "",
     clipPlaneHotKey: "",
     cycleClipPlaneHotKey: "",
+    dragMode: 0, // the right button would change the window of the planes alone
   };
   static PLANES = {
     crosshairGap: 6,
@@ -24,8 +25,20 @@ class Held {
     sliceType: 3,
   };
 
-  static content() {
-    return JSON.parse(document.getElementById("case").textContent);
+  static SOLID = {
+    sliceType: 4,
+    show3Dcrosshair: true,
+    crosshairWidth: 0.6,
+    isOrientCube: true,
+  };
+
+  static content(id) {
+    return JSON.parse(document.getElementById(id).textContent);
+  }
+
+  // A viewer without NiiVue's own keys, which turn what the page does not know of.
+  static keyless(viewer) {
+    return Object.assign(viewer, { keyDownListener() {}, keyUpListener() {} });
   }
 
   // The bytes of what stands in the page compressed, as text.
@@ -35,6 +48,19 @@ class Held {
       Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream();
     return new Response(stream.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  }
+
+  // Several of them, by name: their bytes.
+  static async unpackAll(texts) {
+    const contents = await Promise.all(Object.values(texts).map(Held.unpack));
+    return Object.fromEntries(
+      Object.keys(texts).map((name, at) => [name, new Uint8Array(contents[at])]),
+    );
+  }
+
+  // After the next picture of the page is seen.
+  static seen() {
+    return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
   }
 
   // A point through an affine matrix of four rows.

@@ -1,7 +1,7 @@
 // Picks points in the three planes of a CT, and names them. NiiVue and `Held` stand before this.
 /* global Niivue, Held */
 {
-  const page = Held.content();
+  const page = Held.content("case");
   const element = (id) => document.getElementById(id);
   const NEAR_MM = 10; // less than half of what lies between the middles of two bodies
   const DRAGGED = 4; // pixels
@@ -9,7 +9,7 @@
   let points = []; // {mm}, RAS+, from the top down
   let anchor = null; // {point, name}: the one that was named
 
-  const planes = new Niivue({ ...Held.VIEW, ...Held.PLANES });
+  const planes = Held.keyless(new Niivue({ ...Held.VIEW, ...Held.PLANES }));
 
   const nameOf = (at) => {
     if (!anchor) return "";
