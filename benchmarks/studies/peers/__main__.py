@@ -9,7 +9,7 @@ took, as the shell's `time` has them (`user`) for `--mode train` of a prepared r
 `JAX_NUM_CPU_DEVICES=1`. Each peer is trained for as long on the same training crops, on one core:
 
     nnunet-2d, nnunet-3d   nnU-Net v2: own plans, loss, augmentation, schedule, mirrored prediction;
-                           only the number of iterations is set to the time
+                           batch of 32 and 2; the number of iterations is set to the time
     monai-3d               MONAI's 3D AttentionUnet of about as many channels as ours
 
 All are judged as the run is: thresholds from the validation cases, figures from the test cases, on

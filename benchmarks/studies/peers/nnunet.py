@@ -1,7 +1,8 @@
 """nnU-Net v2 on our crops: its own plans, network, loss, augmentation, schedule and prediction.
 
-Set from outside are the split, and the number of iterations that fit into the time. It trains in a
-process of its own, since it forks, which JAX does not bear:
+Set from outside are the split, the size of a batch (the smallest that it plans in 3D, 32 in 2D),
+and the number of iterations that fit into the time. It trains in a process of its own, since it
+forks, which JAX does not bear:
 
     python -m benchmarks.studies.peers.nnunet FOLDER CONFIGURATION SECONDS
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:  # they import JAX
     from benchmarks.studies.peers.judge import CropFunction
 
 CONFIGURATIONS = ("2d", "3d_fullres")
+_BATCH = {"2d": 32, "3d_fullres": 2}
+"""Small crops let its planner take 1075 and 22, of which a CPU does a few in the whole time."""
 _SPLITS = "splits.json"
 _ITERATIONS = 25
 """Of an epoch: so often the rate falls. nnU-Net has 250 in each of 1000."""
@@ -103,10 +106,9 @@ def _train(configuration: str, seconds: float, folder: Path) -> None:
             begun = time.process_time()
         tried.train_step(next(tried.dataloader_train))
     each = (time.process_time() - begun) / _TRIED
-    trainer = _trainer(configuration, folder)
+    trainer = _trainer(configuration, folder, max(1, round(seconds / (each * (_ITERATIONS + 1)))))
     trainer.num_iterations_per_epoch = _ITERATIONS
     trainer.num_val_iterations_per_epoch = 1
-    trainer.num_epochs = max(1, round(seconds / (each * (_ITERATIONS + 1))))
     begun = time.process_time()
     trainer.run_training()
     spent, batch = time.process_time() - begun, trainer.batch_size
@@ -141,15 +143,18 @@ def load(configuration: str, folder: Path) -> CropFunction:
     return predict
 
 
-def _trainer(configuration: str, folder: Path) -> Any:
+def _trainer(configuration: str, folder: Path, epochs: int = 1) -> Any:
+    """nnU-Net's trainer, whose rate falls to 0 over that many epochs."""
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     preprocessed = folder / "preprocessed" / nnunet.DATASET
     plans = json.loads((preprocessed / f"{nnunet.PLANS}.json").read_text())
     plans["continue_training"] = False
+    plans["configurations"][configuration]["batch_size"] = _BATCH[configuration]
     dataset = json.loads((preprocessed / "dataset.json").read_text())
     trainer = nnUNetTrainer(plans, configuration, 0, dataset, torch.device("cpu"))
+    trainer.num_epochs = epochs  # before the schedule is made of it
     trainer.initialize()
     return trainer
 
