@@ -14,7 +14,7 @@ GROUND = (
 )
 FOLDERS = (
     *("data", "synthesis", "crops", "drawing", "audit", "models", "training", "inference"),
-    *("localisation", "evaluation", "report", "config", "commands", "api"),
+    *("localisation", "evaluation", "segmentation", "report", "config", "commands", "api"),
 )
 ROOT = Path(vfseg.__file__).parent
 PROJECT = Path(__file__).parent.parent

@@ -2,21 +2,28 @@
 
 import shlex
 
+import nibabel as nib
 import numpy as np
 import pytest
 
+import vfseg
 from tests.commands.test_predict import save_model, write_case
-from tests.program import vfseg
+from tests.program import vfseg as program
 from vfseg.commands.find import find
 from vfseg.commands.predict import predict
 from vfseg.commands.request import AUTO, FIND, Request, check_lowest
+from vfseg.data.box import whole
 from vfseg.data.points import vertebrae_from_points
+from vfseg.data.schemes import SPINE_IDS
+from vfseg.data.settings import SpineReading
 from vfseg.data.volume import read_geometry
 from vfseg.errors import UserError
 from vfseg.files import read_table
 from vfseg.localisation import find as finding
 from vfseg.localisation import weights
 from vfseg.localisation.find import Found, FoundVertebra
+from vfseg.segmentation import outlines
+from vfseg.segmentation import weights as outline_weights
 
 
 @pytest.fixture
@@ -109,7 +116,7 @@ def test_what_cannot_be_done_is_refused(ct, found, tmp_path, output, lowest, sai
 
 def test_a_neck_alone_gives_no_file(ct, found, tmp_path):
     found("C4", "C5", "C6")
-    with pytest.raises(UserError, match="none of T4 to L5"):
+    with pytest.raises(UserError, match="found C4 to C6, and none of T4 to L5"):
         find(Request(input=ct, output=tmp_path / "points.csv"))
     assert not (tmp_path / "points.csv").exists()
 
@@ -130,8 +137,27 @@ def checkpoints(tmp_path_factory):
 
 
 @pytest.fixture
-def predicted(ct, checkpoints, monkeypatch):
+def outlined(monkeypatch):
+    """Has blocks be outlined, one below the other, for all levels but some."""
+
+    def give(but=()):
+        def blocks(ct, points, params):
+            labels = np.zeros(ct.shape, np.uint16)
+            for number, label in enumerate(points):
+                if SPINE_IDS["verse"][label] not in but:
+                    labels[34 - 22 * number : 48 - 22 * number, 8:28, 8:32] = label
+            return labels, whole(ct.shape)
+
+        monkeypatch.setattr(outlines, "label_vertebrae", blocks)
+        monkeypatch.setattr(outline_weights, "read_weights", lambda: None)
+
+    return give
+
+
+@pytest.fixture
+def predicted(ct, checkpoints, monkeypatch, outlined):
     """Predicts the CT with found vertebrae; no pictures of the results."""
+    outlined()
     monkeypatch.setattr("vfseg.report.case.draw_case", lambda *_: None)
 
     def run(output, **changes):
@@ -145,7 +171,7 @@ def maps(folder):
     return {name: (folder / name).read_bytes() for name in ("probability.nii.gz", "mask.nii.gz")}
 
 
-def test_a_prediction_with_found_vertebrae_is_that_with_their_points(
+def test_a_prediction_with_found_vertebrae_is_that_with_their_outlines(
     ct, found, predicted, tmp_path, capsys
 ):
     found("L1", "L2", probability=0.6, others={"L3": 0.4})
@@ -158,8 +184,59 @@ def test_a_prediction_with_found_vertebrae_is_that_with_their_points(
     _, rows = read_table(tmp_path / "a" / "vertebrae.csv")
     assert [row.cells["level"] for row in rows] == ["L1", "L2"]
     assert all("uncertain" in row.cells["flags"].split() for row in rows)
+    reading = SpineReading(vertebra_scheme="verse")
+    predicted(tmp_path / "b", vertebrae=tmp_path / "a" / "vertebrae.nii.gz", reading=reading)
+    assert maps(tmp_path / "a") == maps(tmp_path / "b")
+    assert "the bodies' outlines, experimental" in said
+
+
+def test_python_finds_as_the_command_does(ct, checkpoints, found, predicted, tmp_path):
+    asked = found("L1", "L2", probability=0.5)
+    predicted(tmp_path / "a")
+    options = vfseg.Options(lowest="L2")
+    sure = vfseg.predict(ct, "find", model=checkpoints, options=options)
+    assert asked == [(str(ct), None), (str(ct), "L2")]
+    unsure = vfseg.predict(ct, "find", model=checkpoints)
+    _, rows = read_table(tmp_path / "a" / "vertebrae.csv")
+    flags = [row.cells["flags"] for row in rows]
+    assert [row["flags"] for row in unsure.vertebrae] == flags
+    assert not any("uncertain" in row["flags"] for row in sure.vertebrae)
+    for prediction in (sure, unsure):
+        assert prediction.notes[0] == "experimental: 2 vertebrae found, L1 to L2"
+        stored = np.asarray(nib.load(tmp_path / "a" / "probability.nii.gz").dataobj)
+        mine = np.asarray(prediction.probability.dataobj)
+        np.testing.assert_array_equal(mine, stored.astype(np.float32))
+
+
+def test_a_body_that_cannot_be_outlined_is_left_out_and_named(
+    found, predicted, outlined, tmp_path, capsys
+):
+    found("L1", "L2")
+    outlined(but=("L2",))
+    predicted(tmp_path / "out")
+    assert "left out, since they could not be outlined: L2" in capsys.readouterr().out
+    _, rows = read_table(tmp_path / "out" / "vertebrae.csv")
+    assert [row.cells["level"] for row in rows] == ["L1"]
+
+
+def test_where_no_body_can_be_outlined_boxes_do(found, predicted, outlined, tmp_path, capsys):
+    found("L1", "L2")
+    outlined(but=("L1", "L2"))
+    predicted(tmp_path / "a")
+    assert "no body could be outlined" in capsys.readouterr().out
+    assert not (tmp_path / "a" / "vertebrae.nii.gz").exists()
     predicted(tmp_path / "b", vertebrae=None, points=tmp_path / "a" / "points.csv")
     assert maps(tmp_path / "a") == maps(tmp_path / "b")
+
+
+def test_a_label_map_of_somebody_else_is_not_replaced(ct, found, predicted, tmp_path):
+    found("L1", "L2")
+    theirs = tmp_path / "out" / "vertebrae.nii.gz"
+    theirs.parent.mkdir()
+    theirs.write_bytes((tmp_path / "case_vert.nii.gz").read_bytes())
+    with pytest.raises(UserError, match=r"is no result of this program.* --vertebrae"):
+        predicted(tmp_path / "out")
+    assert theirs.read_bytes() == (tmp_path / "case_vert.nii.gz").read_bytes()
 
 
 def test_points_that_stand_are_taken_and_never_written_over(found, predicted, tmp_path, capsys):
@@ -198,7 +275,7 @@ def test_a_lowest_level_settles_the_names_of_points_that_stand(found, predicted,
 def test_the_program_takes_find_for_no_path(ct, checkpoints, tmp_path):
     """From the command line on; noise shows no spine."""
     command = ["predict", ct, "--vertebrae", "find", "-o", "out", "--checkpoint", checkpoints]
-    assert "no spine was found" in vfseg(*command, cwd=tmp_path, status=2)
+    assert "no spine was found" in program(*command, cwd=tmp_path, status=2)
 
 
 def test_what_the_localiser_refuses_leaves_no_results(predicted, tmp_path, monkeypatch):

@@ -3,8 +3,15 @@ import pytest
 
 from tests.evaluation.spines import DEPTH, WIDTH, Block, build, vertebrae_of
 from vfseg.data.geometry import geometry_from
+from vfseg.data.spine import Spine
 from vfseg.data.volume import Volume
-from vfseg.evaluation.heights import SITE_DEPTHS, MeasuredBody, Unmeasured, measure_bodies
+from vfseg.evaluation.heights import (
+    SITE_DEPTHS,
+    MeasuredBody,
+    Unmeasured,
+    measure_bodies,
+    measure_spine,
+)
 
 SPINE = [Block("L1", 25, 26), Block("L2", 17, 26), Block("L3", 27, 27, dent=8)]
 
@@ -134,3 +141,13 @@ def test_a_mask_without_a_body_is_said_to_have_none():
     array[(array == 21) & thin & ~wall] = 0
     found = measure(Volume(array, labels.geometry))
     assert found[1] == Unmeasured("L2", "no body found in its mask")
+
+
+def test_heights_of_bodies_that_the_program_outlined_are_less_certain_by_one_millimetre():
+    labels, _ = build(SPINE)
+    spine = Spine(vertebrae_of(labels), labels, (), ())
+    for sure, unsure in zip(
+        measure_spine(spine).bodies, measure_spine(spine._replace(outlined=True)).bodies
+    ):
+        np.testing.assert_array_equal(unsure.heights, sure.heights)
+        np.testing.assert_allclose(unsure.uncertainty**2, sure.uncertainty**2 + 1.0)

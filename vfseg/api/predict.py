@@ -6,8 +6,9 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import nibabel as nib
 import numpy as np
@@ -20,6 +21,8 @@ from vfseg.commands.case_result import (
     predict_maps,
     refused_for,
 )
+from vfseg.commands.find import FOUND, OUTLINES, with_outlines, write_found
+from vfseg.commands.request import AUTO, FIND
 from vfseg.commands.start import prepare_jax_within_program
 from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
@@ -37,6 +40,8 @@ from vfseg.evaluation.sentences import sentences, table
 from vfseg.files import atomic_file, make_sure_of
 from vfseg.inference.case import LESION_MAP, LESIONS, MASK, PROBABILITY, UNCERTAINTY, VERTEBRAE
 from vfseg.inference.model import Model
+from vfseg.localisation.levels import NAMES
+from vfseg.settings import one_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,9 +52,12 @@ class Options(SpineReading):
         vertebra_scheme: label scheme of the label map; "" lets the anatomy decide.
         boxes_inclusive: boxes name the last voxel, not the one after it.
         everywhere: maps show also what lies away from the vertebrae.
+        lowest: level of the lowest vertebra, such as "L3", where they are to be found; "" where it
+            is not known.
     """
 
     everywhere: bool = False
+    lowest: Annotated[str, one_of(("", *NAMES[:-1]))] = ""
 
 
 _DEFAULT = Options()
@@ -85,7 +93,8 @@ def predict(
 
     Args:
         ct: in Hounsfield units.
-        vertebrae: label map on the grid of the CT; "auto" asks TotalSegmentator.
+        vertebrae: label map on the grid of the CT; "auto" asks TotalSegmentator; "find" looks for
+            them (experimental): see what `notes` says of it.
         boxes: (x0, x1, y0, y1, z0, z1) of each level, voxel indices of the array, half-open.
         points: (x, y, z) of the middle of each body, mm in RAS+; or a file, see
             `vertebrae_from_points`. Without a label map no heights are measured.
@@ -106,12 +115,16 @@ def predict(
     folder = Path(tempfile.mkdtemp(prefix="vfseg-"))
     try:
         with named_as_given(folder):
-            automatic = isinstance(vertebrae, str) and vertebrae == "auto"
+            way = Path(vertebrae) if isinstance(vertebrae, str) else None
             case = case_of_ct(image_file(ct, folder / "case.nii"))
             files: dict[str, Path] = {}
-            if automatic:
-                files["vertebrae"] = folder / "vertebrae.nii.gz"
+            notes: list[str] = []
+            if way == AUTO:
+                files["vertebrae"] = folder / OUTLINES
                 segment_vertebrae(case.ct, files["vertebrae"])
+            elif way == FIND:
+                files["points"] = folder / FOUND
+                notes += write_found(case, options.lowest or None, folder / FOUND)
             elif vertebrae is not None:
                 files["vertebrae"] = image_file(vertebrae, folder / "vertebrae.nii")
             if boxes is not None:
@@ -120,12 +133,15 @@ def predict(
                 files["points"] = table_file(points, POINT_AXES, folder / "points.csv")
             case = dataclasses.replace(case, **files)  # type: ignore[arg-type]
             check_grid(case, read_geometry(case.ct))
+            if way == FIND:
+                case, more = with_outlines(case, folder / OUTLINES)
+                notes += more
             with enough_memory(TAKES_LESS):
                 result = predict_maps(case, model, options, folder, everywhere=options.everywhere)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return CasePrediction(result, folder)
+    return CasePrediction(result, folder, notes)
 
 
 class CasePrediction:
@@ -135,24 +151,25 @@ class CasePrediction:
         case_id: name of the case: of the file of the CT, "case" where it came from memory.
         vertebrae: records as in `vertebrae.csv`, cranial to caudal; None is an empty cell.
         lesions: records as in `lesions.csv`.
-        notes: how the vertebrae were read, and what is odd or left out.
+        notes: how the vertebrae were found or read, and what is odd or left out.
         threshold: probability from which a voxel belongs to the mask, 0..1.
         fractures: that the model was trained on, "synthetic" or "the user's".
         result: all that was found, for `vfseg.evaluate`.
     """
 
-    def __init__(self, result: CaseResult, folder: Path):
+    def __init__(self, result: CaseResult, folder: Path, notes: Sequence[str] = ()):
         """Takes over a folder with the maps; it goes when this object does.
 
         Args:
             result: of `predict_maps`.
             folder: that it wrote to.
+            notes: how the vertebrae were found.
         """
         self.result = result
         self.case_id: str = result.case.case_id
         self.vertebrae: list[dict[str, Any]] = result.listed.vertebrae
         self.lesions: list[dict[str, Any]] = result.listed.lesions
-        self.notes: tuple[str, ...] = result.found.spine.notes
+        self.notes: tuple[str, ...] = (*notes, *result.found.spine.notes)
         self.threshold: float = result.model.thresholds.fused
         self.fractures: str = result.model.fractures
         self._folder = folder

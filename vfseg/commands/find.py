@@ -1,4 +1,7 @@
-"""Mode `find`: the vertebrae of a CT from the CT alone, as a file of points to be looked at."""
+"""Mode `find`: the vertebrae of a CT from the CT alone, as a file of points to be looked at.
+
+For `predict`, which asks for them on its way, also their outlines as a label map.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -6,6 +9,7 @@ from shlex import quote
 
 from tqdm import tqdm
 
+from vfseg.commands.case_result import refused_for
 from vfseg.commands.request import Request, check_lowest, size_of
 from vfseg.data.cases import Case
 from vfseg.data.discovery import case_of_ct
@@ -23,6 +27,9 @@ COLUMNS = ("level", "x", "y", "z", "confidence", "flags")
 FOUND, FOUND_PICTURE = "points.csv", "points.png"
 """Found vertebrae beside the results of a CT, and the picture of them."""
 
+OUTLINES = "vertebrae.nii.gz"
+"""Their outlines, in VerSe's ids."""
+
 
 def find(request: Request) -> None:
     """Writes the points of one CT, and says how far their names are to be trusted.
@@ -35,7 +42,7 @@ def find(request: Request) -> None:
     check_lowest(request)
     case = case_of_ct(request.input)
     print(f"{case.ct}: {size_of(read_geometry(case.ct))}", flush=True)
-    _write_found(case, request.lowest, path)
+    print("\n".join(write_found(case, request.lowest, path)))
     ct, points, picture = (quote(str(p)) for p in (case.ct, path, path.with_suffix(".png")))
     print(f"written: {path}. Look at it before it is used:")
     print(f"  vfseg show {ct} --points {points} -o {picture}")
@@ -43,10 +50,11 @@ def find(request: Request) -> None:
 
 
 def with_found(case: Case, request: Request, folder: Path) -> Case:
-    """The case with points in the folder of its results: found now, or as they stand.
+    """The case with points in the folder of its results, and outlines around them.
 
-    Points that stand, which a person may have mended, are never written over. A lowest level that
-    is theirs settles their names.
+    The points are found now, or taken as they stand: those, which a person may have mended, are
+    never written over. A lowest level that is theirs settles their names. The outlines are made
+    anew from the points.
 
     Args:
         case: whose vertebrae nothing names.
@@ -55,17 +63,50 @@ def with_found(case: Case, request: Request, folder: Path) -> Case:
 
     Raises:
         UserError: as in `find`; the points that stand end on another level than the lowest one
-            that is asked for.
+            that is asked for; a label map stands that is none of ours.
     """
-    path = folder / FOUND
+    path, outlines = folder / FOUND, folder / OUTLINES
+    if why := refused_for(folder, (OUTLINES,)):
+        raise UserError(f"{why} Or name it with --vertebrae.")
     stands = path.exists()
+    lines = []
     if stands and request.lowest:
         _settle(path, request.lowest)
     elif not stands:
-        _write_found(case, request.lowest, path)
+        lines += write_found(case, request.lowest, path)
+    lines.append(
+        f"{path}: {'stands and is taken; delete it to find anew' if stands else 'written'}"
+    )
+    case, more = with_outlines(dataclasses.replace(case, points=path), outlines)
     with tqdm.external_write_mode():  # of the cases
-        print(f"{path}: {'stands and is taken; delete it to find anew' if stands else 'written'}")
-    return dataclasses.replace(case, points=path)
+        print("\n".join([*lines, *more]))
+    return case
+
+
+def with_outlines(case: Case, path: Path) -> tuple[Case, list[str]]:
+    """The case with a label map of the bodies around its points, and what to say of it.
+
+    Where no body can be outlined the case is as it was.
+
+    Args:
+        case: with points.
+        path: of the label map.
+
+    Raises:
+        UserError: a file cannot be read or written.
+    """
+    from vfseg.segmentation.outlines import write_outlines
+    from vfseg.segmentation.weights import read_weights
+
+    assert case.points is not None
+    seen, lacking = write_outlines(case.ct, case.points, path, read_weights())
+    if not seen:
+        path.unlink(missing_ok=True)  # of other points
+        return case, ["no body could be outlined: boxes of usual size are taken, without heights"]
+    lines = [f"{path}: the bodies' outlines, experimental"]
+    if lacking:
+        lines.append(f"left out, since they could not be outlined: {', '.join(lacking)}")
+    return dataclasses.replace(case, vertebrae=path), lines
 
 
 def _settle(path: Path, lowest: str) -> None:
@@ -83,8 +124,16 @@ def _settle(path: Path, lowest: str) -> None:
         write_table(path, [row | {"flags": ""} for row in cells], columns)
 
 
-def _write_found(case: Case, lowest: str | None, path: Path) -> None:
-    """Finds the vertebrae of a CT, says what they are, and writes those of T4 to L5.
+def write_found(case: Case, lowest: str | None, path: Path) -> list[str]:
+    """Finds the vertebrae of a CT and writes those of T4 to L5.
+
+    Args:
+        case: whose CT it is.
+        lowest: level of the lowest vertebra that is found, where the user knows it.
+        path: of the file of points.
+
+    Returns:
+        What is to be said of them.
 
     Raises:
         UserError: nothing is found that can be trusted, or none of T4 to L5.
@@ -107,8 +156,6 @@ def _write_found(case: Case, lowest: str | None, path: Path) -> None:
             f"the names are uncertain: the lowest one is {names[-1]} with {found.probability:.0%}"
             f"{f' ({others})' * bool(others)}. Look at the picture; --lowest NAME settles it"
         )
-    with tqdm.external_write_mode():
-        print("\n".join(lines))
     rows = [
         {
             "level": v.level,
@@ -119,5 +166,7 @@ def _write_found(case: Case, lowest: str | None, path: Path) -> None:
         for v in found.wanted
     ]
     if not rows:
-        raise UserError(f"{case.ct}: none of {LEVELS[0]} to {LEVELS[-1]} is among them.")
+        found_all = f"{names[0]} to {names[-1]}"
+        raise UserError(f"{case.ct}: found {found_all}, and none of {LEVELS[0]} to {LEVELS[-1]}.")
     write_table(path, rows, COLUMNS)
+    return lines

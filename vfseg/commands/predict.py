@@ -18,7 +18,7 @@ from vfseg.commands.case_result import (
     predict_maps,
     refused_for,
 )
-from vfseg.commands.find import FOUND, FOUND_PICTURE, with_found
+from vfseg.commands.find import FOUND, FOUND_PICTURE, OUTLINES, with_found
 from vfseg.commands.request import (
     AUTO,
     FIND,
@@ -39,6 +39,7 @@ from vfseg.data.volume import read_geometry
 from vfseg.devices import enough_memory
 from vfseg.errors import CannotWrite, UserError, quantity
 from vfseg.evaluation.findings import LISTED_ML, Findings
+from vfseg.evaluation.phrases import phrase
 from vfseg.evaluation.sentences import sentences, table
 from vfseg.files import make_sure_of, make_sure_of_room, read_table, write_table
 from vfseg.inference.case import (
@@ -130,7 +131,8 @@ def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: boo
     )
     print(f"model: {name}, {which}, trained on {model.fractures} fractures")
     chosen = model.thresholds
-    print(f"threshold {chosen.fused:.3f}, chosen on {chosen.chosen_on} cases. {RESEARCH_USE}")
+    chosen_on = phrase("en", chosen.chosen_on)
+    print(f"threshold {chosen.fused:.3f}, chosen on {chosen_on} cases. {RESEARCH_USE}")
     _make_sure_of_room(request.output, [case for case, _ in todo], model)
     tried, failed = 0, []
     several = None if len(todo) > 1 else True
@@ -209,7 +211,7 @@ def _with_vertebrae(case: Case, request: Request, directory: Path) -> Case:
         return with_found(case, request, directory)
     if request.vertebrae != AUTO:
         raise without_vertebrae(case)
-    made = directory / "vertebrae.nii.gz"
+    made = directory / OUTLINES
     if request.overwrite or not made.exists():
         segment_vertebrae(case.ct, made)
     return dataclasses.replace(case, vertebrae=made)

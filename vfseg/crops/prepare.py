@@ -195,7 +195,7 @@ def cut_case(
         UserError: a file is missing, damaged, or does not lie on the grid of the CT; no vertebra.
     """
     geometry = read_geometry(case.ct)
-    vertebrae, labels, spine, _ = read_spine(case, geometry, settings)
+    vertebrae, labels, spine, *_ = read_spine(case, geometry, settings)
     crops = place_crops(vertebrae, geometry, settings)
     owners: Sequence[np.ndarray | None] = [None] * len(crops)
     if labels is not None:

@@ -31,7 +31,7 @@ class Case:
         grades: table of grades by vertebra.
         split: "train", "validation", "test", or "" where not decided.
         points: middles of the vertebral bodies, an alternative to `boxes`; of a CT that is named
-            itself, no manifest names them.
+            itself, no manifest names them. Beside `vertebrae`: those that it was made from.
     """
 
     case_id: str

@@ -1,6 +1,7 @@
 """The spine of a case: its vertebrae from a label map, or else from boxes or points."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import NamedTuple
 
 from vfseg.data.anatomy import read_vertebrae
@@ -8,7 +9,7 @@ from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry, check_same_geometry
 from vfseg.data.levels import Vertebra
-from vfseg.data.points import vertebrae_from_points
+from vfseg.data.points import UNCERTAIN, vertebrae_from_points
 from vfseg.data.settings import SpineReading
 from vfseg.data.vertebra_labels import label_files, read_vertebra_labels
 from vfseg.data.volume import Volume, read_geometry
@@ -24,12 +25,14 @@ class Spine(NamedTuple):
         ids: all ids of the map that are spine: also sacrum and cervical vertebrae, but no organ, no
             disc and no id that the scheme does not know.
         notes: how the map was read, and what is odd or left out.
+        outlined: whether the program made the map, from points.
     """
 
     vertebrae: tuple[Vertebra, ...]
     labels: Volume | None
     ids: Collection[int]
     notes: tuple[str, ...]
+    outlined: bool = False
 
 
 def check_grid(case: Case, geometry: Geometry) -> None:
@@ -45,17 +48,31 @@ def check_grid(case: Case, geometry: Geometry) -> None:
 def read_spine(case: Case, geometry: Geometry, settings: SpineReading) -> Spine:
     """Reads the label map of a case, or else its boxes or points.
 
+    A label map beside points was made from them, in VerSe's ids; what the points call uncertain is
+    so.
+
     Raises:
         UserError: none is there, it cannot be read, or does not lie on the grid of the CT.
     """
     if case.vertebrae is not None:
         labels = read_vertebra_labels(case.vertebrae)
         check_same_geometry(geometry, labels.geometry, str(case.ct), str(case.vertebrae))
-        reading = read_vertebrae(labels, settings.vertebra_scheme or None, str(case.vertebrae))
+        scheme = settings.vertebra_scheme if case.points is None else "verse"
+        reading = read_vertebrae(labels, scheme or None, str(case.vertebrae))
         left_out = [f"{name} (id {label}): {why}" for label, name, why in reading.left_out]
         header = [f"{case.vertebrae.name}: {remark}" for remark in labels.geometry.remarks]
         notes = (*reading.notes, *left_out, *header)
-        return Spine(reading.vertebrae, reading.labels, reading.spine_ids, notes)
+        vertebrae = reading.vertebrae
+        if case.points is not None:
+            pointed, more = vertebrae_from_points(case.points, geometry)
+            unsure = {v.level for v in pointed if UNCERTAIN in v.flags}
+            vertebrae = tuple(
+                replace(v, flags=(*v.flags, UNCERTAIN)) if v.level in unsure else v
+                for v in vertebrae
+            )
+            notes = (*more, *notes)
+        outlined = case.points is not None
+        return Spine(vertebrae, reading.labels, reading.spine_ids, notes, outlined)
     if case.boxes is not None:
         boxes = vertebrae_from_boxes(
             case.boxes,

@@ -9,7 +9,7 @@ far back as the columns stay filled. A height is the median length of the column
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +35,11 @@ _UP_MM, _FRONT_MM, _ACROSS_MM = 28.0, 32.0, 10.0  # half-sizes of what is looked
 _WIDE_MM = 36.0
 _FILLED_FRACTION = 0.4  # of the height in the middle: below it a column is no longer body
 _TURNS = 3
+OUTLINED_MM = 1.0
+"""How far heights are off where the program outlined the body, one standard deviation: what losses
+of height are off by on CTs that it never saw (4.4 % of 23 mm, root mean square), which hang on two
+neighbours as well. See the card of `vfseg.segmentation`."""
+
 _LEAST_ARM_MM = 3.0  # between the centres of body and mask; a map of bodies has no arch
 _LEAST_SIZE_MM = 10.0
 
@@ -104,7 +109,16 @@ def measure_spine(spine: Spine) -> MeasuredSpine:
     """Measures the bodies of a spine; without a label map none can be measured."""
     if spine.labels is None:
         return MeasuredSpine(spine, [Unmeasured(v.level, NO_LABEL_MAP) for v in spine.vertebrae])
-    return MeasuredSpine(spine, measure_bodies(spine.labels, spine.vertebrae))
+    bodies = measure_bodies(spine.labels, spine.vertebrae)
+    if spine.outlined:
+        bodies = [_less_certain(body) for body in bodies]
+    return MeasuredSpine(spine, bodies)
+
+
+def _less_certain(body: MeasuredBody | Unmeasured) -> MeasuredBody | Unmeasured:
+    if isinstance(body, Unmeasured):
+        return body
+    return replace(body, uncertainty=np.hypot(body.uncertainty, OUTLINED_MM))
 
 
 def measure_bodies(

@@ -14,6 +14,7 @@ from jax import lax
 
 from vfseg.localisation.coarse import CELL
 from vfseg.localisation.levels import CLASSES
+from vfseg.models.layers import larger
 from vfseg.training.state import initial_params
 
 DEEPEST = 4
@@ -78,14 +79,14 @@ class Localiser(nn.Module):
         """Maps `n d h w 2` (see `windowed`) to what is seen; sizes are multiples of 8."""
         fine, middle, coarse = self.features
         x = a = Conv(fine)(to_cells(x))
-        x = _pool(x)
+        x = pool(x)
         x = Conv(middle)(x)
         x = b = Conv(middle)(x)
-        x = _pool(x)
+        x = pool(x)
         for _ in range(3):
             x = Conv(coarse)(x)
-        x = Conv(middle)(jnp.concatenate([_spread(nn.Dense(middle)(x)), b], -1))
-        x = Conv(fine)(jnp.concatenate([_spread(nn.Dense(fine)(x)), a], -1))
+        x = Conv(middle)(jnp.concatenate([spread(nn.Dense(middle)(x)), b], -1))
+        x = Conv(fine)(jnp.concatenate([spread(nn.Dense(fine)(x)), a], -1))
         heat = nn.Dense(CELL**3)(x) - RARE
         return Seen(from_cells(heat)[..., 0], nn.Dense(CLASSES)(x))
 
@@ -116,15 +117,16 @@ def from_cells(x: jax.Array) -> jax.Array:
     return x.transpose(0, 1, 4, 2, 5, 3, 6, 7).reshape(n, CELL * d, CELL * h, CELL * w, -1)
 
 
-def _pool(x: jax.Array) -> jax.Array:
+def pool(x: jax.Array) -> jax.Array:
     """Largest of each 2x2x2 positions."""
     for axis in (1, 2, 3):
         size = x.shape
-        x = x.reshape(*size[:axis], size[axis] // 2, 2, *size[axis + 1 :]).max(axis + 1)
+        pairs = x.reshape(*size[:axis], size[axis] // 2, 2, *size[axis + 1 :])
+        x = larger(pairs.take(0, axis + 1), pairs.take(1, axis + 1))
     return x
 
 
-def _spread(x: jax.Array) -> jax.Array:
+def spread(x: jax.Array) -> jax.Array:
     """Twice as many positions along each axis, by repetition."""
     n, d, h, w, c = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None, :, None], (n, d, 2, h, 2, w, 2, c))

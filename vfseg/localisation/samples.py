@@ -78,7 +78,7 @@ def draw_sample(rng: np.random.Generator, cases: Sequence[CoarseCase]) -> Sample
         hu = _screwed(rng, hu, [back @ (place - offset) for place in places])
     low, high = _draw_field(rng, back @ (np.array(list(_corners(case.hu.shape))) - offset).T)
     targets = _targets(case, back, offset, (low, high))
-    hu = _worsened(rng, hu)
+    hu = worsened(rng, hu)
     outside = np.ones(SHAPE, bool)
     outside[tuple(slice(int(a), int(b)) for a, b in zip(low, high))] = False
     hu[outside] = AIR
@@ -87,7 +87,20 @@ def draw_sample(rng: np.random.Generator, cases: Sequence[CoarseCase]) -> Sample
 
 def _draw_matrix(rng: np.random.Generator) -> np.ndarray:
     """Voxels of a piece to those of a case, [3, 3]."""
-    angles = np.radians(rng.uniform(-1, 1, 3) * [10, 12, 15])  # about d, h, w
+    turn = turned(rng, (10, 12, 15))
+    scale = rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3)
+    scale[2] *= rng.choice((-1, 1))
+    return SPACING_MM / KEPT_MM * turn * scale
+
+
+def turned(rng: np.random.Generator, most: Sequence[float]) -> np.ndarray:
+    """A drawn rotation, [3, 3].
+
+    Args:
+        rng: draws it.
+        most: [3], degrees about d, h and w.
+    """
+    angles = np.radians(rng.uniform(-1, 1, 3) * most)
     turn = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = [k for k in range(3) if k != axis]
@@ -95,9 +108,7 @@ def _draw_matrix(rng: np.random.Generator) -> np.ndarray:
         plane[[a, b], [a, b]] = np.cos(angle)
         plane[a, b], plane[b, a] = -np.sin(angle), np.sin(angle)
         turn = turn @ plane
-    scale = rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3)
-    scale[2] *= rng.choice((-1, 1))
-    return SPACING_MM / KEPT_MM * turn * scale
+    return turn
 
 
 def _corners(shape: tuple[int, ...]):
@@ -184,8 +195,8 @@ def _soft(number: int) -> np.ndarray:
     return target
 
 
-def _worsened(rng: np.random.Generator, hu: np.ndarray) -> np.ndarray:
-    """Another scanner: gain, offset, blur, thick slices, noise."""
+def worsened(rng: np.random.Generator, hu: np.ndarray) -> np.ndarray:
+    """HU as another scanner has them: gain, offset, blur, thick slices, noise."""
     hu = hu * np.float32(rng.uniform(0.85, 1.15)) + np.float32(rng.uniform(-40, 40))
     bone = np.maximum(hu - 100, 0)
     hu = hu + bone * np.float32(rng.uniform(-0.35, 0.35))

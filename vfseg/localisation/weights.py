@@ -33,7 +33,20 @@ def read_weights(path: Path = SHIPPED) -> Any:
     Raises:
         UserError: there is no such file; it is damaged, or of other networks.
     """
-    expected = flax.traverse_util.flatten_dict(first_params(0), sep="/")
+    return read_params(path, first_params(0))
+
+
+def read_params(path: Path, like: Any) -> Any:
+    """Parameters that `write_weights` wrote, float32.
+
+    Args:
+        path: of the file.
+        like: parameters of the same network.
+
+    Raises:
+        UserError: there is no such file; it is damaged, or of other networks.
+    """
+    expected = flax.traverse_util.flatten_dict(like, sep="/")
     try:
         promised = npz_promises(path)
         if {k: v.shape for k, v in promised.items()} != {k: v.shape for k, v in expected.items()}:
@@ -42,8 +55,8 @@ def read_weights(path: Path = SHIPPED) -> Any:
         if not all(a.dtype.kind == "f" and np.isfinite(a).all() for a in flat.values()):
             raise DamagedNpz("it holds what are no finite numbers")
     except FileNotFoundError as error:
-        raise UserError(f"{path}: the localiser has no weights there. Install it again.") from error
+        raise UserError(f"{path}: there are no weights. Install vfseg again.") from error
     except DamagedNpz as error:
-        raise UserError(f"{path}: damaged ({error}). Install it again.") from error
+        raise UserError(f"{path}: damaged ({error}). Install vfseg again.") from error
     whole = {name: array.astype(np.float32) for name, array in flat.items()}
     return flax.traverse_util.unflatten_dict(whole, sep="/")

@@ -113,12 +113,12 @@ def max_pool2(x: jax.Array) -> jax.Array:
     """
     n, h, w, c = x.shape
     x = x.reshape(n, h // 2, 2, w // 2, 2, c)
-    x = _larger(x[:, :, 0], x[:, :, 1])
-    return _larger(x[:, :, :, 0], x[:, :, :, 1])
+    x = larger(x[:, :, 0], x[:, :, 1])
+    return larger(x[:, :, :, 0], x[:, :, :, 1])
 
 
 @jax.custom_jvp
-def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
+def larger(a: jax.Array, b: jax.Array) -> jax.Array:
     """`jnp.maximum`, whose own gradient goes where an input equals the maximum.
 
     XLA may compute an input once for the maximum and again for that question. Where the two differ
@@ -128,7 +128,7 @@ def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.maximum(a, b)
 
 
-@_larger.defjvp
+@larger.defjvp
 def _larger_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:

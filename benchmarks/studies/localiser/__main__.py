@@ -8,7 +8,7 @@
     python -m benchmarks.studies.localiser cohort --manifest FILE --weights WEIGHTS.npz
     python -m benchmarks.studies.localiser wrong --real FOLDER --weights WEIGHTS.npz
     python -m benchmarks.studies.localiser verdicts --manifest FILE --weights WEIGHTS.npz -o FOLDER
-                                                 --on CASE [CASE ...]
+                                                 --outlines WEIGHTS.npz --on CASE [CASE ...]
 
 FOLDER of `--real` holds the files that `vfseg.localisation.cohort` names. `--without` leaves out
 real CTs by name, which `score --on` then measures: leaving one
@@ -16,8 +16,9 @@ CT out is one training for each CT. `score` prints, for each CT and each way to 
 identification rate and mean distance, with names as they are found and with the lowest one given.
 `cohort` prints the same of labelled cases as they are, such as those of the benchmark cohort.
 `wrong` says what is made of CTs that show no spine, or two, and of one with metal in its vertebrae.
-`verdicts` predicts cases with found vertebrae and with labelled ones, as points and as masks, by
-the model of the package, and counts the verdicts that are the same.
+`verdicts` predicts cases by the model of the package with found vertebrae and with labelled ones,
+as points, as outlines around these and as masks, and counts the verdicts that are the same as with
+masks; `--outlines` are the weights of the segmenter (`benchmarks.studies.segmenter`).
 """
 
 import argparse
@@ -50,6 +51,7 @@ from vfseg.localisation.heat import coarsened
 from vfseg.localisation.labelled import body_points
 from vfseg.localisation.training import train
 from vfseg.localisation.weights import read_weights, write_weights
+from vfseg.segmentation.weights import read_weights as read_outlining
 
 STEPS = 1500
 
@@ -80,6 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     said = commands.add_parser("verdicts")
     said.add_argument("--manifest", type=Path, required=True)
     said.add_argument("--weights", type=Path, required=True)
+    said.add_argument("--outlines", type=Path, required=True)
     said.add_argument("--on", nargs="+", required=True)
     said.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args(arguments)
@@ -160,7 +163,10 @@ def _verdicts(args: argparse.Namespace) -> None:
     unknown = set(args.on) - set(cases)
     if unknown:
         raise UserError(f"{args.manifest}: has no case {', '.join(sorted(unknown))}. Name others.")
-    said = [(n, verdicts(cases[n], model, params, args.output / n)) for n in tqdm(args.on)]
+    outlining = read_outlining(args.outlines)
+    said = [
+        (n, verdicts(cases[n], model, params, outlining, args.output / n)) for n in tqdm(args.on)
+    ]
     print("\n".join(report(said)))
 
 

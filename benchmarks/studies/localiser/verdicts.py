@@ -22,18 +22,25 @@ from vfseg.inference.model import Model
 from vfseg.localisation.find import find_vertebrae
 from vfseg.localisation.heat import coarsened
 from vfseg.localisation.labelled import body_points
+from vfseg.segmentation.outlines import write_outlines
 
-WAYS = ("found", "points", "masks")
-"""How the vertebrae are named: found; the middles of their labelled bodies; their label map."""
+WAYS = ("found", "points", "outlines", "masks")
+"""How the vertebrae are named: found and outlined; the middles of their labelled bodies; outlines
+around these; their label map."""
 
 
-def verdicts(case: Case, model: Model, params: Any, folder: Path) -> dict[str, dict[str, str]]:
+def verdicts(
+    case: Case, model: Model, params: Any, outlining: Any, folder: Path
+) -> dict[str, dict[str, str]]:
     """Verdicts on a case, way of `WAYS` -> level -> verdict; none where nothing was found.
+
+    Bodies that the border of the CT cuts are left out: nobody points at their middle.
 
     Args:
         case: with a label map.
         model: that predicts it.
         params: of the localiser.
+        outlining: parameters of the segmenter.
         folder: gets points and maps of each way.
     """
     if case.vertebrae is None:
@@ -47,21 +54,20 @@ def verdicts(case: Case, model: Model, params: Any, folder: Path) -> dict[str, d
     except UserError as error:
         print(error)
         found = {}
-    named = {
-        "found": dataclasses.replace(
-            case, vertebrae=None, points=_written(found, folder / "found.csv")
-        ),
-        "points": dataclasses.replace(
-            case, vertebrae=None, points=_written(true, folder / "points.csv")
-        ),
-        "masks": case,
-    }
-    said: dict[str, dict[str, str]] = {"found": {}} if not found else {}
+    points = dataclasses.replace(case, vertebrae=None, points=_written(true, folder / "points.csv"))
+    named = {"points": points, "masks": case, "outlines": _outlined(points, outlining)}
+    said: dict[str, dict[str, str]] = {}
+    if found:
+        path = _written(found, folder / "found.csv")
+        named["found"] = _outlined(dataclasses.replace(points, points=path), outlining)
+    else:
+        said["found"] = {}
     for way in WAYS:
         if way not in said:
             (folder / way).mkdir(exist_ok=True)
             result = predict_maps(named[way], model, SpineReading(), folder / way)
-            said[way] = {row["level"]: answer_of(row) for row in result.listed.vertebrae}
+            rows = [row for row in result.listed.vertebrae if row["level"] in true]
+            said[way] = {row["level"]: answer_of(row) for row in rows}
     return said
 
 
@@ -80,7 +86,7 @@ def report(cases: Iterable[tuple[str, Mapping[str, Mapping[str, str]]]]) -> Sequ
     Args:
         cases: name and verdicts, as in `verdicts`.
     """
-    pairs = (("found", "points"), ("found", "masks"), ("points", "masks"))
+    pairs = tuple((way, "masks") for way in WAYS[:-1])
     lines, total = [], Counter[tuple[tuple[str, str], int]]()
     for name, said in cases:
         counts = {pair: same(said[pair[0]], said[pair[1]]) for pair in pairs}
@@ -94,6 +100,14 @@ def report(cases: Iterable[tuple[str, Mapping[str, Mapping[str, str]]]]) -> Sequ
 def _line(name: str, counts: Mapping[tuple[str, str], tuple[int, int]]) -> str:
     cells = (f"{one} as {other} {k}/{n}" for (one, other), (k, n) in counts.items())
     return f"{name}: {', '.join(cells)}"
+
+
+def _outlined(case: Case, params: Any) -> Case:
+    """A case with points and the outlines around them, as `predict` makes them of found ones."""
+    assert case.points is not None
+    path = case.points.with_suffix(".nii.gz")
+    seen, _ = write_outlines(case.ct, case.points, path, params)
+    return dataclasses.replace(case, vertebrae=path if seen else None)
 
 
 def _written(points: Mapping[str, np.ndarray], path: Path) -> Path:

@@ -1,0 +1,1 @@
+"""The segmenter's training, and its outlines beside labelled ones."""

@@ -1,0 +1,1 @@
+"""Outlines of the vertebral bodies that somebody, or the localiser, has pointed at."""
