@@ -1,6 +1,5 @@
-"""Training of the localiser: one step, and the loop around it."""
+"""Training of the localiser: its loss, and what it is fitted to."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import optax
 from absl import logging
 
 from vfseg.localisation.coarse import CoarseCase
+from vfseg.localisation.fitting import fit
 from vfseg.localisation.network import Localiser, Seen, first_params, windowed
 from vfseg.localisation.samples import Sample, draw_sample
 
@@ -72,32 +72,15 @@ def train(
         Parameters, the mean of the last steps weighted by 0.99 a step.
     """
     rng = np.random.default_rng((seed, 7))
-    params = first_params(seed) if start is None else start
-    rate = optax.warmup_cosine_decay_schedule(0, RATE, max(steps // 20, 1), steps, RATE / 50)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=1e-4))
-    state = optimiser.init(params)
-    mean = params
-
-    @jax.jit
-    def step(params, state, mean, batch, keep):
-        (_, losses), grads = jax.value_and_grad(loss, has_aux=True)(params, batch)
-        updates, state = optimiser.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        mean = jax.tree.map(lambda m, p: keep * m + (1 - keep) * p, mean, params)
-        return params, state, mean, losses
-
-    totals, began = [], time.monotonic()
-    for number in range(1, steps + 1):
-        drawn = [draw_sample(rng, cases) for _ in range(BATCH)]
-        batch = Sample(*(np.stack(part) for part in zip(*drawn)))
-        keep = min(0.99, (number - 1) / number)
-        params, state, mean, losses = step(params, state, mean, batch, keep)
-        totals.append(losses)
-        if number % 50 == 0 or number == steps:
-            heat, level = np.mean(jax.device_get(totals), 0)
-            totals = []
-            passed = time.monotonic() - began
-            logging.info("step %d: heat %.4f level %.3f, %.0f s", number, heat, level, passed)
-            if on_log is not None:
-                on_log(number, mean)
-    return mean
+    return fit(
+        loss,
+        lambda: draw_sample(rng, cases),
+        first_params(seed) if start is None else start,
+        batch_size=BATCH,
+        rate=RATE,
+        steps=steps,
+        show=lambda step, means, seconds: logging.info(
+            "step %d: heat %.4f level %.3f, %.0f s", step, *means, seconds
+        ),
+        on_log=on_log,
+    )

@@ -1,6 +1,5 @@
-"""Training of the segmenter: one step, and the loop around it."""
+"""Training of the segmenter: its loss, and what it is fitted to."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import optax
 from absl import logging
 
+from vfseg.localisation.fitting import fit
 from vfseg.segmentation.labelled import LabelledCase
 from vfseg.segmentation.network import Segmenter, first_params
 from vfseg.segmentation.samples import Sample, draw_sample
@@ -51,30 +51,15 @@ def train(
         Parameters, the mean of the last steps weighted by 0.99 a step.
     """
     rng = np.random.default_rng((seed, 11))
-    params = mean = first_params(seed)
-    rate = optax.warmup_cosine_decay_schedule(0, RATE, max(steps // 20, 1), steps, RATE / 50)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=1e-4))
-    state = optimiser.init(params)
-
-    @jax.jit
-    def step(params, state, mean, batch, keep):
-        (_, dice), grads = jax.value_and_grad(loss, has_aux=True)(params, batch)
-        updates, state = optimiser.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        mean = jax.tree.map(lambda m, p: keep * m + (1 - keep) * p, mean, params)
-        return params, state, mean, dice
-
-    reached, began = [], time.monotonic()
-    for number in range(1, steps + 1):
-        drawn = [draw_sample(rng, cases) for _ in range(BATCH)]
-        batch = Sample(*(np.stack(part) for part in zip(*drawn)))
-        params, state, mean, dice = step(
-            params, state, mean, batch, min(0.99, (number - 1) / number)
-        )
-        reached.append(dice)
-        if number % 50 == 0 or number == steps:
-            shown, reached = np.mean(jax.device_get(reached)), []
-            logging.info("step %d: Dice %.3f, %.0f s", number, shown, time.monotonic() - began)
-            if on_log is not None:
-                on_log(number, mean)
-    return mean
+    return fit(
+        loss,
+        lambda: draw_sample(rng, cases),
+        first_params(seed),
+        batch_size=BATCH,
+        rate=RATE,
+        steps=steps,
+        show=lambda step, dice, seconds: logging.info(
+            "step %d: Dice %.3f, %.0f s", step, dice, seconds
+        ),
+        on_log=on_log,
+    )
