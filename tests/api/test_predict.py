@@ -113,8 +113,8 @@ def test_what_is_wrong_is_named_and_leaves_nothing_behind(tmp_path, model, monke
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     array, affine = in_memory(labels)
     for arguments, said in (
-        ({}, "nothing that says where they are. Give one of vertebrae, boxes, points"),
-        ({"vertebrae": labels, "boxes": boxes}, "got vertebrae and boxes"),
+        ({}, "no spine was found that can be trusted. Name the vertebrae with"),
+        ({"vertebrae": labels, "boxes": boxes}, "got vertebrae and boxes. Give one of them"),
         ({"vertebrae": tmp_path / "none.nii"}, r"none\.nii: no such file"),
         ({"vertebrae": (array[1:], affine)}, r"vertebrae\.nii does not lie on the grid"),
         ({"points": {"L1": (0, 0, 9000)}}, "L1 lies outside the CT"),

@@ -188,6 +188,21 @@ def test_a_prediction_with_found_vertebrae_is_that_with_their_outlines(
     predicted(tmp_path / "b", vertebrae=tmp_path / "a" / "vertebrae.nii.gz", reading=reading)
     assert maps(tmp_path / "a") == maps(tmp_path / "b")
     assert "the bodies' outlines, experimental" in said
+    assert "no vertebrae are named" not in said
+
+
+def test_where_nothing_names_vertebrae_they_are_found(
+    ct, checkpoints, found, predicted, tmp_path, capsys
+):
+    found("L1", "L2")
+    predicted(tmp_path / "a")
+    capsys.readouterr()
+    predicted(tmp_path / "b", vertebrae=None)
+    assert f"{ct}: no vertebrae are named, so they are found" in capsys.readouterr().out
+    assert maps(tmp_path / "a") == maps(tmp_path / "b")
+    mine = np.asarray(vfseg.predict(ct, model=checkpoints).probability.dataobj)
+    stored = np.asarray(nib.load(tmp_path / "b" / "probability.nii.gz").dataobj)
+    np.testing.assert_array_equal(mine, stored.astype(np.float32))
 
 
 def test_python_finds_as_the_command_does(ct, checkpoints, found, predicted, tmp_path):

@@ -72,6 +72,9 @@ def test_a_prediction_says_first_what_it_looks_at(tmp_path, capsys):
     ct, labels, _ = write_case(tmp_path)
     look_at(Request(input=ct, vertebrae=labels, output=tmp_path / "out"))
     assert capsys.readouterr().out == f"{ct}: 40 x 36 x 60 voxels of 1 x 1 x 1.5 mm\n"
+    for unnamed in (None, AUTO, FIND):
+        look_at(Request(input=ct, vertebrae=unnamed, output=tmp_path / "out"))
+        assert capsys.readouterr().out == f"{ct}: 40 x 36 x 60 voxels of 1 x 1 x 1.5 mm\n"
     look_at(Request(input=tmp_path, output=tmp_path / "out"))
     assert capsys.readouterr().out == f"{tmp_path}: looking for cases\n"
     assert not (tmp_path / "out").exists(), "nothing is begun"
@@ -79,8 +82,6 @@ def test_a_prediction_says_first_what_it_looks_at(tmp_path, capsys):
 
 def test_and_refuses_what_headers_show_to_be_wrong(tmp_path):
     ct, labels, _ = write_case(tmp_path)
-    with pytest.raises(UserError, match="where are its vertebrae"):
-        look_at(Request(input=ct, output=tmp_path / "out"))
     image = nib.load(labels)
     moved = image.affine + np.array([[0, 0, 0, 3.0], *[[0] * 4] * 3])
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), tmp_path / "moved.nii.gz")

@@ -89,12 +89,12 @@ def predict(
 ) -> "CasePrediction":
     """Predicts where the vertebrae of a CT are fractured. Research use only.
 
-    One of `vertebrae`, `boxes` and `points` says where they are.
+    One of `vertebrae`, `boxes` and `points` says where they are; without any they are found.
 
     Args:
         ct: in Hounsfield units.
-        vertebrae: label map on the grid of the CT; "auto" asks TotalSegmentator; "find" looks for
-            them (experimental): see what `notes` says of it.
+        vertebrae: label map on the grid of the CT; "auto" asks TotalSegmentator; "find", or nothing
+            at all, looks for them (experimental): see what `notes` says of it.
         boxes: (x0, x1, y0, y1, z0, z1) of each level, voxel indices of the array, half-open.
         points: (x, y, z) of the middle of each body, mm in RAS+; or a file, see
             `vertebrae_from_points`. Without a label map no heights are measured.
@@ -106,11 +106,10 @@ def predict(
     """
     known = {"vertebrae": vertebrae, "boxes": boxes, "points": points}
     given = [name for name, value in known.items() if value is not None]
-    if len(given) != 1:
-        raise UserError(
-            f"vfseg.predict: got {' and '.join(given) or 'nothing that says where they are'}. Give "
-            f"one of {', '.join(known)}."
-        )
+    if len(given) > 1:
+        raise UserError(f"vfseg.predict: got {' and '.join(given)}. Give one of them.")
+    if not given:
+        vertebrae = str(FIND)
     model = model if isinstance(model, Model) else load_model(model)
     folder = Path(tempfile.mkdtemp(prefix="vfseg-"))
     try:

@@ -70,6 +70,11 @@ def with_found(case: Case, request: Request, folder: Path) -> Case:
         raise UserError(f"{why} Or name it with --vertebrae.")
     stands = path.exists()
     lines = []
+    if request.vertebrae is None:
+        lines.append(
+            f"{case.ct}: no vertebrae are named, so they are found, which is experimental; "
+            "--vertebrae, --boxes or --points name them"
+        )
     if stands and request.lowest:
         _settle(path, request.lowest)
     elif not stands:

@@ -59,7 +59,7 @@ VERTEBRAE = _string(
     "vertebrae",
     None,
     "predict: label map of the vertebrae (file, or folder of masks); auto (TotalSegmentator makes "
-    "one); or find (experimental: found from the CT alone)",
+    "one); or find (experimental: found from the CT alone), which is done where nothing is given",
 )
 BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
 POINTS = _string(

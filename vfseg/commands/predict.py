@@ -21,12 +21,10 @@ from vfseg.commands.case_result import (
 from vfseg.commands.find import FOUND, FOUND_PICTURE, OUTLINES, with_found
 from vfseg.commands.request import (
     AUTO,
-    FIND,
     Request,
     cases_of,
     check_dicom,
     check_lowest,
-    without_vertebrae,
 )
 from vfseg.commands.workdir import alone_in
 from vfseg.config.model import open_model
@@ -204,13 +202,11 @@ def _is_done(folder: Path, request: Request) -> bool:
 
 
 def _with_vertebrae(case: Case, request: Request, directory: Path) -> Case:
-    """The case with a label map, boxes or points, which are made where that is asked for."""
+    """The case with a label map, boxes or points, which are made where there are none."""
     if any((case.vertebrae, case.boxes, case.points)):
         return case
-    if request.vertebrae == FIND:
-        return with_found(case, request, directory)
     if request.vertebrae != AUTO:
-        raise without_vertebrae(case)
+        return with_found(case, request, directory)
     made = directory / OUTLINES
     if request.overwrite or not made.exists():
         segment_vertebrae(case.ct, made)

@@ -22,7 +22,8 @@ AUTO = Path("auto")
 """In place of a label map: TotalSegmentator makes one."""
 
 FIND = Path("find")
-"""In place of a label map: the vertebrae are found from the CT alone."""
+"""In place of a label map: the vertebrae are found from the CT alone; so they are for a prediction
+where nothing names them."""
 
 _MADE = (AUTO, FIND)
 
@@ -35,7 +36,7 @@ class Request:
         input: a CT (see `read_ct`) or a folder of cases (see `find_cases`).
         output: folder of the results of one CT, or of a folder for each case; a picture.
         vertebrae: label map of the one CT, or `AUTO` or `FIND` for every CT that has neither map
-            nor boxes.
+            nor boxes; None is `FIND` for a prediction.
         boxes: box file of the one CT.
         points: middles of the vertebral bodies of the one CT, see `read_points`.
         lowest: level of the lowest vertebra in view, where vertebrae are to be found.
@@ -137,10 +138,8 @@ def look_at(request: Request) -> None:
     check_lowest(request)
     if _named_case(request) is None and _holds_cases(_reachable(request.input)):
         print(f"{request.input}: looking for cases", flush=True)
-    elif request.vertebrae in _MADE:
-        print(f"{request.input}: {size_of(read_geometry(request.input))}", flush=True)
     else:
-        case = asked_case(request)
+        case = _named_case(request) or case_of_ct(request.input)
         geometry = read_geometry(case.ct)
         check_grid(case, geometry)
         print(f"{case.ct}: {size_of(geometry)}", flush=True)
@@ -169,14 +168,9 @@ def asked_case(request: Request) -> Case:
         )
     case = case_of_ct(request.input)
     read_geometry(case.ct)
-    raise without_vertebrae(case)
-
-
-def without_vertebrae(case: Case) -> UserError:
-    """What to say of a CT of which nothing tells where its vertebrae are."""
-    return UserError(
-        f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE, --points "
-        "FILE, --vertebrae auto (TotalSegmentator), or --vertebrae find (experimental)."
+    raise UserError(
+        f"{case.ct}: where are its vertebrae? Give --vertebrae LABELMAP, --boxes FILE or --points "
+        "FILE; vfseg find makes points."
     )
 
 
