@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from vfseg.localisation.chain import best_chain, named_from
+from vfseg.localisation.chain import PATIENT_SD, STEP_SD, best_chain, fit_of_steps, named_from
 from vfseg.localisation.levels import CLASSES, NAMES, STEP_MM, class_of
 from vfseg.localisation.peaks import Peaks
 
@@ -41,6 +42,28 @@ def test_a_single_wrong_level_does_not_break_the_chain():
     peaks = spine("T6", "L3")
     peaks.levels[4] = peaks.levels[7]  # T10 looks like L1
     assert best_chain(peaks).names == list(NAMES[NAMES.index("T6") : NAMES.index("L3") + 1])
+
+
+@pytest.mark.parametrize("scale", [0.85, 1.2])
+def test_the_size_of_a_patient_does_not_move_names(scale):
+    """Longer steps are those of lower levels, but here all of them are longer."""
+    chain = best_chain(spine("T4", "L4", scale=scale, sure=0.1))
+    assert chain.names == list(NAMES[NAMES.index("T4") : NAMES.index("L4") + 1])
+
+
+def test_steps_fit_as_a_normal_distribution_with_one_part_in_common_says():
+    rng = np.random.default_rng(3)
+    levels = np.array([6, 7, 9, 10, 11])
+    usual = np.array([STEP_MM[6], STEP_MM[7] + STEP_MM[8], STEP_MM[9], STEP_MM[10]])
+    covariance = np.full((4, 4), PATIENT_SD**2) + np.diag(np.full(4, STEP_SD**2))
+    of_usual = stats.multivariate_normal.logpdf(np.zeros(4), np.zeros(4), covariance)
+    for _ in range(5):
+        off = rng.normal(0, 0.2, 4)
+        places = np.zeros((5, 3))
+        places[1:, 0] = -np.cumsum(usual * np.exp(off))
+        expected = stats.multivariate_normal.logpdf(off, np.zeros(4), covariance) - of_usual
+        assert fit_of_steps(places, levels) == pytest.approx(expected)
+    assert fit_of_steps(places[:1], levels[:1]) == 0
 
 
 def test_peaks_beside_the_spine_are_left_out():

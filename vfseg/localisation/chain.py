@@ -3,8 +3,9 @@
 All names are decided at once. A chain visits places from the head down, its levels follow one
 another, and it gains by the height of the peaks, by what the network says of each level, and by
 steps as long as those levels usually have. The best one is found by dynamic programming over pairs
-of place and level (Viterbi, 1967). Then the same places are named anew from every other level, and
-the probability of a naming is its share of all of them.
+of place and level (Viterbi, 1967). Then the same places are named from every level anew, with the
+size of the patient, which all steps share: the likeliest naming is taken, and its probability is
+its share of all of them.
 """
 
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ witnesses."""
 DOUBT = 0.2
 """Share of the cases in which the network's word on a level is worth nothing."""
 
-STEP_SD = 0.14
-"""SD of the logarithm of a step against the usual one, with the size of the patient in it."""
+PATIENT_SD, STEP_SD = 0.08, 0.11
+"""SD of the logarithm of steps against the usual ones: between patients, and within one."""
 
 _STEP_LIMITS = (0.6, 1.55)
 _STEEPEST = 0.5  # cosine to the axis of the body
@@ -123,21 +124,35 @@ def _step(peaks: Peaks, above: int, below: int, skipped: int) -> np.ndarray:
     if length == 0 or way[0] < _STEEPEST * length:
         return np.full(len(usual), -np.inf)
     ratio = length / usual
-    cost = -0.5 * np.square(np.log(ratio) / STEP_SD) - _MISSED * skipped
+    cost = -0.5 * np.square(np.log(ratio)) / (PATIENT_SD**2 + STEP_SD**2) - _MISSED * skipped
     return np.where((ratio > _STEP_LIMITS[0]) & (ratio < _STEP_LIMITS[1]), cost, -np.inf)
 
 
 def _weighed(peaks: Peaks, members: np.ndarray, levels: np.ndarray) -> Chain:
-    """The chain with the probability of each way to name it."""
-    named = EVIDENCE * _named(peaks)
+    """The best way to name the places of a chain, with the probability of each."""
+    named = EVIDENCE * _named(peaks)[members]
     ways = {}
     for shift in range(-int(levels[0]), len(NAMES) - int(levels[-1])):
         moved = levels + shift
-        total = named[members, moved].sum()
-        for k in range(len(members) - 1):
-            skipped = int(levels[k + 1] - levels[k] - 1)
-            total += _step(peaks, members[k], members[k + 1], skipped)[moved[k]]
-        ways[shift] = float(total)
+        said = named[np.arange(len(members)), moved].sum()
+        ways[shift] = float(said + fit_of_steps(peaks.places[members], moved))
+    best = max(ways, key=lambda shift: ways[shift])
     shares = special.softmax(list(ways.values()))
-    likely = {s: float(p) for s, p in zip(ways, shares) if p > 0.005}
-    return Chain(members, levels, likely.get(0, 0.0), likely)
+    likely = {s - best: float(p) for s, p in zip(ways, shares) if p > 0.005}
+    return Chain(members, levels + best, likely[0], likely)
+
+
+def fit_of_steps(places: np.ndarray, levels: np.ndarray) -> float:
+    """How well the steps of a chain fit its levels: a log likelihood, 0 where all are as usual.
+
+    Within `best_chain` each step stands alone. All together they are longer or shorter in a larger
+    or smaller patient: their logarithms have `PATIENT_SD` in common.
+
+    Args:
+        places: [n, 3] mm along d, h, w, cranial to caudal.
+        levels: [n] index into `NAMES`, ascending.
+    """
+    usual = np.diff(np.concatenate([[0.0], np.cumsum(STEP_MM)])[levels])
+    off = np.log(np.linalg.norm(np.diff(places, axis=0), axis=1) / usual)
+    together = off.sum() ** 2 * PATIENT_SD**2 / (STEP_SD**2 + len(off) * PATIENT_SD**2)
+    return float(-0.5 * (np.square(off).sum() - together) / STEP_SD**2)
