@@ -8,7 +8,13 @@ from vfseg.data.geometry import geometry_from
 from vfseg.data.volume import Volume
 from vfseg.segmentation import segment
 from vfseg.segmentation.patch import POINT, SHAPE, SPACING_MM
-from vfseg.segmentation.segment import label_vertebrae, outline
+from vfseg.segmentation.segment import label_vertebrae, labels_around, outline
+
+
+def away_from_point():
+    """How far each voxel of a patch lies from its point, mm."""
+    axes = np.meshgrid(*map(np.arange, SHAPE), indexing="ij", sparse=True)
+    return np.sqrt(sum((SPACING_MM * (axis - at)) ** 2 for axis, at in zip(axes, POINT)))
 
 
 @pytest.fixture
@@ -16,8 +22,7 @@ def balls(monkeypatch):
     """Has the network see a ball around the point, of a radius in mm that the test gives."""
 
     def give(radius, sharpness=4.0):
-        axes = np.meshgrid(*map(np.arange, SHAPE), indexing="ij", sparse=True)
-        away = np.sqrt(sum((SPACING_MM * (axis - at)) ** 2 for axis, at in zip(axes, POINT)))
+        away = away_from_point()
         seen = np.clip(0.5 + (radius - away) / sharpness, 0, 1).astype(np.float32)
         monkeypatch.setattr(segment, "_run", lambda params, hu: seen)
 
@@ -67,7 +72,7 @@ def test_neighbours_that_meet_share_what_lies_between_them(balls):
     volume = ct((1.0, 1.0, 1.0))
     points = {8: np.array([90.0, 60, 50]), 9: np.array([70.0, 60, 50])}
     for order in (points, dict(reversed(points.items()))):
-        found = whole(volume, *label_vertebrae(volume, order, None))
+        found = whole(volume, *labels_around(volume, order, None))
         either = ball(volume, points[8], 14) | ball(volume, points[9], 14)
         assert np.count_nonzero(either != (found > 0)) < 0.03 * np.count_nonzero(either)
         assert not (found[:80] == 8).any()
@@ -78,9 +83,29 @@ def test_at_the_border_of_the_ct_the_rest_is_outlined(balls):
     balls(13.0)
     volume = ct((1.0, 1.0, 1.0))
     point = np.array([4.0, 60, 107])
-    found = whole(volume, *label_vertebrae(volume, {20: point}, None))
+    found = whole(volume, *labels_around(volume, {20: point}, None))
     expected = ball(volume, point, 13.0)
     assert np.count_nonzero(expected != (found == 20)) < 0.05 * np.count_nonzero(expected)
+
+
+def test_a_body_is_looked_at_again_around_its_middle(monkeypatch):
+    """The network sees bone within 15 mm of where it is pointed, so a point astray costs a part."""
+    volume = ct((1.0, 1.0, 1.0))
+    bodies = {8: np.array([95.0, 60, 50]), 9: np.array([55.0, 55, 58])}
+    for middle in bodies.values():
+        volume.array[ball(volume, middle, 13.0)] = 500
+    near = away_from_point() < 15
+    monkeypatch.setattr(segment, "_run", lambda params, hu: ((hu > 250) & near).astype(np.float32))
+    points = {label: middle + (5, -4, 3) for label, middle in bodies.items()}
+    unseen = np.array([130.0, 100, 90])
+    once = whole(volume, *labels_around(volume, points | {10: unseen}, None))
+    twice = whole(volume, *label_vertebrae(volume, points | {10: unseen}, None))
+    for label, middle in bodies.items():
+        expected = ball(volume, middle, 13.0)
+        lost, still = (np.count_nonzero(expected & (found != label)) for found in (once, twice))
+        assert lost > 0.1 * np.count_nonzero(expected)
+        assert still < 0.5 * lost
+    assert set(np.unique(twice)) == {0, 8, 9}
 
 
 def test_where_nothing_is_seen_there_is_no_label(balls):
