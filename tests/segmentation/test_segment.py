@@ -96,7 +96,7 @@ def test_a_body_is_looked_at_again_around_its_middle(monkeypatch):
         volume.array[ball(volume, middle, 13.0)] = 500
     near = away_from_point() < 15
     monkeypatch.setattr(segment, "_run", lambda params, hu: ((hu > 250) & near).astype(np.float32))
-    points = {label: middle + (5, -4, 3) for label, middle in bodies.items()}
+    points = {label: middle + np.array([5, -4, 3]) for label, middle in bodies.items()}
     unseen = np.array([130.0, 100, 90])
     once = whole(volume, *labels_around(volume, points | {10: unseen}, None))
     twice = whole(volume, *label_vertebrae(volume, points | {10: unseen}, None))

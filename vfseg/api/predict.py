@@ -21,7 +21,14 @@ from vfseg.commands.case_result import (
     predict_maps,
     refused_for,
 )
-from vfseg.commands.find import FOUND, OUTLINES, with_outlines, write_found
+from vfseg.commands.find import (
+    OUTLINES,
+    PICTURE,
+    POINTS,
+    draw_found,
+    with_outlines,
+    write_found,
+)
 from vfseg.commands.request import AUTO, FIND
 from vfseg.commands.start import prepare_jax_within_program
 from vfseg.commands.workdir import alone_in
@@ -108,13 +115,13 @@ def predict(
     given = [name for name, value in known.items() if value is not None]
     if len(given) > 1:
         raise UserError(f"vfseg.predict: got {' and '.join(given)}. Give one of them.")
-    if not given:
-        vertebrae = str(FIND)
+    way = Path(vertebrae) if isinstance(vertebrae, str) else None if given else FIND
+    if options.lowest and way != FIND:
+        raise UserError("vfseg.predict: lowest is for vertebrae that are found. Leave it out.")
     model = model if isinstance(model, Model) else load_model(model)
     folder = Path(tempfile.mkdtemp(prefix="vfseg-"))
     try:
         with named_as_given(folder):
-            way = Path(vertebrae) if isinstance(vertebrae, str) else None
             case = case_of_ct(image_file(ct, folder / "case.nii"))
             files: dict[str, Path] = {}
             notes: list[str] = []
@@ -122,8 +129,8 @@ def predict(
                 files["vertebrae"] = folder / OUTLINES
                 segment_vertebrae(case.ct, files["vertebrae"])
             elif way == FIND:
-                files["points"] = folder / FOUND
-                notes += write_found(case, options.lowest or None, folder / FOUND)
+                files["points"] = folder / POINTS
+                notes += write_found(case, options.lowest or None, folder / POINTS)
             elif vertebrae is not None:
                 files["vertebrae"] = image_file(vertebrae, folder / "vertebrae.nii")
             if boxes is not None:
@@ -140,7 +147,7 @@ def predict(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return CasePrediction(result, folder, notes)
+    return CasePrediction(result, folder, notes, found=way == FIND)
 
 
 class CasePrediction:
@@ -156,13 +163,16 @@ class CasePrediction:
         result: all that was found, for `vfseg.evaluate`.
     """
 
-    def __init__(self, result: CaseResult, folder: Path, notes: Sequence[str] = ()):
+    def __init__(
+        self, result: CaseResult, folder: Path, notes: Sequence[str] = (), *, found: bool = False
+    ):
         """Takes over a folder with the maps; it goes when this object does.
 
         Args:
             result: of `predict_maps`.
             folder: that it wrote to.
             notes: how the vertebrae were found.
+            found: whether they were; points and outlines then stand in the folder, too.
         """
         self.result = result
         self.case_id: str = result.case.case_id
@@ -171,7 +181,7 @@ class CasePrediction:
         self.notes: tuple[str, ...] = (*notes, *result.found.spine.notes)
         self.threshold: float = result.model.thresholds.fused
         self.fractures: str = result.model.fractures
-        self._folder = folder
+        self._folder, self._found = folder, found
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def __str__(self) -> str:
@@ -209,17 +219,21 @@ class CasePrediction:
                 would be replaced.
         """
         folder = Path(folder)
-        if why := refused_for(folder):
+        if why := refused_for(folder) or refused_for(folder, (OUTLINES, POINTS)):
             raise UserError(why)
         make_sure_of(folder, stays=True)
         with alone_in(folder):
-            for name in (VERTEBRAE, LESIONS, LESION_MAP, UNCERTAINTY, *DICOM_FILES):
+            stale = (VERTEBRAE, LESIONS, LESION_MAP, UNCERTAINTY, POINTS, OUTLINES, PICTURE)
+            for name in (*stale, *DICOM_FILES):
                 (folder / name).unlink(missing_ok=True)
             # The lists after the maps, of which one more is there with several predictions.
-            for name in (UNCERTAINTY, MASK, PROBABILITY, LESION_MAP, LESIONS):
+            found = (POINTS, OUTLINES) if self._found else ()
+            for name in (*found, UNCERTAINTY, MASK, PROBABILITY, LESION_MAP, LESIONS):
                 if (self._folder / name).exists():
                     with atomic_file(folder / name) as file, open(self._folder / name, "rb") as own:
                         shutil.copyfileobj(own, file)
+            if self._found:
+                draw_found(self.result, folder / PICTURE)
             finish(self.result, folder)
         return folder
 

@@ -11,14 +11,13 @@ from tqdm import tqdm
 from vfseg import RESEARCH_USE, processes
 from vfseg.commands.case_result import (
     TAKES_LESS,
-    CaseResult,
     draw,
     finish_dicom,
     list_vertebrae,
     predict_maps,
     refused_for,
 )
-from vfseg.commands.find import FOUND, FOUND_PICTURE, OUTLINES, with_found
+from vfseg.commands.find import OUTLINES, PICTURE, POINTS, draw_found, with_found
 from vfseg.commands.request import (
     AUTO,
     Request,
@@ -31,7 +30,7 @@ from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.attribution import SHOWN_MARGIN_MM
 from vfseg.data.cases import Case
-from vfseg.data.outputs import DICOM_REPORT
+from vfseg.data.outputs import DICOM_REPORT, is_own_file
 from vfseg.data.vertebra_labels import segment_vertebrae
 from vfseg.data.volume import read_geometry
 from vfseg.devices import enough_memory
@@ -111,6 +110,11 @@ def _list_all(output: Path, wanted: Sequence[tuple[Case, Path]], one: bool) -> N
 def _predict_all(request: Request, wanted: Sequence[tuple[Case, Path]], one: bool) -> None:
     """Predicts those cases, each into its folder, whose results do not stand."""
     todo = [(case, at) for case, at in wanted if request.overwrite or not _is_done(at, request)]
+    if request.lowest and not todo:
+        raise UserError(
+            f"--lowest {request.lowest}: {request.output} holds results already. --overwrite "
+            "predicts anew."
+        )
     if len(todo) < len(wanted):
         kept = len(wanted) - len(todo)
         words = "the result stands and is" if kept == 1 else f"{kept} results stand and are"
@@ -208,7 +212,7 @@ def _with_vertebrae(case: Case, request: Request, directory: Path) -> Case:
     if request.vertebrae != AUTO:
         return with_found(case, request, directory)
     made = directory / OUTLINES
-    if request.overwrite or not made.exists():
+    if request.overwrite or not made.exists() or is_own_file(made):
         segment_vertebrae(case.ct, made)
     return dataclasses.replace(case, vertebrae=made)
 
@@ -227,10 +231,17 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
     source = open_source(case.ct) if request.dicom else None
     result = predict_maps(case, model, request.reading, output, everywhere=request.everywhere)
     draw(result, output)
-    if case.points == output / FOUND:
-        _draw_found(result, output / FOUND_PICTURE)
+    if case.vertebrae != output / OUTLINES and is_own_file(output / OUTLINES):
+        (output / OUTLINES).unlink()  # of an earlier prediction
+    if case.points == output / POINTS:
+        draw_found(result, output / PICTURE)
+        with tqdm.external_write_mode():
+            print(
+                f"{output / PICTURE}: look whether the vertebrae are right. If not, correct "
+                f"{POINTS} beside it, and give the same command with --overwrite"
+            )
     elif request.overwrite:
-        (output / FOUND_PICTURE).unlink(missing_ok=True)  # of an earlier prediction
+        (output / PICTURE).unlink(missing_ok=True)  # of an earlier prediction
     with tqdm.external_write_mode():
         _print(case, result.found, result.listed, output, everywhere=request.everywhere)
     if source is not None:
@@ -244,15 +255,6 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
                 f"as DICOM, with name and number of the patient: {(output / DICOM_REPORT).parent}"
             )
     list_vertebrae(result, output)
-
-
-def _draw_found(result: CaseResult, path: Path) -> None:
-    """Draws where vertebrae were found, as `show` does: so far nobody looked."""
-    from vfseg.drawing.understood import draw_understood  # a second, in which it may be refused
-
-    draw_understood(result.case.case_id, result.found.ct, result.found.spine, path)
-    with tqdm.external_write_mode():
-        print(f"{path}: look whether the vertebrae are right; --points takes mended ones")
 
 
 def _print(

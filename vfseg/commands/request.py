@@ -121,7 +121,9 @@ def check_lowest(request: Request) -> None:
     if lowest not in NAMES[:-1]:
         raise UserError(f"--lowest {lowest}: no vertebra. Name one of {NAMES[0]} to {NAMES[-2]}.")
     if request.vertebrae not in (None, FIND) or request.boxes or request.points:
-        raise UserError(f"--lowest {lowest}: goes with --vertebrae {FIND}. Leave out one of them.")
+        raise UserError(
+            f"--lowest {lowest}: is for vertebrae that are found. Leave out one of them."
+        )
     if _holds_cases(_reachable(request.input)):
         raise UserError(
             f"--lowest {lowest}: says nothing of the many CTs of {request.input}. Name one CT."

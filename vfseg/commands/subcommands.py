@@ -53,7 +53,7 @@ COMMANDS = {
         Subcommand(
             "predict",
             "a CT, or a folder of cases -> maps, masks, lists, pictures",
-            "CT --vertebrae LABELS -o OUT",
+            "CT [--vertebrae LABELS] -o OUT",
             "vfseg predict ct.nii.gz --vertebrae labels.nii.gz -o out",
             (
                 *(*_CT, "lowest", "output", "checkpoint", "workdir", "overwrite", "everywhere"),

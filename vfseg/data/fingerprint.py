@@ -39,6 +39,18 @@ def case_fingerprint(case: Case, shaping: Any) -> str:
     return digest.hexdigest()
 
 
+def ct_fingerprint(ct: Path) -> str:
+    """16 hexadecimal digits over the contents of a CT's files, in the order in which they are read.
+
+    Raises:
+        UserError: a file cannot be read, or is none but a pipe or a device.
+    """
+    digest = hashlib.sha256()
+    for path in ct_files(ct):
+        digest.update(content_digest(path, "Check the path."))
+    return digest.hexdigest()[:16]
+
+
 def content_digest(path: Path, remedy: str) -> bytes:
     """SHA-256 of the content of a file of a user.
 

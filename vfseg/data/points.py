@@ -3,7 +3,7 @@
 import itertools
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,12 @@ _ISOTROPIC = re.compile(r"(?<![a-z])iso[_-]ctd$")  # VerSe's on a grid of 1 mm
 _ROUNDED_MM, _ROUNDED_VOXELS = 0.006, 1.0  # as far as files round what they say of their grid
 _COLUMNS = ("level", "x", "y", "z")
 
-UNCERTAIN = "uncertain"
-"""Flag of a vertebra whose name is, in the column `flags` of a CSV file and in all results."""
+UNCERTAIN, FOUND = "uncertain", "found"
+"""Flags of a vertebra whose name is uncertain, and that a program found and nobody looked at, in
+the column `flags` of a CSV file and in all results."""
+
+FLAGS = (FOUND, UNCERTAIN)
+"""Those that a CSV file may give."""
 
 _FORMS = (
     "Give VerSe's or SPINEPS's *_ctd.json, or a CSV whose first line is level,x,y,z and each other "
@@ -46,12 +50,11 @@ def vertebrae_from_points(
     A `.json` file has the centroids of VerSe, SPINEPS and TPTBox: first the axes, then an id of
     VerSe and voxel indices for each vertebra, on the grid of the CT seen along those axes. Where it
     says what grid that is (`zoom`, `shape`; `*_iso-ctd.json` is of 1 mm), it must be the CT's. Any
-    other file is CSV: a level, and x, y, z in mm; a column `flags` may call names `UNCERTAIN`.
+    other file is CSV: a level, and x, y, z in mm; a column `flags` may have some of `FLAGS`.
 
     The box of a vertebra holds a body of usual size (`BODY_MM`) around its point, turned as the
     line through the neighbouring points is, and a margin (`BOX_MARGIN_MM`), but not the arch. What
-    leaves the volume is cut off, and a body that does is flagged "cut"; a name that the file calls
-    uncertain is flagged so.
+    leaves the volume is cut off, and a body that does is flagged "cut"; flags of the file follow.
 
     Raises:
         UserError: the file cannot be read, or is of another form or grid; a level twice, out of
@@ -59,15 +62,15 @@ def vertebrae_from_points(
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
-        places, uncertain = _of_json(path, geometry), frozenset[str]()
+        places, flags = _of_json(path, geometry), dict[str, tuple[str, ...]]()
     else:
-        places, uncertain = _of_csv(path, geometry)
+        places, flags = _of_csv(path, geometry)
     if not any(level in LEVELS for level in places):
         raise UserError(f"{path}: no point of T4 to L5. {_FORMS}")
     other = [level for level in places if level not in LEVELS]
     notes = tuple(f"{path.name}: {level} left out: not among T4 to L5" for level in other)
     known = {level: places[level] for level in LEVELS if level in places}
-    unsure = [level for level in known if level in uncertain]
+    unsure = [level for level in known if UNCERTAIN in flags.get(level, ())]
     if unsure:
         notes += (f"{path.name}: calls the names of {', '.join(unsure)} uncertain",)
     for level, place in known.items():
@@ -79,7 +82,7 @@ def vertebrae_from_points(
                 "writes LPS: there x and y have the other sign)."
             )
     _check_order(path, {k: apply_affine(geometry.affine, place) for k, place in known.items()})
-    return tuple(_vertebrae(known, geometry, uncertain)), notes
+    return tuple(_vertebrae(known, geometry, flags)), notes
 
 
 def _of_json(path: Path, geometry: Geometry) -> dict[str, np.ndarray]:
@@ -134,8 +137,10 @@ def _check_grid(
         )
 
 
-def _of_csv(path: Path, geometry: Geometry) -> tuple[dict[str, np.ndarray], frozenset[str]]:
-    """Canonical voxel of each point of a CSV file of mm, and the levels that it calls uncertain."""
+def _of_csv(
+    path: Path, geometry: Geometry
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+    """Canonical voxel of each point of a CSV file of mm, and the flags that it has for them."""
     columns, rows = read_table(path, "file of points")
     columns = [column.lower() for column in columns]
     if columns[:4] != list(_COLUMNS):
@@ -143,7 +148,7 @@ def _of_csv(path: Path, geometry: Geometry) -> tuple[dict[str, np.ndarray], froz
     to_index = np.linalg.inv(geometry.affine)
     known = set(SPINE_IDS["verse"].values())
     places: dict[str, np.ndarray] = {}
-    uncertain = set()
+    flags = {}
     for line, row, _ in rows:
         level, *cells = list(row.values())[:4]
         if level not in known:
@@ -155,9 +160,9 @@ def _of_csv(path: Path, geometry: Geometry) -> tuple[dict[str, np.ndarray], froz
         if not np.isfinite(point).all():
             raise UserError(f"{path}: line {line}: {cells} are not three numbers of mm. Mend it.")
         _put(path, places, level, apply_affine(to_index, point))
-        if UNCERTAIN in dict(zip(columns, row.values())).get("flags", "").split():
-            uncertain.add(level)
-    return places, frozenset(uncertain)
+        given = dict(zip(columns, row.values())).get("flags", "").split()
+        flags[level] = tuple(flag for flag in FLAGS if flag in given)
+    return places, flags
 
 
 def _put(path: Path, places: dict[str, np.ndarray], level: str, place: np.ndarray) -> None:
@@ -180,9 +185,9 @@ def _check_order(path: Path, centres: Mapping[str, np.ndarray]) -> None:
 
 
 def _vertebrae(
-    places: Mapping[str, np.ndarray], geometry: Geometry, uncertain: Collection[str]
+    places: Mapping[str, np.ndarray], geometry: Geometry, flags: Mapping[str, tuple[str, ...]]
 ) -> Iterator[Vertebra]:
-    """A vertebra around each canonical voxel; levels cranial to caudal, some of them uncertain."""
+    """A vertebra around each canonical voxel; levels cranial to caudal."""
     centres = apply_affine(geometry.affine, np.array(list(places.values())))
     to_index = np.linalg.inv(geometry.affine[:3, :3])
     voxel_ml = float(abs(np.linalg.det(geometry.affine[:3, :3]))) / 1000
@@ -195,9 +200,9 @@ def _vertebrae(
         stop = np.clip(np.floor(place + reach) + 1, start + 1, geometry.shape).astype(int)
         cut = (place - body < -0.5).any() or (place + body > np.array(geometry.shape) - 0.5).any()
         voxels = int(np.prod(stop - start))
-        flags = (*(["cut"] if cut else ()), *([UNCERTAIN] if level in uncertain else ()))
+        own = (*(["cut"] if cut else ()), *flags.get(level, ()))
         yield Vertebra(
-            *(level, 0, triple(start), triple(stop), place, voxels, voxels * voxel_ml, flags)
+            *(level, 0, triple(start), triple(stop), place, voxels, voxels * voxel_ml, own)
         )
 
 

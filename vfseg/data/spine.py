@@ -9,7 +9,7 @@ from vfseg.data.boxes import vertebrae_from_boxes
 from vfseg.data.cases import Case
 from vfseg.data.geometry import Geometry, check_same_geometry
 from vfseg.data.levels import Vertebra
-from vfseg.data.points import UNCERTAIN, vertebrae_from_points
+from vfseg.data.points import FLAGS, vertebrae_from_points
 from vfseg.data.settings import SpineReading
 from vfseg.data.vertebra_labels import label_files, read_vertebra_labels
 from vfseg.data.volume import Volume, read_geometry
@@ -48,8 +48,8 @@ def check_grid(case: Case, geometry: Geometry) -> None:
 def read_spine(case: Case, geometry: Geometry, settings: SpineReading) -> Spine:
     """Reads the label map of a case, or else its boxes or points.
 
-    A label map beside points was made from them, in VerSe's ids; what the points call uncertain is
-    so.
+    A label map beside points was made from them, in VerSe's ids; the flags of the points are those
+    of its vertebrae, too.
 
     Raises:
         UserError: none is there, it cannot be read, or does not lie on the grid of the CT.
@@ -65,10 +65,9 @@ def read_spine(case: Case, geometry: Geometry, settings: SpineReading) -> Spine:
         vertebrae = reading.vertebrae
         if case.points is not None:
             pointed, more = vertebrae_from_points(case.points, geometry)
-            unsure = {v.level for v in pointed if UNCERTAIN in v.flags}
+            given = {v.level: [flag for flag in v.flags if flag in FLAGS] for v in pointed}
             vertebrae = tuple(
-                replace(v, flags=(*v.flags, UNCERTAIN)) if v.level in unsure else v
-                for v in vertebrae
+                replace(v, flags=(*v.flags, *given.get(v.level, ()))) for v in vertebrae
             )
             notes = (*more, *notes)
         outlined = case.points is not None

@@ -67,7 +67,7 @@ def vertebra_rows(
     empty where validation could fit no rule.
 
     `flags` are "cut", "fragment", "transitional" (beside a T13 or an L6, so that its level may be
-    counted otherwise) and "uncertain" (its name, see `vertebrae_from_points`). `disagreement` is
+    counted otherwise), and those of points (`FLAGS` of `data.points`). `disagreement` is
     "heights" where only they say fracture, "map" where only it does, and only where the interval of
     the loss lies on one side of 20 %: a fresh fracture need not have lost height, an old one need
     not be seen by a map that learnt fresh ones.

@@ -64,6 +64,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "fragment": ("fragment", "一部のみ"),
     "transitional": ("transitional", "移行椎の可能性"),
     "uncertain": ("name uncertain", "レベル不確実"),
+    "found": ("found by the program", "自動検出"),
     "no label map": ("no label map", "ラベルマップなし"),
     "only a fragment is labelled": ("only a fragment is labelled", "一部のみがラベルされている"),
     "cut by the border of the CT": ("cut by the border of the CT", "CT の端で切れている"),

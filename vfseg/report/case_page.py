@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from nibabel.affines import apply_affine
 
-from vfseg.data.points import UNCERTAIN
+from vfseg.data.points import FLAGS
 from vfseg.drawing.figures import BONE_WINDOW, Picture
 from vfseg.drawing.page import write_html
 from vfseg.evaluation.findings import LISTED_ML
@@ -165,7 +165,7 @@ def _cells(row: Mapping[str, Any]) -> list[str | Markup]:
         genant = f"{row['genant']} ({row['genant_low']}-{row['genant_high']})"
     why_missing, flags = row["heights_missing"], row["flags"].split()
     if why_missing:  # which says what the flags "cut" and "fragment" say
-        flags = [why_missing, *(flag for flag in flags if flag in ("transitional", UNCERTAIN))]
+        flags = [why_missing, *(flag for flag in flags if flag in ("transitional", *FLAGS))]
     return [
         word(answer_of(row)),
         _decimals(row["probability"], 2),

@@ -36,7 +36,8 @@ _SERIES = {"report": 9001, "lesions": 9002, "vertebrae": 9003, "probability": 90
 _BODY_PART = "SPINE"  # without it a checker asks on which side of a pair it is
 _LONG_STRING = 64  # characters of a value of "LO"
 _LESIONS_BY = PROGRAM, "AUTOMATIC"
-_VERTEBRAE_BY = "label map given with the CT", "SEMIAUTOMATIC"
+_GIVEN_BY = "label map given with the CT", "SEMIAUTOMATIC"
+_OUTLINED_BY = f"{PROGRAM}, outlines", "AUTOMATIC"
 
 
 class Maker(NamedTuple):
@@ -132,20 +133,25 @@ def made_by(maker: Maker, what: str) -> dict[str, Any]:
 
 def lesion_segmentation(source: Source, lesions: Numbered, maker: Maker) -> Any:
     """The lesions of a map as a segmentation."""
-    return _segmentation(source, lesions, "lesions", maker)
+    return _segmentation(source, lesions, "lesions", maker, _LESIONS_BY)
 
 
-def vertebra_segmentation(source: Source, vertebrae: Numbered, maker: Maker) -> Any:
-    """The vertebrae of a label map as a segmentation."""
-    return _segmentation(source, vertebrae, "vertebrae", maker)
+def vertebra_segmentation(
+    source: Source, vertebrae: Numbered, maker: Maker, *, outlined: bool
+) -> Any:
+    """The vertebrae of a label map, which the program may have outlined, as a segmentation."""
+    by = _OUTLINED_BY if outlined else _GIVEN_BY
+    return _segmentation(source, vertebrae, "vertebrae", maker, by)
 
 
-def _segmentation(source: Source, found: Numbered, what: str, maker: Maker) -> Any:
+def _segmentation(
+    source: Source, found: Numbered, what: str, maker: Maker, by: tuple[str, str]
+) -> Any:
     import highdicom as hd
 
     frames, first = frames_of(found.numbers, found.box, source.geometry)
     lesions = what == "lesions"
-    name, by = _LESIONS_BY if lesions else _VERTEBRAE_BY
+    name, algorithm_type = by
     algorithm = hd.AlgorithmIdentificationSequence(
         name=name, family=coded(ALGORITHM), version=maker.version
     )
@@ -155,7 +161,7 @@ def _segmentation(source: Source, found: Numbered, what: str, maker: Maker) -> A
             segment_label=segment.name,
             segmented_property_category=coded(LESION if lesions else STRUCTURE),
             segmented_property_type=coded(FRACTURE if lesions else vertebra(segment.level or "")),
-            algorithm_type=by,
+            algorithm_type=algorithm_type,
             algorithm_identification=algorithm,
             tracking_uid=segment.uid,
             tracking_id=segment.name,

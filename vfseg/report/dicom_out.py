@@ -49,7 +49,7 @@ def write_dicom(
     of_vertebrae = of_lesions = None
     numbered = _numbered_vertebrae(found.spine, vertebrae)
     if numbered is not None:
-        of_vertebrae = vertebra_segmentation(source, numbered, maker)
+        of_vertebrae = vertebra_segmentation(source, numbered, maker, outlined=found.spine.outlined)
         _write(of_vertebrae, folder / DICOM_VERTEBRAE)
     if lesions:
         box = bounding_box(listed.numbers)
