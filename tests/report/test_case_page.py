@@ -89,6 +89,16 @@ def test_every_number_of_the_lists_stands_in_the_tables(tmp_path):
     assert "1 L1 1.73 0.90 middle, posterior, central 10-25 30-47 36-37" in page
 
 
+def test_it_says_that_vertebrae_were_found_by_the_program(tmp_path):
+    lists = make_about().lists
+    assert "The program found" not in text_of(written(tmp_path), "en")
+    rows = [row | {"flags": f"{row['flags']} found".strip()} for row in lists.vertebrae]
+    about = About("case-1", CaseLists(rows, lists.lesions), synthetic=True, outside=None)
+    page = text_of(written(tmp_path, about=about), "en")
+    assert "The program found the vertebrae (experimental)" in page
+    assert page.count("found by the program") == len(rows)
+
+
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_every_column_of_a_table_is_explained_below_it(tmp_path, language):
     """Of an evaluated case, whose table has the truth, too."""

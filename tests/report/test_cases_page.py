@@ -75,6 +75,12 @@ def test_it_says_what_the_results_must_be_read_with(tmp_path):
     assert "Research use only" in page
     assert "The model was trained on synthetic fractures." in page
     assert "Outside the range of training: slices 5 mm apart." in page
+    assert "The program found the vertebrae" not in page
+    looked_for = healthy()
+    for row in looked_for.vertebrae:
+        row["flags"] = "found uncertain"
+    write_results(tmp_path / "c", looked_for)
+    assert "The program found the vertebrae" in write_cases_page(tmp_path, ["c"]).read_text()
     write_results(tmp_path / "b", healthy(), trained_on="the user's")
     assert "synthetic" not in write_cases_page(tmp_path, ["b"]).read_text()
 

@@ -58,8 +58,8 @@ INPUT = _string("input", None, "predict: the CT (NIfTI file, DICOM folder) or a 
 VERTEBRAE = _string(
     "vertebrae",
     None,
-    "label map of the vertebrae (file, or folder of masks); predict: or auto (TotalSegmentator makes "
-    "one), or find (experimental: found from the CT alone), which it does where nothing is given",
+    "label map of the vertebrae (file, or folder of masks); predict: or auto (TotalSegmentator "
+    "makes one), or find (experimental: from the CT alone), which it does where nothing is given",
 )
 BOXES = _string("boxes", None, "predict: box file, in place of --vertebrae")
 POINTS = _string(

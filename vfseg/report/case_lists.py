@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vfseg.data.points import FOUND
 from vfseg.errors import UserError
 from vfseg.evaluation.findings import LISTED_ML, Findings
 from vfseg.evaluation.lists import LESION_COLUMNS, VERTEBRA_COLUMNS
@@ -29,6 +30,11 @@ class CaseLists(NamedTuple):
 
     vertebrae: Rows = ()
     lesions: Rows = ()
+
+    @property
+    def found(self) -> bool:
+        """Whether the program found vertebrae at which nobody looked."""
+        return any(FOUND in row["flags"].split() for row in self.vertebrae)
 
 
 def lists_of(found: Findings) -> CaseLists:

@@ -23,6 +23,7 @@ class _Row(NamedTuple):
         page: its own page, or its folder where there is none.
         mark: how it is marked: as the surest of its vertebrae, see `mark_of`.
         findings: what is said of its vertebrae.
+        found: whether the program found vertebrae at which nobody looked.
         outside: what of the CT lies outside the range of training; "" where nothing does.
         vertebrae: how many there are.
         surest: highest probability of a fracture among those to be looked at.
@@ -32,6 +33,7 @@ class _Row(NamedTuple):
     page: Path
     mark: str
     findings: list[SaidFinding]
+    found: bool
     outside: str
     vertebrae: int
     surest: float
@@ -83,6 +85,7 @@ def _row(folder: Path, name: str, lists: CaseLists) -> _Row:
         page if page.exists() else page.parent,  # results of a version without it
         next((mark for mark in ("likely", "review") if mark in marks), ""),
         said_findings(lists),
+        lists.found,
         next((row[OUTSIDE_TRAINING] for row in lists.vertebrae if row[OUTSIDE_TRAINING]), ""),
         len(lists.vertebrae),
         max((row["probability"] or 0.0 for row in asked), default=0.0),
