@@ -1,5 +1,6 @@
 """Results as DICOM: where they lie, what they refer to, and that they are DICOM."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -54,6 +55,20 @@ def test_a_segment_lies_where_the_nifti_files_have_it(tmp_path, axes):
         for path, value in ((lesions, segment), (labels, label)):
             wanted = made.centroid_of_nifti(path, value)
             np.testing.assert_allclose(places.mean(axis=0), wanted, atol=0.05)
+
+
+def test_labels_are_said_to_be_whose_they_are(written, tmp_path):
+    source, found, listed, files = written
+    outlined = dataclasses.replace(found, spine=found.spine._replace(outlined=True))
+    write_dicom(source, outlined, listed, made.MAKER, tmp_path)
+    own = pydicom.dcmread(tmp_path / outputs.DICOM_VERTEBRAE)
+    for data, kind, name in (
+        (files[outputs.DICOM_VERTEBRAE], "SEMIAUTOMATIC", "label map given with the CT"),
+        (own, "AUTOMATIC", "vfseg, outlines"),
+    ):
+        for segment in data.SegmentSequence:
+            assert segment.SegmentAlgorithmType == kind
+            assert segment.SegmentAlgorithmName == name
 
 
 def test_the_map_has_the_voxels_and_the_steps_of_the_nifti_file(written):
