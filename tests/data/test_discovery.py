@@ -105,7 +105,7 @@ def test_paired_by_case_number(tmp_path):
     assert [case.case_id for case in cases] == ["001_1.25mm", "007_1.25mm", "012_1.25mm"]
     assert notes == (
         "boxes/cut_li99.txt: belongs to no CT, not used",
-        "001_1.25mm: neither a label map of the vertebrae nor boxes",
+        "001_1.25mm: neither a label map of the vertebrae nor boxes; a prediction finds them",
         "without a manifest or BIDS names, each CT counts as a patient of its own",
     )
 

@@ -260,7 +260,8 @@ def _predict(case: Case, model: Model, request: Request, output: Path) -> None:
 def _print(
     case: Case, found: Prediction, listed: Findings, output: Path, *, everywhere: bool
 ) -> None:
-    print(f"{case.case_id}: {'; '.join(found.spine.notes)}")
+    if found.spine.notes:
+        print(f"{case.case_id}: {'; '.join(found.spine.notes)}")
     print("\n".join([*sentences(listed), "", *table(listed.vertebrae), ""]))
     lesions = quantity(len(listed.lesions), "lesion")
     print(f"{lesions} of at least {LISTED_ML:g} mL: {LESIONS}, numbered as in {LESION_MAP}")

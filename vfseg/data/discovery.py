@@ -169,7 +169,9 @@ def _search(root: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
             notes.append(f"{_at(root, scan.path)}: left out, {why}; choose in a manifest")
             continue
         if not found.keys() & {"vertebrae", "boxes"}:
-            notes.append(f"{name}: neither a label map of the vertebrae nor boxes")
+            notes.append(
+                f"{name}: neither a label map of the vertebrae nor boxes; a prediction finds them"
+            )
         patient = scan.key.split("_")[0] if scan.key.startswith("sub-") else name
         files = {role: paths[0] for role, paths in found.items()}
         cases.append(Case(name, patient, scan.path, **files))  # type: ignore[arg-type]
