@@ -19,14 +19,14 @@ from vfseg.localisation.peaks import Peaks
 ASSUMED = 0.2
 """A peak of this height neither gains nor costs."""
 
-EVIDENCE = 0.5
+EVIDENCE = 0.3
 """Weight of what the network says of levels: neighbours see the same, so they are not independent
 witnesses."""
 
 DOUBT = 0.2
 """Share of the cases in which the network's word on a level is worth nothing."""
 
-PATIENT_SD, STEP_SD = 0.08, 0.11
+PATIENT_SD, STEP_SD = 0.06, 0.14
 """SD of the logarithm of steps against the usual ones: between patients, and within one."""
 
 _STEP_LIMITS = (0.6, 1.55)
