@@ -252,8 +252,17 @@ def test_what_python_saves_has_points_and_outlines(ct, checkpoints, found, predi
     labels = tmp_path / "case_vert.nii.gz"
     options = vfseg.Options(vertebra_scheme="verse")
     vfseg.predict(ct, labels, model=checkpoints, options=options).save(tmp_path / "b")
-    assert not {"points.csv", "vertebrae.nii.gz", "points.png"} & {
-        path.name for path in (tmp_path / "b").iterdir()
-    }
+    left = {path.name for path in (tmp_path / "b").iterdir()}
+    assert not {"vertebrae.nii.gz", "points.png"} & left
+    assert "points.csv" in left, "which somebody may have corrected"
+    prediction.save(tmp_path / "b")
+    mine = (tmp_path / "b" / "points.csv").read_text().replace("88.5", "88")
+    (tmp_path / "b" / "points.csv").write_text(mine)
+    with pytest.raises(UserError, match=r"points.csv: stands already, and may have been corrected"):
+        prediction.save(tmp_path / "b")
+    assert (tmp_path / "b" / "points.csv").read_text() == mine
+    shutil.copyfile(labels, tmp_path / "b" / "vertebrae.nii.gz")
+    vfseg.predict(ct, labels, model=checkpoints, options=options).save(tmp_path / "b")
+    assert (tmp_path / "b" / "vertebrae.nii.gz").read_bytes() == labels.read_bytes()
     with pytest.raises(UserError, match="lowest is for vertebrae that are found"):
         vfseg.predict(ct, labels, model=checkpoints, options=vfseg.Options(lowest="L2"))

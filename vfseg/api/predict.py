@@ -36,7 +36,7 @@ from vfseg.config.model import open_model
 from vfseg.config.shipped import SHIPPED
 from vfseg.data.boxes import BOX_EDGES
 from vfseg.data.discovery import case_of_ct
-from vfseg.data.outputs import DICOM_FILES
+from vfseg.data.outputs import DICOM_FILES, is_own_file
 from vfseg.data.settings import SpineReading
 from vfseg.data.spine import check_grid
 from vfseg.data.vertebra_labels import segment_vertebrae
@@ -216,23 +216,32 @@ class CasePrediction:
 
         Raises:
             UserError: it cannot be written, another run works there, or a file that is no result
-                would be replaced.
+                would be replaced, or points that may have been corrected.
         """
         folder = Path(folder)
-        if why := refused_for(folder) or refused_for(folder, (OUTLINES, POINTS)):
+        found, points = (POINTS, OUTLINES) if self._found else (), folder / POINTS
+        if why := refused_for(folder) or refused_for(folder, found[1:]):
             raise UserError(why)
+        if (
+            found
+            and points.exists()
+            and points.read_bytes() != (self._folder / POINTS).read_bytes()
+        ):
+            raise UserError(
+                f"{points}: stands already, and may have been corrected. Name another folder, or "
+                "delete it."
+            )
         make_sure_of(folder, stays=True)
         with alone_in(folder):
-            stale = (VERTEBRAE, LESIONS, LESION_MAP, UNCERTAINTY, POINTS, OUTLINES, PICTURE)
-            for name in (*stale, *DICOM_FILES):
+            stale = (VERTEBRAE, LESIONS, LESION_MAP, UNCERTAINTY, PICTURE, *DICOM_FILES)
+            for name in (*stale, *([OUTLINES] if is_own_file(folder / OUTLINES) else [])):
                 (folder / name).unlink(missing_ok=True)
             # The lists after the maps, of which one more is there with several predictions.
-            found = (POINTS, OUTLINES) if self._found else ()
             for name in (*found, UNCERTAINTY, MASK, PROBABILITY, LESION_MAP, LESIONS):
                 if (self._folder / name).exists():
                     with atomic_file(folder / name) as file, open(self._folder / name, "rb") as own:
                         shutil.copyfileobj(own, file)
-            if self._found:
+            if found:
                 draw_found(self.result, folder / PICTURE)
             finish(self.result, folder)
         return folder
