@@ -13,7 +13,8 @@
 FOLDER of `--real` holds the files that `vfseg.localisation.cohort` names. `--without` leaves out
 real CTs by name, which `score --on` then measures: leaving one
 CT out is one training for each CT. `score` prints, for each CT and each way to see it, VerSe's
-identification rate and mean distance, with names as they are found and with the lowest one given.
+identification rate and mean distance, with names as they are found and with the lowest one given;
+then how much of each body its box holds.
 `cohort` prints the same of labelled cases as they are, such as those of the benchmark cohort.
 `wrong` says what is made of CTs that show no spine, or two, and of one with metal in its vertebrae.
 `verdicts` predicts cases by the model of the package with found vertebrae and with labelled ones,
@@ -34,6 +35,7 @@ from absl import logging
 from nibabel.affines import apply_affine
 from tqdm import tqdm
 
+from benchmarks.studies.localiser.boxes import shares_in_boxes
 from benchmarks.studies.localiser.score import Score, score, true_name
 from benchmarks.studies.localiser.verdicts import report, verdicts
 from benchmarks.studies.localiser.views import View, views
@@ -46,7 +48,7 @@ from vfseg.data.schemes import LEVELS
 from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 from vfseg.localisation.cohort import REAL, make_cases
-from vfseg.localisation.find import Found, name_spine, see_spine
+from vfseg.localisation.find import Found, find_vertebrae, name_spine, see_spine
 from vfseg.localisation.heat import coarsened
 from vfseg.localisation.labelled import body_points
 from vfseg.localisation.training import train
@@ -115,14 +117,26 @@ def _score(args: argparse.Namespace) -> None:
     params = read_weights(args.weights)
     rows = []
     for name in args.on:
-        ct, wanted = _labelled(*(args.real / path for path in REAL[name]))
+        files = [args.real / path for path in REAL[name]]
+        ct, wanted = _labelled(*files)
         for view in tqdm(list(views(ct, wanted)), name, disable=None):
             free, settled = _both(view, params)
             rows.append({"ct": name, "view": view.name, "free": free, "settled": settled})
             print(f"{name}, {view.name}:\n  free: {free.line()}\n  lowest given: {settled.line()}")
+        print(f"{name}, share of each body in its box: {_in_boxes(ct, files[1], params, name)}")
     _sum_up([(row["free"], row["settled"]) for row in rows])
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
+
+
+def _in_boxes(ct: Volume, labels: Path, params: Any, name: str) -> str:
+    try:
+        found = find_vertebrae(coarsened(ct), params, name).wanted
+    except UserError:
+        return "none, refused"
+    points = {v.level: np.array(v.place) for v in found}
+    shares = shares_in_boxes(points, read_labels(labels), name)
+    return ", ".join(f"{level} {share:.2f}" for level, share in shares.items())
 
 
 def _cohort(args: argparse.Namespace) -> None:

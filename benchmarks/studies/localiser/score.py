@@ -1,4 +1,4 @@
-"""VerSe's measures of what was found, and how much of the true bodies lies in the boxes.
+"""VerSe's measures of what was found.
 
 Reference:
     Sekuboyina et al., 2021, Medical Image Analysis: VerSe, a vertebrae labelling and segmentation

@@ -54,11 +54,13 @@ def verdicts(
     except UserError as error:
         print(error)
         found = {}
-    points = dataclasses.replace(case, vertebrae=None, points=_written(true, folder / "points.csv"))
+    points = dataclasses.replace(
+        case, vertebrae=None, points=write_points(true, folder / "points.csv")
+    )
     named = {"points": points, "masks": case, "outlines": _outlined(points, outlining)}
     said: dict[str, dict[str, str]] = {}
     if found:
-        path = _written(found, folder / "found.csv")
+        path = write_points(found, folder / "found.csv")
         named["found"] = _outlined(dataclasses.replace(points, points=path), outlining)
     else:
         said["found"] = {}
@@ -110,7 +112,8 @@ def _outlined(case: Case, params: Any) -> Case:
     return dataclasses.replace(case, vertebrae=path if seen else None)
 
 
-def _written(points: Mapping[str, np.ndarray], path: Path) -> Path:
+def write_points(points: Mapping[str, np.ndarray], path: Path) -> Path:
+    """Writes a file of points, level -> [3] mm in RAS+; returns its path."""
     rows = [{"level": level, **dict(zip("xyz", place.tolist()))} for level, place in points.items()]
     write_table(path, rows, ("level", "x", "y", "z"))
     return path
