@@ -138,10 +138,11 @@ def look_at(request: Request) -> None:
             written; as `check_lowest`.
     """
     check_lowest(request)
-    if _named_case(request) is None and _holds_cases(_reachable(request.input)):
+    case = _named_case(request)
+    if case is None and _holds_cases(_reachable(request.input)):
         print(f"{request.input}: looking for cases", flush=True)
     else:
-        case = _named_case(request) or case_of_ct(request.input)
+        case = case or case_of_ct(request.input)
         geometry = read_geometry(case.ct)
         check_grid(case, geometry)
         print(f"{case.ct}: {size_of(geometry)}", flush=True)

@@ -23,3 +23,6 @@ SCHEMES: dict[str, dict[int, str]] = {
     scheme: {label: name for label, name in names.items() if name in LEVELS}
     for scheme, names in SPINE_IDS.items()
 }
+
+VERSE_LABELS = {name: label for label, name in SPINE_IDS["verse"].items()}
+"""VerSe's id of each level."""

@@ -71,6 +71,11 @@ class Found:
         """Those of T4 to L5."""
         return tuple(v for v in self.vertebrae if v.level in LEVELS)
 
+    @property
+    def points(self) -> dict[str, np.ndarray]:
+        """Level -> [3] mm in RAS+, of those of T4 to L5."""
+        return {v.level: np.array(v.place) for v in self.wanted}
+
 
 @dataclass(frozen=True, eq=False)
 class SeenSpine:

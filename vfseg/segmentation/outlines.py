@@ -8,11 +8,9 @@ import numpy as np
 from vfseg.data.hounsfield import read_hounsfield
 from vfseg.data.outputs import NOTE
 from vfseg.data.points import vertebrae_from_points
-from vfseg.data.schemes import SPINE_IDS
+from vfseg.data.schemes import VERSE_LABELS
 from vfseg.data.volume import write_boxed_labels
 from vfseg.segmentation.segment import label_vertebrae
-
-_VERSE = {level: label for label, level in SPINE_IDS["verse"].items()}
 
 
 def write_outlines(
@@ -35,10 +33,10 @@ def write_outlines(
     """
     volume = read_hounsfield(ct)
     vertebrae, _ = vertebrae_from_points(points, volume.geometry)
-    centres = {_VERSE[vertebra.level]: vertebra.centre for vertebra in vertebrae}
+    centres = {VERSE_LABELS[vertebra.level]: vertebra.centre for vertebra in vertebrae}
     labels, box = label_vertebrae(volume, centres, params)
     there = set(np.unique(labels))
-    seen = tuple(v.level for v in vertebrae if _VERSE[v.level] in there)
+    seen = tuple(v.level for v in vertebrae if VERSE_LABELS[v.level] in there)
     if seen:
         write_boxed_labels(path, labels, box, volume.geometry, NOTE)
     return seen, tuple(v.level for v in vertebrae if v.level not in seen)

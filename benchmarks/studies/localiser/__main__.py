@@ -131,10 +131,9 @@ def _score(args: argparse.Namespace) -> None:
 
 def _in_boxes(ct: Volume, labels: Path, params: Any, name: str) -> str:
     try:
-        found = find_vertebrae(coarsened(ct), params, name).wanted
+        points = find_vertebrae(coarsened(ct), params, name).points
     except UserError:
         return "none, refused"
-    points = {v.level: np.array(v.place) for v in found}
     shares = shares_in_boxes(points, read_labels(labels), name)
     return ", ".join(f"{level} {share:.2f}" for level, share in shares.items())
 

@@ -49,8 +49,7 @@ def verdicts(
     affine = read_geometry(case.ct).affine
     true = {level: apply_affine(affine, at) for level, at in places.items() if level in LEVELS}
     try:
-        seen = find_vertebrae(coarsened(read_hounsfield(case.ct)), params, case.case_id)
-        found = {v.level: np.array(v.place) for v in seen.wanted}
+        found = find_vertebrae(coarsened(read_hounsfield(case.ct)), params, case.case_id).points
     except UserError as error:
         print(error)
         found = {}

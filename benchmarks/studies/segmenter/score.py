@@ -8,7 +8,7 @@ import numpy as np
 from vfseg.data.anatomy import read_vertebrae
 from vfseg.data.cases import Case
 from vfseg.data.hounsfield import read_hounsfield
-from vfseg.data.schemes import SPINE_IDS
+from vfseg.data.schemes import VERSE_LABELS
 from vfseg.data.volume import Volume, read_labels
 from vfseg.errors import UserError
 from vfseg.evaluation.genant import height_losses
@@ -46,11 +46,10 @@ def score(case: Case, params: Any, astray_mm: float, seed: int = 0) -> Sequence[
         raise UserError(f"{case.case_id}: has no label map. Leave it out of the manifest.")
     ct, labels = read_hounsfield(case.ct), read_labels(case.vertebrae)
     true = read_vertebrae(labels, None, case.case_id)
-    verse = {level: label for label, level in SPINE_IDS["verse"].items()}
     labelled, centres = bodies_of(true)
     rng = np.random.default_rng(seed)
     points = {
-        verse[true.vertebrae[number - 1].level]: centre
+        VERSE_LABELS[true.vertebrae[number - 1].level]: centre
         + rng.normal(0, astray_mm, 3) / ct.voxel_spacing
         for number, centre in centres.items()
     }
@@ -70,7 +69,7 @@ def score(case: Case, params: Any, astray_mm: float, seed: int = 0) -> Sequence[
     scores = []
     for number in centres:
         v = true.vertebrae[number - 1]
-        one, other = labelled == number, whole == verse[v.level]
+        one, other = labelled == number, whole == VERSE_LABELS[v.level]
         dice = 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
         heights = loss = None
         if all(v.level in some for some in bodies):

@@ -8,7 +8,7 @@ import numpy as np
 from vfseg.data.anatomy import LabelReading, read_vertebrae
 from vfseg.data.box import Box, bounding_box, label_boxes, start_of, stop_of
 from vfseg.data.levels import Vertebra
-from vfseg.data.schemes import LEVELS, SPINE_IDS
+from vfseg.data.schemes import LEVELS, SPINE_IDS, VERSE_LABELS
 from vfseg.data.volume import Volume
 from vfseg.errors import UserError
 from vfseg.synthesis.painted.solids import Solid, solid_of
@@ -22,7 +22,6 @@ middle or back, is taken for a broken one, whether or not a table of grades says
 
 _ABOVE = ("T3", "T2")  # as far as a field of view around T4 goes
 _BELOW = ("L6", "S1", "sacrum")
-_VERSE = {name: label for label, name in SPINE_IDS["verse"].items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +172,7 @@ def _bones(
         frame = body.frame if body else Frame(solid.corners().mean(0), np.eye(3))
         yield SourceBone(
             name,
-            0 if name in left_out else _VERSE.get(name, 0),
+            0 if name in left_out else VERSE_LABELS.get(name, 0),
             solid,
             frame,
             body,
